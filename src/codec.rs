@@ -1,0 +1,71 @@
+//! The one bincode configuration, for the wire and for the journal.
+//!
+//! Little-endian, variable-length integers, always with a limit, and the consumed length is always compared: bytes left over are
+//! an error. Whoever decodes names the largest value that it is ready to read.
+
+use bincode::{Decode, Encode, config};
+
+/// Bytes do not decode.
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    /// Not a value of the type, or larger than the limit.
+    #[error("does not decode: {0}")]
+    Decode(#[from] bincode::error::DecodeError),
+    /// The value ends before the bytes do.
+    #[error("{0} bytes are left over")]
+    LeftOver(usize),
+}
+
+/// Encodes `value` at the end of `out`.
+pub fn encode_into(value: &impl Encode, out: &mut Vec<u8>) {
+    let configuration = config::standard();
+    // A `Vec` takes every write, and no type of ours refuses to be encoded.
+    bincode::encode_into_std_write(value, out, configuration)
+        .unwrap_or_else(|error| unreachable!("encoding into memory failed: {error}"));
+}
+
+/// Encodes `value`.
+pub fn encode(value: &impl Encode) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_into(value, &mut out);
+    out
+}
+
+/// Decodes the whole of `bytes`; `LIMIT` bounds what the decoder claims, in bytes, before it allocates.
+pub fn decode<T: Decode<()>, const LIMIT: usize>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, rest) = decode_prefix::<T, LIMIT>(bytes)?;
+    match rest.len() {
+        0 => Ok(value),
+        left => Err(CodecError::LeftOver(left)),
+    }
+}
+
+/// Decodes a value at the start of `bytes` and returns what follows it.
+pub fn decode_prefix<T: Decode<()>, const LIMIT: usize>(
+    bytes: &[u8],
+) -> Result<(T, &[u8]), CodecError> {
+    let configuration = config::standard().with_limit::<LIMIT>();
+    let (value, consumed) = bincode::decode_from_slice(bytes, configuration)?;
+    Ok((value, &bytes[consumed..]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hostile_length_is_refused_before_anything_is_allocated() {
+        let hostile = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+        assert!(decode::<Vec<u8>, 1024>(&hostile).is_err());
+    }
+
+    #[test]
+    fn bytes_left_over_are_an_error() {
+        let mut bytes = encode(&7u32);
+        bytes.push(0);
+        assert!(matches!(
+            decode::<u32, 64>(&bytes),
+            Err(CodecError::LeftOver(1))
+        ));
+    }
+}

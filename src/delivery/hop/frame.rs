@@ -1,0 +1,120 @@
+//! What two neighbours say to each other: control frames, and what a batch says of each parcel.
+
+use bincode::{Decode, Encode};
+
+use crate::model::{Digest, Fingerprint, Millis, Pattern, Ranges, UnitId};
+
+/// The protocol's version, told in [`Hello`].
+pub const PROTOCOL_VERSION: u16 = 1;
+
+/// A node's run of sequence numbers. It takes a new one when its data folder is new, restored or damaged.
+pub type Epoch = u64;
+
+/// A parcel's number on one hop, in one direction, in one pair of epochs: from 1, without gaps. It is the parcel's identity on
+/// the hop; lanes only say what goes first.
+pub type Seq = u64;
+
+/// A frame of the control stream.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Frame {
+    /// The first frame, in each direction.
+    Hello(Hello),
+    /// What is on stable storage, and what more may come.
+    Ack(Ack),
+    /// These numbers will not come: what they named has ended at the sender.
+    Gone(Ranges),
+    /// The answer to [`Frame::Gone`].
+    GoneAnswer(GoneAnswer),
+    /// Parcels that the sender still keeps and that the neighbour, which lost its memory, may lack.
+    Offer(Vec<Digest>),
+    /// The answer to [`Frame::Offer`].
+    OfferAnswer(OfferAnswer),
+    /// Parcels wait for these signers' certificates.
+    WantCertificates(Vec<Fingerprint>),
+    /// A signer's certificate, DER.
+    Certificate(Vec<u8>),
+}
+
+/// How each side of a session starts: who it is and what it has.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Hello {
+    /// [`PROTOCOL_VERSION`].
+    pub version: u16,
+    /// The node's unit; it must be the one that its certificate names.
+    pub unit: UnitId,
+    /// The node's epoch.
+    pub epoch: Epoch,
+    /// The epoch of the neighbour that the node numbers against; 0 when it has met none.
+    pub peer_epoch: Epoch,
+    /// Whether `peer_epoch` is the first epoch of the neighbour that the node ever met.
+    pub first_met: bool,
+    /// What the node has on stable storage of the neighbour's numbers, in the epochs named above.
+    pub received: Ranges,
+    /// Every number of the node's own below this one has been acked or answered as gone.
+    pub base: Seq,
+    /// The node's next own number.
+    pub next: Seq,
+    /// The node's clock, milliseconds since the Unix epoch.
+    pub wall: Millis,
+    /// The kind of link, so that the hub takes the same transport profile.
+    pub link_kind: String,
+    /// The link's name at the node that dialled, for people.
+    pub link_name: String,
+}
+
+/// What a node has on stable storage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Ack {
+    /// Numbers that are on stable storage here, or that are known to have ended.
+    pub received: Ranges,
+    /// Numbers that came and were not stored: send them again when there is credit and the receiver is open.
+    pub parked: Ranges,
+    /// Bytes of parcels that the neighbour may have under way, unacked, by lane.
+    pub credit: [u64; 4],
+    /// Receivers whose mailbox is full.
+    pub closed: Vec<UnitId>,
+    /// Receivers whose mailbox has room again.
+    pub open: Vec<UnitId>,
+}
+
+/// The answer to [`Frame::Gone`], once it is on stable storage.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct GoneAnswer {
+    /// Numbers that had come before: the node has the parcels and goes on with them.
+    pub had: Ranges,
+    /// Numbers that had not come, and will be refused should they still come.
+    pub gone: Ranges,
+}
+
+/// The answer to [`Frame::Offer`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct OfferAnswer {
+    /// Parcels to send again.
+    pub lacked: Vec<Digest>,
+    /// Parcels that are here.
+    pub had: Vec<Digest>,
+}
+
+/// What a batch says of one parcel beside the parcel's own bytes. None of it is signed by the sender; TLS protects it on the hop.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Entry {
+    /// The parcel's number on this hop.
+    pub seq: Seq,
+    /// How far back the numbers of the parcels stand that must be released first (G5): the distance from `seq`, at least 1.
+    pub after: Vec<u64>,
+    /// Whom this copy is for.
+    pub targets: Targets,
+    /// When the first hub received it and judged its signer, milliseconds since the Unix epoch; 0 before any hub has.
+    pub attested: Millis,
+}
+
+/// Whom a copy of a parcel is for.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Targets {
+    /// All the receivers that the sender signed.
+    Signed,
+    /// The neighbour itself.
+    You,
+    /// These units and patterns, each covered by a signed receiver.
+    Named(Vec<Pattern>),
+}

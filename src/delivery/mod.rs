@@ -1,0 +1,3 @@
+//! The gateway as a state machine.
+
+pub mod hop;

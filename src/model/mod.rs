@@ -1,0 +1,25 @@
+//! Plain types of the field that know nobody: names, lanes, kinds, receipts, bounds.
+
+mod ids;
+mod kind;
+mod lane;
+mod limits;
+mod log;
+mod pattern;
+mod policy;
+mod ranges;
+mod receipt;
+mod time;
+mod unit;
+
+pub use ids::{Digest, Fingerprint, MessageId, MessageIdError};
+pub use kind::{Kind, KindError, KindRule, Kinds, RECEIPT_KIND};
+pub use lane::{Lane, LaneError};
+pub use limits::Limits;
+pub use log::{Location, Log, Lsn, Payload};
+pub use pattern::{Pattern, PatternError};
+pub use policy::{Allow, Policy};
+pub use ranges::Ranges;
+pub use receipt::{Outcome, Reason, ReceiptItem, State};
+pub use time::{Millis, Now};
+pub use unit::{UnitId, UnitIdError};

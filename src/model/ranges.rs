@@ -1,0 +1,194 @@
+//! Sets of sequence numbers.
+
+use std::{collections::BTreeMap, fmt};
+
+use bincode::{
+    Decode, Encode,
+    de::Decoder,
+    enc::Encoder,
+    error::{DecodeError, EncodeError},
+};
+
+/// A set of numbers kept as disjoint, non-adjacent closed ranges.
+///
+/// Encoded as the number of ranges, then for each the gap since the end of the one before and its length less one, all varints.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Ranges(BTreeMap<u64, u64>);
+
+impl Ranges {
+    /// Most ranges that one encoded set may have.
+    pub const COUNT_MAX: u64 = 16 * 1024;
+
+    /// The empty set.
+    pub const fn new() -> Self {
+        Self(BTreeMap::new())
+    }
+
+    /// Whether nothing is in it.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many ranges it takes.
+    pub fn ranges(&self) -> usize {
+        self.0.len()
+    }
+
+    /// How many numbers are in it.
+    pub fn count(&self) -> u64 {
+        self.iter().map(|(start, end)| end - start + 1).sum()
+    }
+
+    /// Whether `n` is in it.
+    pub fn contains(&self, n: u64) -> bool {
+        self.0
+            .range(..=n)
+            .next_back()
+            .is_some_and(|(_, end)| n <= *end)
+    }
+
+    /// Adds `n`; false when it was there.
+    pub fn insert(&mut self, n: u64) -> bool {
+        if self.contains(n) {
+            return false;
+        }
+        self.insert_range(n, n);
+        true
+    }
+
+    /// Adds the closed range from `start` to `end`.
+    pub fn insert_range(&mut self, mut start: u64, mut end: u64) {
+        debug_assert!(start <= end);
+        while let Some((&s, &e)) = self.0.range(..=end.saturating_add(1)).next_back() {
+            if e.saturating_add(1) < start {
+                break;
+            }
+            self.0.remove(&s);
+            start = start.min(s);
+            end = end.max(e);
+        }
+        self.0.insert(start, end);
+    }
+
+    /// Adds every number of `other`.
+    pub fn union(&mut self, other: &Ranges) {
+        for (start, end) in other.iter() {
+            self.insert_range(start, end);
+        }
+    }
+
+    /// The ranges, lowest first, as (first, last).
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
+        self.0.iter().map(|(start, end)| (*start, *end))
+    }
+
+    /// The greatest number.
+    pub fn last(&self) -> Option<u64> {
+        self.0.values().next_back().copied()
+    }
+
+    /// The greatest `w` such that 1 to `w` are all in it; 0 when 1 is not.
+    pub fn watermark(&self) -> u64 {
+        match self.0.first_key_value() {
+            Some((start, end)) if *start <= 1 => *end,
+            _ => 0,
+        }
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.0.clear();
+    }
+}
+
+impl FromIterator<u64> for Ranges {
+    fn from_iter<I: IntoIterator<Item = u64>>(numbers: I) -> Self {
+        let mut set = Self::new();
+        for n in numbers {
+            set.insert_range(n, n);
+        }
+        set
+    }
+}
+
+impl fmt::Debug for Ranges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set()
+            .entries(self.iter().map(|(start, end)| start..=end))
+            .finish()
+    }
+}
+
+impl Encode for Ranges {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        (self.0.len() as u64).encode(encoder)?;
+        let mut before = 0;
+        for (start, end) in self.iter() {
+            (start - before).encode(encoder)?;
+            (end - start).encode(encoder)?;
+            before = end;
+        }
+        Ok(())
+    }
+}
+
+impl<C> Decode<C> for Ranges {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let count = u64::decode(decoder)?;
+        if count > Self::COUNT_MAX {
+            return Err(DecodeError::Other("too many ranges"));
+        }
+        let mut set = Self::new();
+        let mut before = 0u64;
+        for i in 0..count {
+            let gap = u64::decode(decoder)?;
+            let length = u64::decode(decoder)?;
+            if i > 0 && gap < 2 {
+                return Err(DecodeError::Other("ranges overlap or touch"));
+            }
+            let start = before.checked_add(gap);
+            let end = start.and_then(|start| start.checked_add(length));
+            let (Some(start), Some(end)) = (start, end) else {
+                return Err(DecodeError::Other("a range passes the greatest number"));
+            };
+            set.0.insert(start, end);
+            before = end;
+        }
+        Ok(set)
+    }
+}
+
+bincode::impl_borrow_decode!(Ranges);
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::codec;
+
+    proptest! {
+        #[test]
+        fn ranges_are_the_set_of_what_was_inserted(inserted in prop::collection::vec((1u64..60, 0u64..5), 0..40)) {
+            let mut set = BTreeSet::new();
+            let mut ranges = Ranges::new();
+            for (start, length) in inserted {
+                set.extend(start..=start + length);
+                ranges.insert_range(start, start + length);
+            }
+            for n in 0..70 {
+                prop_assert_eq!(ranges.contains(n), set.contains(&n));
+            }
+            prop_assert_eq!(ranges.count(), set.len() as u64);
+            let mut watermark = 0;
+            while set.contains(&(watermark + 1)) {
+                watermark += 1;
+            }
+            prop_assert_eq!(ranges.watermark(), watermark);
+            let read = codec::decode::<Ranges, 4096>(&codec::encode(&ranges)).expect("decodes");
+            prop_assert_eq!(read, ranges);
+        }
+    }
+}
