@@ -140,3 +140,63 @@ fn listed(files: &[PathBuf]) -> String {
         .collect();
     names.join(" ")
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Program {
+        #[command(flatten)]
+        command: PkiCommand,
+    }
+
+    fn parse(line: &str) -> Result<PkiCommand, clap::Error> {
+        let words = std::iter::once("pki").chain(line.split_whitespace());
+        Program::try_parse_from(words).map(|program| program.command)
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_a_usage_error() {
+        for line in [
+            "",
+            "init",
+            "issue --dir a --unit Hebi --out b",
+            "issue --dir a --unit hebi.hub --out b --host a_b*",
+            "issue --dir a --unit hebi.hub --out b --days 0",
+            "issue --dir a --out b",
+            "request --out b",
+        ] {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+        assert!(ca_name("").is_err() && ca_name(&"字".repeat(65)).is_err());
+        assert!(ca_name(&"字".repeat(64)).is_ok());
+    }
+
+    #[test]
+    fn init_request_and_issue_make_an_identity_and_a_second_init_ends_with_73() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let run = |line: &str| {
+            let line = line.replace("@", &folder.path().display().to_string());
+            parse(&line).expect("a command").run()
+        };
+        run("init --dir @/new/ca").expect("a CA");
+        run("request --unit hebi.hub --out @/hub").expect("a request");
+        run("issue --dir @/new/ca --unit hebi.hub --out @/hub --csr @/hub/request.csr --host 127.0.0.1")
+            .expect("certificates");
+        pki::Identity::load(
+            &folder.path().join("hub"),
+            &"hebi.hub".parse().expect("a unit"),
+            now(),
+        )
+        .expect("an identity");
+        run("issue --dir @/new/ca --unit hebi.xunxian.tobacco --out @/edge").expect("an identity");
+        let error = run("init --dir @/new/ca").expect_err("a refusal");
+        assert_eq!(error.exit_code(), 73);
+        let error = run("issue --dir @/none --unit hebi.hub --out @/x").expect_err("a refusal");
+        assert_eq!(error.exit_code(), 65);
+    }
+}

@@ -80,6 +80,15 @@ pub(super) struct Wanted {
     pub(super) key: SubjectPublicKeyInfo,
 }
 
+impl Wanted {
+    /// A certificate for a key that was made here.
+    pub(super) fn of(role: Role, key: &KeyPair) -> Result<Self, PkiError> {
+        SubjectPublicKeyInfo::from_der(&key.subject_public_key_info())
+            .map(|key| Self { role, key })
+            .map_err(PkiError::internal)
+    }
+}
+
 /// Reads a PEM file with one or two requests, which must be for `unit`.
 pub(super) fn read(pem: &[u8], unit: &UnitId) -> Result<Vec<Wanted>, RequestFault> {
     let mut wanted = Vec::<Wanted>::new();

@@ -58,7 +58,7 @@ pub enum PkiError {
     #[error("{}: is not the key of the certificate in ca.pem; put both back from one backup", .0.display())]
     CaKey(PathBuf),
     /// The CA's key can be read by others.
-    #[error("{}: can be read by others (mode {mode:04o}); run `chmod 600` on it", .path.display())]
+    #[error("{}: is open to others (mode {mode:04o}); run `chmod 600` on it", .path.display())]
     CaKeyExposed {
         /// The file.
         path: PathBuf,

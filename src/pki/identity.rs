@@ -38,7 +38,7 @@ pub enum IdentityError {
         source: io::Error,
     },
     /// Others than the owner may read a key.
-    #[error("{}: can be read by others (mode {mode:04o}); run `chmod 600` on it, or issue anew if they may have read it", .path.display())]
+    #[error("{}: is open to others (mode {mode:04o}); run `chmod 600` on it, and issue anew if they may have read it", .path.display())]
     Exposed {
         /// The key.
         path: PathBuf,
@@ -268,5 +268,169 @@ fn mismatch(dir: &Path, role: Role) -> IdentityError {
     IdentityError::Mismatch {
         key: key_path(dir, role),
         certificate: certificate_path(dir, role),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _};
+
+    use super::*;
+    use crate::pki::lab::{DAY, Lab, name, now};
+
+    const UNIT: &str = "hebi.xunxian.tobacco";
+
+    fn refusal(dir: &Path) -> String {
+        Identity::load(dir, &name(UNIT), now())
+            .expect_err("a refusal")
+            .to_string()
+    }
+
+    fn chmod(path: &Path, mode: u32) {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("chmod");
+    }
+
+    #[test]
+    fn an_identity_loads_with_everything_that_a_node_needs() {
+        let lab = Lab::new();
+        let dir = lab.issue_at(UNIT, now());
+        chmod(&dir.join("tls.key"), 0o400);
+        let identity = Identity::load(&dir, &name(UNIT), now()).expect("an identity");
+        assert_eq!(identity.unit().as_str(), UNIT);
+        let days = (identity.tls_not_after() - now()) / DAY;
+        assert!((396..=397).contains(&days), "{days}");
+        assert_eq!(
+            identity.signing_not_after() / DAY,
+            identity.tls_not_after() / DAY
+        );
+        let signing = identity
+            .roots()
+            .verify_at(identity.signing_certificate(), Role::Signing, now())
+            .expect("a signing certificate");
+        assert_eq!(identity.signer().certificate(), signing.fingerprint);
+        assert!(format!("{identity:?}").len() < 40);
+    }
+
+    #[test]
+    fn derived_keys_differ_by_purpose_and_identity_and_outlive_a_restart() {
+        let lab = Lab::new();
+        let dir = lab.issue_at(UNIT, now());
+        let load = || Identity::load(&dir, &name(UNIT), now()).expect("an identity");
+        let key = load().derive_key("one");
+        assert_eq!(key, load().derive_key("one"));
+        assert_ne!(key, load().derive_key("two"));
+        lab.issue_at(UNIT, now());
+        assert_ne!(key, load().derive_key("one"));
+    }
+
+    #[test]
+    fn a_missing_file_is_named_and_told_apart() {
+        let lab = Lab::new();
+        for file in ["ca.pem", "tls.pem", "tls.key", "signing.pem", "signing.key"] {
+            let dir = lab.issue_at(UNIT, now());
+            fs::remove_file(dir.join(file)).expect("removed");
+            let error = Identity::load(&dir, &name(UNIT), now()).expect_err("a refusal");
+            assert!(error.is_missing(), "{error}");
+            assert!(error.to_string().contains(file), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let lab = Lab::new();
+        for (file, mode) in [
+            ("tls.key", 0o644),
+            ("signing.key", 0o640),
+            ("tls.key", 0o602),
+        ] {
+            let dir = lab.issue_at(UNIT, now());
+            chmod(&dir.join(file), mode);
+            let why = refusal(&dir);
+            assert!(
+                why.contains(file) && why.contains(&format!("{mode:04o}")),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_and_a_certificate_that_do_not_belong_together_are_refused() {
+        let lab = Lab::new();
+        let other = lab.issue_at("hebi.other", now());
+        for file in ["tls.key", "signing.key"] {
+            let dir = lab.issue_at(UNIT, now());
+            fs::copy(other.join(file), dir.join(file)).expect("mixed up");
+            let why = refusal(&dir);
+            assert!(
+                why.contains(file) && why.contains("is not the key of"),
+                "{why}"
+            );
+        }
+    }
+
+    #[test]
+    fn another_units_identity_is_refused() {
+        let lab = Lab::new();
+        let dir = lab.issue_at("hebi.other", now());
+        let why = refusal(&dir);
+        assert!(
+            why.contains("that of hebi.other, not of hebi.xunxian.tobacco"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn certificates_put_in_each_others_place_are_refused() {
+        let lab = Lab::new();
+        let dir = lab.issue_at(UNIT, now());
+        fs::copy(dir.join("tls.pem"), dir.join("signing.pem")).expect("copied");
+        let why = refusal(&dir);
+        assert!(
+            why.contains("a tls certificate where a signing certificate"),
+            "{why}"
+        );
+    }
+
+    #[test]
+    fn an_identity_is_refused_before_and_after_its_time() {
+        let lab = Lab::new();
+        let dir = lab.issue_at(UNIT, now());
+        let at = |at| {
+            Identity::load(&dir, &name(UNIT), at)
+                .expect_err("a refusal")
+                .to_string()
+        };
+        let late = at(now() + 398 * DAY);
+        assert!(
+            late.contains("tls.pem") && late.contains("expired at"),
+            "{late}"
+        );
+        let early = at(now() - DAY);
+        assert!(early.contains("check this machine's clock"), "{early}");
+    }
+
+    #[test]
+    fn an_identity_from_another_ca_is_refused() {
+        let (lab, foreign) = (Lab::new(), Lab::new());
+        let dir = lab.issue_at(UNIT, now());
+        fs::copy(foreign.ca().join("ca.pem"), dir.join("ca.pem")).expect("mixed up");
+        let why = refusal(&dir);
+        assert!(why.contains("not issued by the CA in ca.pem"), "{why}");
+    }
+
+    #[test]
+    fn files_that_are_something_else_are_refused() {
+        let lab = Lab::new();
+        for file in ["ca.pem", "tls.pem", "tls.key", "signing.pem", "signing.key"] {
+            let dir = lab.issue_at(UNIT, now());
+            fs::write(dir.join(file), "nothing of the kind").expect("written");
+            let why = refusal(&dir);
+            assert!(why.contains(file), "{why}");
+        }
+        let dir = lab.issue_at(UNIT, now());
+        fs::write(dir.join("ca.pem"), vec![b'x'; 70_000]).expect("written");
+        assert!(refusal(&dir).contains("larger than"));
+        fs::copy(dir.join("tls.pem"), dir.join("ca.pem")).expect("copied");
+        assert!(refusal(&dir).contains("is not a CA's"));
     }
 }

@@ -279,3 +279,222 @@ impl Cache {
             .clone()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pki::lab::{DAY, Lab, name, now};
+
+    const UNIT: &str = "hebi.xunxian.tobacco";
+
+    fn store(lab: &Lab) -> SignerStore {
+        SignerStore::open(&lab.path("data/signers"), lab.roots()).expect("a trust directory")
+    }
+
+    fn refusal(store: &SignerStore, der: &[u8]) -> CertificateFault {
+        match store.add(der).expect_err("a refusal") {
+            error @ TrustError::Untrusted(_) if error.reason() != Some(Reason::UntrustedSigner) => {
+                panic!("{error}")
+            }
+            TrustError::Untrusted(fault) => fault,
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn a_signer_is_known_once_added_and_still_after_a_restart() {
+        let lab = Lab::new();
+        let identity = lab.identity(UNIT);
+        let fingerprint = identity.signer().certificate();
+        let directory = store(&lab);
+        assert!(directory.get(&fingerprint).is_none());
+        let added = directory
+            .add(identity.signing_certificate())
+            .expect("added");
+        assert_eq!(added.fingerprint(), fingerprint);
+        let again = directory
+            .add(identity.signing_certificate())
+            .expect("known");
+        assert!(Arc::ptr_eq(&added, &again));
+
+        let found = store(&lab).get(&fingerprint).expect("found on disk");
+        assert_eq!(found.der(), identity.signing_certificate());
+        assert_eq!(found.unit().as_str(), UNIT);
+        assert_eq!(found.key(), &identity.signer().verifying_key());
+        assert_eq!(found.check_sender(&name(UNIT)), Ok(()));
+        assert_eq!(
+            found.check_sender(&name("hebi.other")),
+            Err(Reason::ForeignSigner)
+        );
+    }
+
+    #[test]
+    fn a_signer_that_has_expired_is_known_and_judged_by_the_time_of_its_parcels() {
+        let lab = Lab::new();
+        let issued = now() - 1000 * DAY;
+        let folder = lab.issue_at(UNIT, issued);
+        let identity = crate::pki::Identity::load(&folder, &name(UNIT), issued).expect("then");
+        let signer = store(&lab)
+            .add(identity.signing_certificate())
+            .expect("added");
+        let (not_before, not_after) = signer.validity();
+        for (at, expected) in [
+            (not_before - 1, Err(Reason::ExpiredSigner)),
+            (not_before, Ok(())),
+            (not_after, Ok(())),
+            (not_after + 1, Err(Reason::ExpiredSigner)),
+        ] {
+            assert_eq!(signer.check_time(at), expected);
+        }
+    }
+
+    #[test]
+    fn a_tls_certificate_signs_no_parcels() {
+        let lab = Lab::new();
+        let (der, _) = lab.craft(UNIT, Role::Tls, |_| {});
+        assert_eq!(
+            refusal(&store(&lab), &der),
+            CertificateFault::WrongRole {
+                unit: name(UNIT),
+                expected: Role::Signing,
+                found: Role::Tls
+            }
+        );
+    }
+
+    #[test]
+    fn a_certificate_with_the_usages_of_both_roles_or_of_neither_counts_for_nothing() {
+        use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
+        let lab = Lab::new();
+        let store = store(&lab);
+        let changes: [fn(&mut rcgen::CertificateParams); 5] = [
+            |params| params.custom_extensions.clear(),
+            |params| params.key_usages.clear(),
+            |params| params.key_usages = vec![KeyUsagePurpose::DigitalSignature],
+            |params| params.key_usages.push(KeyUsagePurpose::DigitalSignature),
+            |params| {
+                params.custom_extensions.clear();
+                params.extended_key_usages = vec![ExtendedKeyUsagePurpose::Any];
+            },
+        ];
+        for change in changes {
+            let (der, _) = lab.craft(UNIT, Role::Signing, change);
+            assert_eq!(refusal(&store, &der), CertificateFault::NoRole(name(UNIT)));
+        }
+    }
+
+    #[test]
+    fn a_signer_without_one_unit_or_from_another_ca_is_refused_and_not_kept() {
+        let lab = Lab::new();
+        let store = store(&lab);
+        let (nameless, _) = lab.craft(UNIT, Role::Signing, |params| {
+            params.subject_alt_names.clear()
+        });
+        assert_eq!(refusal(&store, &nameless), CertificateFault::NoUnit);
+        let (double, _) = lab.craft(UNIT, Role::Signing, |params| {
+            let names = params.subject_alt_names.clone();
+            params.subject_alt_names.extend(names);
+        });
+        assert_eq!(refusal(&store, &double), CertificateFault::SeveralUnits(2));
+        let (foreign, _) = Lab::new().craft(UNIT, Role::Signing, |_| {});
+        assert_eq!(
+            refusal(&store, &foreign),
+            CertificateFault::ForeignCa(name(UNIT))
+        );
+        let (ca, _) = lab.craft(UNIT, Role::Signing, |params| {
+            params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        });
+        assert!(matches!(
+            refusal(&store, &ca),
+            CertificateFault::Malformed(_)
+        ));
+        let (fine, _) = lab.craft(UNIT, Role::Signing, |_| {});
+        for cut in 0..fine.len() {
+            assert!(store.add(&fine[..cut]).is_err());
+        }
+        assert!(matches!(
+            refusal(&store, &[0x30; 5000]),
+            CertificateFault::Malformed(_)
+        ));
+        let kept = fs::read_dir(lab.path("data/signers"))
+            .expect("a folder")
+            .count();
+        assert_eq!(kept, 0);
+    }
+
+    #[test]
+    fn a_flipped_bit_anywhere_in_a_certificate_is_noticed() {
+        let lab = Lab::new();
+        let roots = lab.roots();
+        let (der, _) = lab.craft(UNIT, Role::Signing, |_| {});
+        for bit in 0..der.len() * 8 {
+            let mut flipped = der.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(roots.verify(&flipped, Role::Signing).is_err(), "bit {bit}");
+        }
+    }
+
+    #[test]
+    fn a_damaged_file_counts_as_absent_is_reported_and_is_healed() {
+        let lab = Lab::new();
+        let identity = lab.identity(UNIT);
+        let fingerprint = identity.signer().certificate();
+        store(&lab)
+            .add(identity.signing_certificate())
+            .expect("added");
+        let path = lab.path("data/signers").join(format!("{fingerprint}.der"));
+        fs::write(&path, b"half of it").expect("damaged");
+        let leftover = lab.path("data/signers/.x.der.0.unfinished");
+        fs::write(&leftover, b"").expect("written");
+
+        let directory = store(&lab);
+        assert!(!leftover.exists());
+        assert!(directory.get(&fingerprint).is_none());
+        assert_eq!(directory.damaged(), 1);
+        directory
+            .add(identity.signing_certificate())
+            .expect("healed");
+        assert!(store(&lab).get(&fingerprint).is_some());
+    }
+
+    #[test]
+    fn a_full_cache_forgets_the_least_used_and_nothing_is_lost() {
+        let lab = Lab::new();
+        let directory = store(&lab);
+        let signers: Vec<_> = (0..6)
+            .map(|_| {
+                let (der, _) = lab.craft(UNIT, Role::Signing, |_| {});
+                directory.judge(&der).map(Arc::new).expect("a signer")
+            })
+            .collect();
+        let mut cache = Cache::default();
+        for signer in &signers {
+            cache.put(signer.clone(), 4);
+            assert!(cache.recent.len() + cache.older.len() <= 4);
+        }
+        assert!(cache.recent.contains_key(&signers[5].fingerprint()));
+        assert!(!cache.older.contains_key(&signers[0].fingerprint()));
+    }
+
+    #[test]
+    fn many_threads_get_one_certificate() {
+        let lab = Lab::new();
+        let identity = lab.identity(UNIT);
+        let directory = store(&lab);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let added = directory
+                        .add(identity.signing_certificate())
+                        .expect("added");
+                    let got = directory.get(&added.fingerprint()).expect("known");
+                    assert_eq!(got.der(), added.der());
+                });
+            }
+        });
+        let kept = fs::read_dir(lab.path("data/signers"))
+            .expect("a folder")
+            .count();
+        assert_eq!(kept, 1);
+    }
+}
