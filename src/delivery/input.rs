@@ -1,0 +1,224 @@
+//! What the driver tells the machine.
+
+use super::hop::{Entry, Frame};
+use crate::{
+    model::{Digest, Lane, Limits, Lsn, MessageId, Millis, Pattern, Policy, Reason, UnitId},
+    parcel::{Header, Parcel},
+};
+
+/// Names an awaited answer; the driver chooses it.
+pub type Ticket = u64;
+
+/// Names a live session; the driver chooses it and never uses one twice.
+pub type SessionId = u64;
+
+/// Everything that can happen to a node.
+#[derive(Debug)]
+pub enum Input {
+    /// An application submits messages, all or none of them. Answered by [`Answer::Accepted`](super::Answer) or
+    /// [`Answer::NotAccepted`](super::Answer).
+    Submit {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// At least one.
+        messages: Vec<Submission>,
+    },
+    /// Every record up to this one is on stable storage.
+    Synced(Lsn),
+    /// A session has been set up: mutual TLS says that the other end is `neighbour`.
+    SessionUp {
+        /// The session's name from now on.
+        session: SessionId,
+        /// The unit at the other end.
+        neighbour: UnitId,
+        /// The link that it runs over.
+        link: LinkInfo,
+    },
+    /// A session has ended, for whatever reason. What was leased to it is free again.
+    SessionDown {
+        /// The session.
+        session: SessionId,
+    },
+    /// A control frame came.
+    Frame {
+        /// The session that it came over.
+        session: SessionId,
+        /// The frame.
+        frame: Frame,
+    },
+    /// A batch came; workers have unpacked it and judged every parcel.
+    Arrivals {
+        /// The session that it came over.
+        session: SessionId,
+        /// The parcels, in the batch's order.
+        arrivals: Vec<Arrival>,
+    },
+    /// The session can carry that many more batches of each class.
+    Grant {
+        /// The session.
+        session: SessionId,
+        /// Batches of flash and urgent parcels.
+        express: u16,
+        /// Batches of normal and bulk parcels.
+        bulk: u16,
+    },
+    /// The application asks for messages. Answered by [`Answer::Inbox`](super::Answer), at the latest at `until`.
+    Inbox {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// At most so many.
+        max: u32,
+        /// Answer with nothing at this moment of the monotonic clock.
+        until: Millis,
+    },
+    /// Nobody waits for this answer any more. Messages that it handed over are free again.
+    Forget {
+        /// The ticket of an [`Input::Inbox`].
+        ticket: Ticket,
+    },
+    /// The application is done with these messages. Answered by [`Answer::Acked`](super::Answer) after sync.
+    InboxAck {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// The messages.
+        messages: Vec<MessageId>,
+    },
+    /// The application gives leases back. Answered by [`Answer::Acked`](super::Answer).
+    InboxRelease {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// The messages.
+        messages: Vec<MessageId>,
+    },
+    /// An operator acts. Answered by [`Answer::Ordered`](super::Answer) after sync.
+    Operate {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// What to do.
+        order: Order,
+    },
+    /// The answer to [`Output::MakeReceipt`](super::Output).
+    ReceiptSigned {
+        /// The number that the output had.
+        number: u64,
+        /// The signed receipt.
+        parcel: Parcel,
+        /// Its header.
+        header: Header,
+    },
+    /// How much room the journal has now; the machine admits nothing beyond it.
+    Room(Room),
+    /// The operator's configuration was read anew.
+    Settings(Box<Settings>),
+    /// A segment holds little that is alive: its live parcels are to be written again.
+    Compact {
+        /// The segment's number.
+        segment: u32,
+    },
+    /// Time has passed; see [`Delivery::next_timer`](super::Delivery::next_timer).
+    Tick,
+}
+
+/// One message as an application submitted it, signed by the API's handler.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// The signed parcel.
+    pub parcel: Parcel,
+    /// Its header.
+    pub header: Header,
+    /// Digest of what was submitted, before defaults: tells a repetition from another message under the same id.
+    pub content: Digest,
+}
+
+/// One parcel of a batch, judged.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// What the batch says of it.
+    pub entry: Entry,
+    /// The parcel.
+    pub parcel: Parcel,
+    /// Its header; none when it does not decode.
+    pub header: Option<Header>,
+    /// The lines of a receipt, when the kind is `receipt` and the body reads as one.
+    pub receipt: Vec<crate::model::ReceiptItem>,
+    /// Whether the signature and the signer hold.
+    pub verdict: Result<(), Reason>,
+}
+
+/// The link that a session runs over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkInfo {
+    /// The link's name in the configuration of the node that dialled.
+    pub name: String,
+    /// The transport profile.
+    pub kind: String,
+}
+
+/// What an operator wants of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Keep it, and the later messages of its case, from being sent.
+    Hold(MessageId),
+    /// Undo a hold.
+    Release(MessageId),
+    /// Send it as soon as a session is there, whatever it waits for.
+    Retry(MessageId),
+    /// Move it to another lane.
+    Reprioritise(MessageId, Lane),
+    /// End it; its sender is told, with the reason.
+    Drop(MessageId, String),
+}
+
+impl Order {
+    /// The message that it is about.
+    pub fn message(&self) -> MessageId {
+        match self {
+            Order::Hold(id)
+            | Order::Release(id)
+            | Order::Retry(id)
+            | Order::Reprioritise(id, _)
+            | Order::Drop(id, _) => *id,
+        }
+    }
+}
+
+/// What the journal has left, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes that it may still grow by before its bound.
+    pub free: u64,
+    /// Its bound.
+    pub bound: u64,
+    /// Whether the disk itself is full: the next segment could not be set aside.
+    pub disk_full: bool,
+}
+
+/// What the operator configured, as far as it concerns the machine.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// This node's unit.
+    pub unit: UnitId,
+    /// The hub that it dials, if it has one.
+    pub upstream: Option<UnitId>,
+    /// Whether it listens.
+    pub listens: bool,
+    /// The units that its configuration names.
+    pub units: Vec<KnownUnit>,
+    /// Who may send what to whom.
+    pub policy: Policy,
+    /// Every bound.
+    pub limits: Limits,
+    /// Whether kinds ask for read receipts: those that do not.
+    pub kinds_without_read: Vec<crate::model::Kind>,
+}
+
+/// A unit that the configuration names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownUnit {
+    /// Its name.
+    pub name: UnitId,
+    /// Whether it is cut off.
+    pub blocked: bool,
+    /// The units behind it, when it is a county hub.
+    pub serves: Vec<Pattern>,
+}
