@@ -22,11 +22,11 @@ use serde_json::{Value, json};
 use self::{
     case::{Case, Step},
     dice::Dice,
-    moment::{HOUR, Moment, ulid},
+    moment::{DAY, Moment, ulid},
     places::{COURT, LEAD, POLICE, PROCURATORATE, Place},
 };
 use crate::{
-    model::{Kind, Lane, Millis, Pattern, UnitId},
+    model::{Fingerprint, Kind, Lane, Millis, Pattern, UnitId},
     parcel::{Attribute, BodyForm, Header, Parcel, Signer, Value as Attribution},
 };
 
@@ -302,10 +302,19 @@ impl Iterator for Generator {
 }
 
 impl Sample {
-    /// The parcel that the sender's gateway would make of the message, accepted at `accepted` (milliseconds since the Unix epoch)
-    /// and kept for 30 days.
-    pub fn parcel(&self, signer: &Signer, accepted: Millis) -> Parcel {
-        let header = Header {
+    /// The message's `data`, the text that becomes the parcel's body.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The header that the sender's gateway would give the message, accepted at `accepted` (milliseconds since the Unix epoch),
+    /// kept for 30 days and signed with the key of the certificate `signer`.
+    pub fn header(&self, signer: Fingerprint, accepted: Millis) -> Header {
+        let attributes = self.attributes.iter().map(|(name, value)| Attribute {
+            name: (*name).to_owned(),
+            value: Attribution::Text(value.clone()),
+        });
+        Header {
             sender: self.from.clone(),
             id: self.id.clone(),
             to: vec![self.to.clone()],
@@ -313,19 +322,17 @@ impl Sample {
             case: self.case.clone(),
             lane: self.lane,
             accepted,
-            expires: accepted.saturating_add(30 * 24 * HOUR),
-            signer: signer.certificate(),
+            expires: accepted.saturating_add(30 * DAY),
+            signer,
             attachments: Vec::new(),
             form: BodyForm::Json,
-            attributes: self
-                .attributes
-                .iter()
-                .map(|(name, value)| Attribute {
-                    name: (*name).to_owned(),
-                    value: Attribution::Text(value.clone()),
-                })
-                .collect(),
-        };
+            attributes: attributes.collect(),
+        }
+    }
+
+    /// The parcel that the sender's gateway would make of the message, with [`Sample::header`].
+    pub fn parcel(&self, signer: &Signer, accepted: Millis) -> Parcel {
+        let header = self.header(signer.certificate(), accepted);
         signer.seal(&header, self.body.as_bytes())
     }
 }

@@ -6,6 +6,7 @@ const FACTS: &str = include_str!("stock/facts.txt");
 const REASONS: &str = include_str!("stock/reasons.txt");
 const PROVISIONS: &str = include_str!("stock/provisions.txt");
 const OFFICE: &str = include_str!("stock/office.txt");
+const CIVIL: &str = include_str!("stock/civil.txt");
 const NAMES: &str = include_str!("stock/names.txt");
 
 type Sections = HashMap<&'static str, Vec<&'static str>>;
@@ -13,7 +14,7 @@ type Sections = HashMap<&'static str, Vec<&'static str>>;
 static STOCK: LazyLock<Sections> = LazyLock::new(|| {
     let mut sections = Sections::new();
     let mut section = "";
-    for line in [FACTS, REASONS, PROVISIONS, OFFICE, NAMES]
+    for line in [FACTS, REASONS, PROVISIONS, OFFICE, CIVIL, NAMES]
         .into_iter()
         .flat_map(str::lines)
     {

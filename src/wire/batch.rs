@@ -162,6 +162,14 @@ pub fn pack(entries: &[(Entry, Parcel)], settings: Settings, compressor: &mut Co
     out.into()
 }
 
+/// The bytes of a batch that get compressed, when all of `entries` share a frame: what a dictionary is trained on.
+pub fn compressible(entries: &[(Entry, Parcel)]) -> Vec<u8> {
+    groups(entries, Compression::Shared)
+        .iter()
+        .flat_map(|group| columns::write(group).0)
+        .collect()
+}
+
 /// Reads a batch, within `limits`: nothing beyond them is allocated, whatever the bytes say.
 ///
 /// Signatures are not looked at.
