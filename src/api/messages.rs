@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{Path, Request, State},
+    extract::{Request, State},
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
@@ -49,7 +49,7 @@ pub(super) async fn submit<G: Gateway>(
 /// `GET /v1/messages/{messageid}`: its state for every receiver, and its timeline.
 pub(super) async fn show<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
-    path: Path<String>,
+    path: request::NamedInPath,
 ) -> Result<Response, Problem> {
     let message = request::message(path)?;
     match api.gateway.message(message).await? {

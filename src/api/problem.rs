@@ -15,10 +15,10 @@ pub struct Problem {
     status: StatusCode,
     slug: &'static str,
     title: &'static str,
-    detail: String,
-    attribute: Option<String>,
+    detail: Box<str>,
+    attribute: Option<Box<str>>,
     bound: Option<(&'static str, u64)>,
-    index: Option<usize>,
+    index: Option<u32>,
     retry_after_s: Option<u32>,
 }
 
@@ -40,7 +40,7 @@ impl Problem {
             status,
             slug,
             title,
-            detail: detail.into(),
+            detail: detail.into().into(),
             attribute: None,
             bound: None,
             index: None,
@@ -60,7 +60,7 @@ impl Problem {
     }
 
     pub(super) fn about(mut self, attribute: &str) -> Self {
-        self.attribute = Some(attribute.to_owned());
+        self.attribute = Some(attribute.into());
         self
     }
 
@@ -90,9 +90,9 @@ impl Problem {
         put("type", format!("{TYPE_PREFIX}{}", self.slug).into());
         put("title", self.title.into());
         put("status", self.status.as_u16().into());
-        put("detail", self.detail.as_str().into());
+        put("detail", (*self.detail).into());
         if let Some(attribute) = &self.attribute {
-            put("attribute", attribute.as_str().into());
+            put("attribute", (**attribute).into());
         }
         if let Some((name, limit)) = self.bound {
             put("bound", name.into());
@@ -127,9 +127,9 @@ impl From<EventError> for Problem {
             .unwrap_or(StatusCode::UNPROCESSABLE_ENTITY);
         let (slug, title) = (error.problem.slug(), error.problem.title());
         Self {
-            attribute: error.attribute,
+            attribute: error.attribute.map(Into::into),
             bound: error.bound,
-            index: error.index,
+            index: error.index.and_then(|index| index.try_into().ok()),
             ..Self::new(status, slug, title, error.detail)
         }
     }
@@ -139,9 +139,9 @@ impl From<Refusal> for Problem {
     fn from(refusal: Refusal) -> Self {
         let told = told(refusal.cause);
         Self {
-            attribute: refusal.attribute.map(str::to_owned),
+            attribute: refusal.attribute.map(Into::into),
             bound: refusal.bound,
-            index: refusal.index,
+            index: refusal.index.and_then(|index| index.try_into().ok()),
             retry_after_s: told.retry_after_s,
             ..Self::new(told.status, told.slug, told.title, refusal.detail)
         }

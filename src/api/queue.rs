@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    extract::{Query, State, rejection::QueryRejection},
     http::HeaderMap,
     response::Response,
 };
@@ -80,7 +80,7 @@ struct Drop {
 /// `POST /v1/queue/{messageid}/hold`.
 pub(super) async fn hold<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
-    path: Path<String>,
+    path: request::NamedInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -90,7 +90,7 @@ pub(super) async fn hold<G: Gateway>(
 /// `POST /v1/queue/{messageid}/release`.
 pub(super) async fn release<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
-    path: Path<String>,
+    path: request::NamedInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -100,7 +100,7 @@ pub(super) async fn release<G: Gateway>(
 /// `POST /v1/queue/{messageid}/retry`.
 pub(super) async fn retry<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
-    path: Path<String>,
+    path: request::NamedInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -110,7 +110,7 @@ pub(super) async fn retry<G: Gateway>(
 /// `POST /v1/queue/{messageid}/reprioritise` with `{"priority": LANE}`.
 pub(super) async fn reprioritise<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
-    path: Path<String>,
+    path: request::NamedInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -126,7 +126,7 @@ pub(super) async fn reprioritise<G: Gateway>(
 /// `POST /v1/queue/{messageid}/drop` with `{"reason": TEXT}`, which is not empty.
 pub(super) async fn drop<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
-    path: Path<String>,
+    path: request::NamedInPath,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
@@ -145,7 +145,7 @@ pub(super) async fn drop<G: Gateway>(
 /// An action that needs no more than a message.
 async fn plain<G: Gateway>(
     api: &Api<G>,
-    path: Path<String>,
+    path: request::NamedInPath,
     headers: &HeaderMap,
     body: Body,
     action: Action,

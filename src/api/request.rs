@@ -5,7 +5,10 @@ use std::{panic, time::Duration};
 use axum::{
     Json,
     body::Body,
-    extract::{Path, Query, rejection::QueryRejection},
+    extract::{
+        Path, Query,
+        rejection::{PathRejection, QueryRejection},
+    },
     http::StatusCode,
     response::{IntoResponse as _, Response},
 };
@@ -17,9 +20,14 @@ use crate::model::MessageId;
 /// Work on more bytes than this leaves the threads that answer requests.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
 
+/// A path's one variable part, which may be no text at all.
+pub(super) type NamedInPath = Result<Path<String>, PathRejection>;
+
 /// The message that a path names. A text that is no messageid names no message.
-pub(super) fn message(Path(text): Path<String>) -> Result<MessageId, Problem> {
-    text.parse().map_err(|_| unknown_message())
+pub(super) fn message(path: NamedInPath) -> Result<MessageId, Problem> {
+    path.ok()
+        .and_then(|Path(text)| text.parse().ok())
+        .ok_or_else(unknown_message)
 }
 
 pub(super) fn unknown_message() -> Problem {

@@ -109,8 +109,11 @@ async fn connection<G: Gateway>(
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "an API connection broke");
+        // A head that is wrong, late or missing says nothing of the answer before it.
+        let answer_was_written = error.is_parse() || error.is_timeout();
         let leased = unwritten.take();
-        if !leased.is_empty()
+        if !answer_was_written
+            && !leased.is_empty()
             && let Err(error) = gateway.inbox_release(leased).await
         {
             tracing::debug!(%error, "leases end by themselves");
