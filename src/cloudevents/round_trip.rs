@@ -400,7 +400,8 @@ fn a_binary_body_that_is_not_json_is_carried_as_bytes() {
     assert_eq!(delivered(&plain)["data_base64"], json!("/wA="));
     let empty = read(&[("content-type", b"application/json")], b"").expect("accepted");
     assert_eq!(empty.header.form, BodyForm::None);
-    let cases: [(&[(&str, &[u8])], &[u8], u16); 5] = [
+    type Case<'a> = (&'a [(&'a str, &'a [u8])], &'static [u8], u16);
+    let cases: [Case<'_>; 5] = [
         (&[("content-type", b"application/json")], b"{", 400),
         (&[("content-type", b"application/json")], b"\"\xff\"", 400),
         (&[("ce-id", b"again")], b"", 422),
