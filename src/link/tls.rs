@@ -510,6 +510,36 @@ mod tests {
     }
 
     #[test]
+    fn a_client_whose_certificate_may_do_more_than_tls_is_refused() {
+        use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
+        let lab = Lab::new();
+        let hub = Arc::new(server_of(&lab.identity(HUB)));
+        let changes: [fn(&mut rcgen::CertificateParams); 4] = [
+            |params| {
+                params
+                    .extended_key_usages
+                    .push(ExtendedKeyUsagePurpose::Any)
+            },
+            |params| {
+                params
+                    .extended_key_usages
+                    .push(ExtendedKeyUsagePurpose::CodeSigning)
+            },
+            |params| {
+                let other = ExtendedKeyUsagePurpose::Other(vec![2, 25, 7]);
+                params.extended_key_usages.push(other);
+            },
+            |params| params.key_usages.push(KeyUsagePurpose::ContentCommitment),
+        ];
+        for change in changes {
+            let own = lab.certified(UNIT, Role::Tls, change);
+            let refused = shake(&Arc::new(client_with(&lab, own)), &hub);
+            let why = refused.map(drop).expect_err("a refusal").by_server();
+            assert!(why.contains("key usages of neither"), "{why}");
+        }
+    }
+
+    #[test]
     fn a_client_that_shows_nothing_is_refused() {
         let lab = Lab::new();
         let mut client = client_of(&lab.identity(UNIT));

@@ -467,6 +467,16 @@ mod tests {
                 directory.judge(&der).map(Arc::new).expect("a signer")
             })
             .collect();
+        let used = directory.add(&signers[0].der).expect("added");
+        {
+            let mut cached = directory.cached.write().expect("a lock");
+            cached.older = std::mem::take(&mut cached.recent);
+        }
+        let again = directory.get(&used.fingerprint()).expect("known");
+        assert!(Arc::ptr_eq(&used, &again), "it was not read again");
+        let cached = directory.cached.read().expect("a lock");
+        assert!(cached.recent.contains_key(&used.fingerprint()));
+
         let mut cache = Cache::default();
         for signer in &signers {
             cache.put(signer.clone(), 4);
