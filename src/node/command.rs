@@ -1,10 +1,10 @@
 //! What the other tasks tell the owner, and what the owner tells a session.
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::{
     delivery::{
-        Answer, Close, Delivery, Departure, Input, LinkInfo, SessionId, Ticket, hop::Frame,
+        Answer, Arrival, Close, Delivery, Departure, Input, LinkInfo, SessionId, Ticket, hop::Frame,
     },
     model::{Lane, UnitId},
 };
@@ -29,6 +29,15 @@ pub(super) enum Command {
     },
     /// Give the machine an input that has none.
     Tell(Input),
+    /// Parcels came over a session.
+    Arrived {
+        /// The session.
+        session: SessionId,
+        /// The parcels, judged.
+        arrivals: Vec<Arrival>,
+        /// Their share of what may wait for the owner.
+        room: OwnedSemaphorePermit,
+    },
     /// A session has been set up.
     Up {
         /// Its name.
