@@ -6,6 +6,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
 use tokio::sync::{Semaphore, oneshot};
@@ -15,6 +16,9 @@ const STACK_BYTES: usize = 512 * 1024;
 
 /// Work that waits or is under way, for each thread: enough to keep it busy, and a bound on what the jobs hold.
 const JOBS_PER_THREAD_MAX: usize = 16;
+
+/// How long a thread waits for work before it lets go of what it keeps in memory.
+const IDLE_AFTER: Duration = Duration::from_secs(10);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -56,18 +60,18 @@ struct Jobs {
 }
 
 impl Workers {
-    /// A pool of so many threads.
+    /// A pool of so many threads. Each calls `idle` when it has had nothing to do for [`IDLE_AFTER`].
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(threads: usize) -> io::Result<Self> {
+    pub(super) fn start(threads: usize, idle: fn()) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         for n in 0..threads {
             let queue = queue.clone();
             thread::Builder::new()
                 .name(format!("worker-{n}"))
                 .stack_size(STACK_BYTES)
-                .spawn(move || queue.work())?;
+                .spawn(move || queue.work(idle))?;
         }
         let room = || Arc::new(Semaphore::new(threads * JOBS_PER_THREAD_MAX));
         Ok(Self(Arc::new(Pool {
@@ -110,8 +114,8 @@ impl Queue {
         self.arrived.notify_one();
     }
 
-    fn work(&self) {
-        while let Some(job) = self.next() {
+    fn work(&self, idle: fn()) {
+        while let Some(job) = self.next(idle) {
             // A panic is a bug of ours in one job: whoever waits for it is told by the dropped sender, and the thread goes on.
             if catch_unwind(AssertUnwindSafe(job)).is_err() {
                 tracing::error!("a worker's job panicked");
@@ -119,8 +123,9 @@ impl Queue {
         }
     }
 
-    fn next(&self) -> Option<Job> {
+    fn next(&self, idle: fn()) -> Option<Job> {
         let mut jobs = self.lock();
+        let mut rested = false;
         loop {
             let job = jobs.express.pop_front().or_else(|| jobs.bulk.pop_front());
             if job.is_some() {
@@ -129,10 +134,20 @@ impl Queue {
             if jobs.ended {
                 return None;
             }
-            jobs = self
-                .arrived
-                .wait(jobs)
-                .unwrap_or_else(PoisonError::into_inner);
+            if rested {
+                let woken = self.arrived.wait(jobs);
+                jobs = woken.unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
+            let woken = self.arrived.wait_timeout(jobs, IDLE_AFTER);
+            let (woken, timeout) = woken.unwrap_or_else(PoisonError::into_inner);
+            jobs = woken;
+            if timeout.timed_out() && jobs.express.is_empty() && jobs.bulk.is_empty() {
+                rested = true;
+                drop(jobs);
+                idle();
+                jobs = self.lock();
+            }
         }
     }
 
@@ -162,7 +177,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_job_that_panics_fails_alone() {
-        let workers = Workers::start(1).expect("a thread");
+        let workers = Workers::start(1, || {}).expect("a thread");
         let failed: Result<(), _> = workers
             .run(Urgency::Express, || panic!("this job is meant to fail"))
             .await;
@@ -172,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn express_work_passes_bulk_work_that_waits() {
-        let workers = Workers::start(1).expect("a thread");
+        let workers = Workers::start(1, || {}).expect("a thread");
         let (go, gate) = mpsc::channel::<()>();
         let (busy, started) = oneshot::channel();
         let first = workers.run(Urgency::Bulk, move || {
