@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, PoisonError, RwLock,
-    atomic::{AtomicU64, Ordering},
+    atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
@@ -49,6 +49,8 @@ pub(super) struct Shared {
     pub(super) audit: Arc<Audit>,
     /// Links and sessions, for people.
     pub(super) board: LinkBoard,
+    /// Numbers for people.
+    pub(super) figures: Figures,
     /// What submissions are judged by.
     pub(super) rules: Rules,
     /// A session has come up: a reason to dial the other links at once.
@@ -58,6 +60,17 @@ pub(super) struct Shared {
     live: RwLock<Arc<Live>>,
     tickets: AtomicU64,
     sessions: AtomicU64,
+}
+
+/// What the owner tells of the journal, for people.
+#[derive(Debug, Default)]
+pub(super) struct Figures {
+    /// Bytes on disk.
+    pub(super) journal_bytes: AtomicU64,
+    /// Whether the disk is full.
+    pub(super) disk_full: AtomicBool,
+    /// Damaged stretches that were set aside at the start.
+    pub(super) quarantined: AtomicU64,
 }
 
 /// What [`Shared::new`] is made of.
@@ -94,6 +107,7 @@ impl Shared {
             board: LinkBoard::new(metrics.clone()),
             metrics,
             audit,
+            figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),
             alive: Notify::new(),
             arrivals: Arc::new(Semaphore::new(ARRIVALS_KIB_MAX as usize)),
