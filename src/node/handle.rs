@@ -106,7 +106,7 @@ impl NodeHandle {
 
     /// Reads what was handed over. A parcel that cannot be read stays leased until the lease ends, and others go on.
     async fn read_all(&self, handed: Vec<delivery::Handed>) -> Result<Vec<Handed>, Refusal> {
-        let reader = self.shared.reader.clone();
+        let reader = self.shared.reader().map_err(refusal)?;
         let read = self.shared.workers.run(Urgency::Express, move || {
             let read = handed.into_iter().filter_map(|handed| {
                 let parcel = reader.read(handed.at).map_err(|error| error.to_string());
@@ -201,7 +201,7 @@ impl NodeHandle {
         &self,
         places: Vec<Location>,
     ) -> Result<Vec<Option<(Header, u64)>>, Refusal> {
-        let reader = self.shared.reader.clone();
+        let reader = self.shared.reader().map_err(refusal)?;
         let read = self.shared.workers.run(Urgency::Express, move || {
             let read = places.into_iter().map(|at| {
                 let parcel = Parcel::read(reader.read(at).ok()?).ok()?;

@@ -22,7 +22,7 @@ use super::{
     receipts::ReceiptMaker,
     shared::Shared,
     status::Status,
-    store::{self, Done, Landed, Store},
+    store::{self, JobDone, Landed, Store},
 };
 use crate::{
     delivery::{Answer, Delivery, Input, Output, Room, SessionId, Ticket},
@@ -259,7 +259,7 @@ impl Owner {
         }
     }
 
-    fn landed(&mut self, done: Done) {
+    fn landed(&mut self, done: JobDone) {
         match self.store.landed(done) {
             Landed::Synced(lsn, took) => {
                 self.shared.metrics.journal_synced(lsn, took);

@@ -282,8 +282,7 @@ impl Pump {
                     Err(error) => Err(error.into()),
                 },
                 Some(output) = port.outputs.recv(), if !ending && self.pending.len() < PENDING_MAX => {
-                    self.output(output);
-                    Ok(())
+                    self.output(output)
                 }
                 changed = leave.changed(), if !left => {
                     left = changed.is_err() || *leave.borrow();
@@ -412,7 +411,7 @@ impl Pump {
         Ok(self.shared.command(Command::Tell(input)).await?)
     }
 
-    fn output(&mut self, output: ToSession) {
+    fn output(&mut self, output: ToSession) -> Result<(), Fault> {
         match output {
             ToSession::Frame(frame) => {
                 if matches!(frame, Frame::Ack(_)) {
@@ -421,7 +420,7 @@ impl Pump {
                 self.send(&frame);
             }
             ToSession::Batch { lane, parcels } => {
-                let reader = self.shared.reader.clone();
+                let reader = self.shared.reader()?;
                 let Carrier {
                     kind, compression, ..
                 } = self.carrier;
@@ -434,6 +433,7 @@ impl Pump {
                 });
             }
         }
+        Ok(())
     }
 
     fn send(&mut self, frame: &Frame) {

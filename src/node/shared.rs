@@ -1,7 +1,7 @@
 //! What every part of one running node shares.
 
 use std::sync::{
-    Arc, PoisonError, RwLock,
+    Arc, OnceLock, PoisonError, RwLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -41,8 +41,6 @@ pub(super) struct Shared {
     pub(super) status: StatusBoard,
     /// For what takes time.
     pub(super) workers: Workers,
-    /// Reads parcels back.
-    pub(super) reader: JournalReader,
     /// What is counted.
     pub(super) metrics: Arc<Metrics>,
     /// What operators did.
@@ -57,6 +55,8 @@ pub(super) struct Shared {
     pub(super) alive: Notify,
     /// Bounds the parcels on their way to the owner, KiB.
     arrivals: Arc<Semaphore>,
+    /// Reads parcels back, once the journal is recovered.
+    reader: OnceLock<JournalReader>,
     live: RwLock<Arc<Live>>,
     tickets: AtomicU64,
     sessions: AtomicU64,
@@ -79,7 +79,6 @@ pub(super) struct Parts {
     pub(super) clock: Clock,
     pub(super) status: StatusBoard,
     pub(super) workers: Workers,
-    pub(super) reader: JournalReader,
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: Arc<Audit>,
     pub(super) live: Live,
@@ -93,7 +92,6 @@ impl Shared {
             clock,
             status,
             workers,
-            reader,
             metrics,
             audit,
             live,
@@ -103,7 +101,7 @@ impl Shared {
             clock,
             status,
             workers,
-            reader,
+            reader: OnceLock::new(),
             board: LinkBoard::new(metrics.clone()),
             metrics,
             audit,
@@ -115,6 +113,27 @@ impl Shared {
             tickets: AtomicU64::new(1),
             sessions: AtomicU64::new(1),
         })
+    }
+
+    /// The journal is recovered, with so many damaged places set aside.
+    pub(super) fn recovered(&self, reader: JournalReader, quarantined: u64) {
+        self.figures
+            .quarantined
+            .store(quarantined, Ordering::Relaxed);
+        for _ in 0..quarantined {
+            self.metrics.journal_quarantined();
+        }
+        if self.reader.set(reader).is_err() {
+            unreachable!("a journal is recovered once");
+        }
+    }
+
+    /// Reads parcels back.
+    ///
+    /// # Errors
+    /// The journal is not recovered yet.
+    pub(super) fn reader(&self) -> Result<JournalReader, Unavailable> {
+        self.reader.get().cloned().ok_or_else(|| self.unavailable())
     }
 
     /// What the node runs by now.

@@ -2,8 +2,6 @@
 
 use std::{
     io,
-    sync::mpsc::{self as jobs},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -12,8 +10,7 @@ use tokio::sync::mpsc;
 use crate::{
     delivery,
     journal::{
-        CheckpointError, CheckpointJob, Checkpointed, Folder, Journal, Reader, Room, Write,
-        WriteError, Written,
+        CheckpointJob, Done, Folder, Job, Journal, Reader, Room, Write, WriteError, Writer,
     },
     model::{Location, Log, Lsn},
 };
@@ -21,31 +18,24 @@ use crate::{
 /// Reads parcels back.
 pub(super) type JournalReader = Reader<Folder>;
 
+/// A job that has come back.
+pub(super) type JobDone = Done<Folder>;
+
 /// Bytes that may wait for a write. Beyond, the owner takes no more commands until one has come back.
 const PENDING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// The stack of the threads that write.
-const STACK_BYTES: usize = 256 * 1024;
-
-/// The journal and what writes it.
+/// The journal and the threads that write it.
 pub(super) struct Store {
     journal: Journal<Folder>,
-    writes: jobs::Sender<Write<Folder>>,
-    done: mpsc::UnboundedReceiver<Done>,
-    /// For the thread of a checkpoint.
-    tell: mpsc::UnboundedSender<Done>,
-    writing: bool,
+    writer: Writer<Folder>,
+    /// A checkpoint may be large; writes do not wait for it.
+    checkpointer: Writer<Folder>,
+    done: mpsc::UnboundedReceiver<JobDone>,
+    /// When the write that is under way began.
+    writing: Option<Instant>,
     /// A checkpoint that waits until all that it covers is durable.
     checkpoint: Option<CheckpointJob<Folder>>,
     checkpointing: bool,
-}
-
-/// A job has come back. There are at most two under way, a write and a checkpoint.
-pub(super) enum Done {
-    /// A write, and how long it took.
-    Write(Result<Written, WriteError<Folder>>, Duration),
-    /// A checkpoint.
-    Checkpoint(Result<Checkpointed, CheckpointError>),
 }
 
 /// What a job's end means.
@@ -62,35 +52,34 @@ pub(super) enum Landed {
 }
 
 impl Store {
-    /// Starts the thread that writes; it ends when this is dropped.
+    /// Starts the threads; they end when this is dropped.
     ///
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start(journal: Journal<Folder>) -> io::Result<Self> {
-        let (writes, to_write) = jobs::channel::<Write<Folder>>();
+        // A write and a checkpoint are all that is ever under way, so that this channel needs no bound.
         let (tell, done) = mpsc::unbounded_channel();
-        let written = tell.clone();
-        thread::Builder::new()
-            .name("journal".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                for write in to_write {
-                    let began = Instant::now();
-                    let outcome = write.run();
-                    if written.send(Done::Write(outcome, began.elapsed())).is_err() {
-                        return;
-                    }
-                }
-            })?;
+        let writer = || {
+            let tell = tell.clone();
+            Writer::spawn(move |done| {
+                // The owner waits for every job before it ends.
+                let _ = tell.send(done);
+            })
+        };
         Ok(Self {
             journal,
-            writes,
+            writer: writer()?,
+            checkpointer: writer()?,
             done,
-            tell,
-            writing: false,
+            writing: None,
             checkpoint: None,
             checkpointing: false,
         })
+    }
+
+    /// Reads payloads back.
+    pub(super) fn reader(&self) -> JournalReader {
+        self.journal.reader()
     }
 
     /// What the machine appends to.
@@ -125,7 +114,7 @@ impl Store {
 
     /// Has everything that waits written, unless a write is under way: what comes meanwhile goes together in the next.
     pub(super) fn write(&mut self) {
-        if !self.writing
+        if self.writing.is_none()
             && let Some(write) = self.journal.take_write()
         {
             self.give(write);
@@ -134,7 +123,7 @@ impl Store {
 
     /// Tries again what found no room on the disk.
     pub(super) fn retry(&mut self) {
-        if !self.writing
+        if self.writing.is_none()
             && let Some(write) = self.journal.retry()
         {
             self.give(write);
@@ -152,18 +141,18 @@ impl Store {
     }
 
     /// Waits for a job to come back. May be dropped at any time; nothing is lost.
-    pub(super) async fn done(&mut self) -> Done {
+    pub(super) async fn done(&mut self) -> JobDone {
         match self.done.recv().await {
             Some(done) => done,
-            None => unreachable!("the store has a sender of its own"),
+            None => unreachable!("the threads hold senders as long as the store has them"),
         }
     }
 
     /// Takes note of a job that has come back.
-    pub(super) fn landed(&mut self, done: Done) -> Landed {
+    pub(super) fn landed(&mut self, done: JobDone) -> Landed {
         match done {
-            Done::Write(outcome, took) => {
-                self.writing = false;
+            Done::Write(outcome) => {
+                let took = self.writing.take().map_or(Duration::ZERO, |began| began.elapsed());
                 let failure = match &outcome {
                     Err(error @ WriteError::Failed { .. }) => Some(error.to_string()),
                     Err(WriteError::Full { .. }) => {
@@ -206,34 +195,25 @@ impl Store {
     /// Whether nothing is left to write, or nothing can be written.
     pub(super) fn is_settled(&self) -> bool {
         let room = self.room();
-        let resting = !self.writing && !self.checkpointing;
+        let resting = self.writing.is_none() && !self.checkpointing;
         let written = self.journal.synced() == self.journal.appended();
         room.failed || (resting && (room.full || (written && self.checkpoint.is_none())))
     }
 
     fn give(&mut self, write: Write<Folder>) {
-        self.writing = self.writes.send(write).is_ok();
+        self.writing = Some(Instant::now());
+        if let Err(busy) = self.writer.send(Job::Write(write)) {
+            unreachable!("one write at a time: {busy}");
+        }
     }
 
     /// Starts a checkpoint that waits, once all that it covers is durable.
     fn start_checkpoint(&mut self) {
-        let ready = |job: &mut CheckpointJob<Folder>| job.lsn() <= self.journal.synced();
-        let Some(job) = self.checkpoint.take_if(ready) else {
-            return;
-        };
-        let tell = self.tell.clone();
-        let started = thread::Builder::new()
-            .name("checkpoint".into())
-            .stack_size(STACK_BYTES)
-            .spawn(move || {
-                // The owner may be gone.
-                let _ = tell.send(Done::Checkpoint(job.run()));
-            });
-        match started {
-            Ok(_) => self.checkpointing = true,
-            Err(error) => {
-                tracing::warn!(%error, "no checkpoint was made: there is no thread for it");
-                self.journal.checkpointed(&Err(CheckpointError::Io(error)));
+        let synced = self.journal.synced();
+        if let Some(job) = self.checkpoint.take_if(|job| job.lsn() <= synced) {
+            self.checkpointing = true;
+            if let Err(busy) = self.checkpointer.send(Job::Checkpoint(job)) {
+                unreachable!("one checkpoint at a time: {busy}");
             }
         }
     }
