@@ -177,7 +177,11 @@ impl LinkBoard {
     /// Every link and every session, in order of neighbour and link.
     pub(super) fn views(&self) -> Vec<LinkView> {
         let board = self.lock();
-        let mut views: Vec<_> = board.sessions.values().map(|record| record.view()).collect();
+        let mut views: Vec<_> = board
+            .sessions
+            .values()
+            .map(|record| record.view())
+            .collect();
         for ((neighbour, name), link) in &board.dialled {
             if let Some((since, why)) = &link.down {
                 views.push(LinkView {

@@ -64,7 +64,11 @@ impl Events {
             } => {
                 tracing::warn!(unit = %neighbour, %reason, %parcel, "a parcel was refused");
                 self.metrics.refused(*reason);
-                self.audit(now, neighbour.as_str(), format!("parcel {parcel}: {reason}"));
+                self.audit(
+                    now,
+                    neighbour.as_str(),
+                    format!("parcel {parcel}: {reason}"),
+                );
             }
             Event::Open {
                 session,
@@ -82,12 +86,7 @@ impl Events {
         }
     }
 
-    fn message(
-        &self,
-        message: &MessageId,
-        step: &Step,
-        lane: impl Fn(&MessageId) -> Option<Lane>,
-    ) {
+    fn message(&self, message: &MessageId, step: &Step, lane: impl Fn(&MessageId) -> Option<Lane>) {
         tracing::debug!(%message, ?step, "a message went on");
         let metrics = &self.metrics;
         let lane_of = |message| lane(message).unwrap_or(Lane::Normal);

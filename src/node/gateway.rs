@@ -192,7 +192,8 @@ impl NodeHandle {
         }
         let figures = &self.shared.figures;
         if figures.disk_full.load(Ordering::Relaxed) {
-            warnings.push("the disk is full: only urgent messages are taken; free some room".into());
+            warnings
+                .push("the disk is full: only urgent messages are taken; free some room".into());
         }
         let quarantined = figures.quarantined.load(Ordering::Relaxed);
         if quarantined > 0 {
@@ -265,7 +266,9 @@ fn read_cursor(cursor: &str) -> Result<(UnitId, Seq), Refusal> {
 
 fn queue_total(machine: &Delivery, of: Option<&UnitId>) -> u64 {
     let neighbours = machine.neighbours();
-    let wanted = neighbours.iter().filter(|n| of.is_none_or(|of| n.unit == *of));
+    let wanted = neighbours
+        .iter()
+        .filter(|n| of.is_none_or(|of| n.unit == *of));
     wanted.map(|n| volume(n).messages).sum()
 }
 
@@ -340,7 +343,10 @@ fn message_view(found: ParcelView, header: Header, bytes: u64) -> MessageView {
     };
     MessageView {
         messageid: found.message,
-        state: of_receivers.chain(of_hops).min().unwrap_or(State::Delivered),
+        state: of_receivers
+            .chain(of_hops)
+            .min()
+            .unwrap_or(State::Delivered),
         id: header.id,
         from: header.sender,
         to: header.to,

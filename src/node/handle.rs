@@ -60,7 +60,10 @@ impl NodeHandle {
             }
         });
         let messages = messages.collect();
-        match self.ask(|ticket| Input::Submit { ticket, messages }).await? {
+        match self
+            .ask(|ticket| Input::Submit { ticket, messages })
+            .await?
+        {
             Answer::Accepted(_) => Ok(()),
             Answer::NotAccepted { index, why } => Err(Refusal::not_accepted(index, &why)),
             other => Err(unexpected(&other)),
@@ -280,7 +283,10 @@ fn broken(error: WorkerFailed) -> Refusal {
 
 fn unexpected(answer: &Answer) -> Refusal {
     tracing::error!(?answer, "the machine gave an answer to another question");
-    Refusal::new(Cause::Internal, "the node gave an answer to another question")
+    Refusal::new(
+        Cause::Internal,
+        "the node gave an answer to another question",
+    )
 }
 
 #[cfg(test)]

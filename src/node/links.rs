@@ -85,7 +85,11 @@ pub(super) async fn keep_dialling(
     shared.board.forget_link(&hub, &link.name);
 }
 
-async fn dial(shared: &Arc<Shared>, hub: &UnitId, link: &config::Link) -> Result<Session, DialError> {
+async fn dial(
+    shared: &Arc<Shared>,
+    hub: &UnitId,
+    link: &config::Link,
+) -> Result<Session, DialError> {
     let live = shared.live();
     let Some(tls) = live.client_tls.clone() else {
         unreachable!("a node with links to dial has TLS for it");

@@ -16,7 +16,6 @@ use crate::{
 const SIGNERS_FOLDER: &str = "signers";
 
 /// One state of settings and identity that belong together.
-#[derive(Debug)]
 pub(super) struct Live {
     /// The settings.
     pub(super) settings: Settings,
@@ -138,5 +137,11 @@ impl Live {
                 .map(|(kind, _)| kind.clone())
                 .collect(),
         }
+    }
+}
+
+impl std::fmt::Debug for Live {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Live({})", self.settings.unit)
     }
 }

@@ -57,8 +57,7 @@ pub(super) fn pack(
         effort: effort(kind, entries.len()),
         dictionary: true,
     };
-    let bytes =
-        COMPRESSOR.with_borrow_mut(|compressor| wire::pack(&entries, settings, compressor));
+    let bytes = COMPRESSOR.with_borrow_mut(|compressor| wire::pack(&entries, settings, compressor));
     Ok(Packed {
         bytes,
         payload_bytes,

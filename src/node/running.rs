@@ -203,9 +203,8 @@ impl LinkTasks {
     /// Begins to accept, where there is a listener, and to dial every link of the settings.
     pub(super) fn start(shared: &Arc<Shared>, listener: Option<Arc<Listener>>) -> Self {
         let accepting = listener.map(|listener| {
-            let task = Task::start(|left| {
-                links::keep_accepting(shared.clone(), listener.clone(), left)
-            });
+            let task =
+                Task::start(|left| links::keep_accepting(shared.clone(), listener.clone(), left));
             Accepting { listener, task }
         });
         let mut tasks = Self {

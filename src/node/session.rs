@@ -407,7 +407,7 @@ impl Pump {
         self.tell(Input::Frame { session, frame }).await
     }
 
-    async fn tell(&self, input: Input) -> Result<(), Fault> {
+    async fn tell(&mut self, input: Input) -> Result<(), Fault> {
         Ok(self.shared.command(Command::Tell(input)).await?)
     }
 

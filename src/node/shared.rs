@@ -168,11 +168,7 @@ impl Shared {
     }
 
     /// Gives the machine an input and waits for its answer.
-    pub(super) async fn ask(
-        &self,
-        ticket: Ticket,
-        input: Input,
-    ) -> Result<Answer, Unavailable> {
+    pub(super) async fn ask(&self, ticket: Ticket, input: Input) -> Result<Answer, Unavailable> {
         let (reply, answer) = oneshot::channel();
         self.command(Command::Ask {
             ticket,

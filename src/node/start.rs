@@ -29,9 +29,7 @@ use crate::{
     api::{self, Token},
     config,
     delivery::{self, Delivery, ReplayError},
-    journal::{
-        self, Folder, Journal, LockError, OpenError, Recovery, Replay, lock_folder,
-    },
+    journal::{self, Folder, Journal, LockError, OpenError, Recovery, Replay, lock_folder},
     model::{Location, Lsn, Now},
     observe::{Audit, AuditError, Metrics},
 };
@@ -66,7 +64,9 @@ pub enum StartError {
         error: io::Error,
     },
     /// The API cannot listen.
-    #[error("api.listen: {address} cannot be listened on: {error}; stop what uses it, or write another")]
+    #[error(
+        "api.listen: {address} cannot be listened on: {error}; stop what uses it, or write another"
+    )]
     Api {
         /// The address.
         address: SocketAddr,
@@ -74,7 +74,9 @@ pub enum StartError {
         error: io::Error,
     },
     /// The hub cannot listen.
-    #[error("listen.address: {address} cannot be listened on: {error}; stop what uses it, or write another")]
+    #[error(
+        "listen.address: {address} cannot be listened on: {error}; stop what uses it, or write another"
+    )]
     Listen {
         /// The address.
         address: SocketAddr,
@@ -159,7 +161,10 @@ impl Node {
         let listening = links::listen(&shared);
         let listener = listening.map_err(|error| {
             let live = shared.live();
-            let address = live.settings.listen.map_or(address, |listen| listen.address);
+            let address = live
+                .settings
+                .listen
+                .map_or(address, |listen| listen.address);
             StartError::Listen { address, error }
         })?;
         let links = LinkTasks::start(&shared, listener);
@@ -171,7 +176,12 @@ impl Node {
             "the node is ready"
         );
         Ok(RunningNode::new(
-            handle, api_address, api, stop_api, owner, links,
+            handle,
+            api_address,
+            api,
+            stop_api,
+            owner,
+            links,
         ))
     }
 }
@@ -201,15 +211,17 @@ fn recover(
     now: Now,
 ) -> Result<(Delivery, Store, u64), StartError> {
     let folder = settings.data_dir.join(JOURNAL_FOLDER);
-    let disk = Folder::at(&folder).map_err(|error| LockError::Io { path: folder, error })?;
+    let disk = Folder::at(&folder).map_err(|error| LockError::Io {
+        path: folder,
+        error,
+    })?;
     let mut replayed = Replayed {
         settings: for_machine,
         machine: None,
         error: None,
     };
     let journal_settings = journal::Settings::from(&settings.limits);
-    let (mut journal, recovery) =
-        Journal::open(disk, journal_settings, seed(), &mut replayed)?;
+    let (mut journal, recovery) = Journal::open(disk, journal_settings, seed(), &mut replayed)?;
     let Replayed {
         settings,
         machine,
@@ -243,7 +255,10 @@ fn report(recovery: &Recovery) -> u64 {
         tracing::error!(%damage, "the journal is damaged; the node goes on and takes a new epoch");
     }
     if recovery.damage_more > 0 {
-        tracing::error!(places = recovery.damage_more, "the journal is damaged in more places");
+        tracing::error!(
+            places = recovery.damage_more,
+            "the journal is damaged in more places"
+        );
     }
     tracing::debug!(
         checkpoint = recovery.checkpoint,

@@ -9,9 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     delivery,
-    journal::{
-        CheckpointJob, Done, Folder, Job, Journal, Reader, Room, Write, WriteError, Writer,
-    },
+    journal::{CheckpointJob, Done, Folder, Job, Journal, Reader, Room, Write, WriteError, Writer},
     model::{Location, Log, Lsn},
 };
 
@@ -152,7 +150,10 @@ impl Store {
     pub(super) fn landed(&mut self, done: JobDone) -> Landed {
         match done {
             Done::Write(outcome) => {
-                let took = self.writing.take().map_or(Duration::ZERO, |began| began.elapsed());
+                let took = self
+                    .writing
+                    .take()
+                    .map_or(Duration::ZERO, |began| began.elapsed());
                 let failure = match &outcome {
                     Err(error @ WriteError::Failed { .. }) => Some(error.to_string()),
                     Err(WriteError::Full { .. }) => {
