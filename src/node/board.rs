@@ -43,6 +43,23 @@ struct Dialled {
     down: Option<(Millis, String)>,
 }
 
+/// A session that has been set up.
+#[derive(Debug)]
+pub(super) struct Up {
+    /// Who is at the other end.
+    pub(super) neighbour: UnitId,
+    /// The link's name, if this node has dialled it.
+    pub(super) link: Option<String>,
+    /// The link's kind.
+    pub(super) kind: LinkKind,
+    /// The other end's address.
+    pub(super) address: SocketAddr,
+    /// For what the transport knows.
+    pub(super) handle: SessionHandle,
+    /// When, milliseconds since the Unix epoch.
+    pub(super) since: Millis,
+}
+
 /// One session.
 #[derive(Debug)]
 pub(super) struct SessionRecord {
@@ -95,38 +112,29 @@ impl LinkBoard {
         }
     }
 
-    /// A session has been set up. `link` is the link's name, if this node knows it already.
-    pub(super) fn up(
-        &self,
-        session: SessionId,
-        neighbour: &UnitId,
-        link: Option<&str>,
-        kind: LinkKind,
-        address: SocketAddr,
-        handle: SessionHandle,
-        now: Millis,
-    ) -> Arc<SessionRecord> {
+    /// A session has been set up.
+    pub(super) fn up(&self, session: SessionId, up: Up) -> Arc<SessionRecord> {
         let record = Arc::new(SessionRecord {
-            neighbour: neighbour.clone(),
-            kind,
-            since: now,
-            address,
-            handle,
+            of_neighbour: self.metrics.neighbour(&up.neighbour),
+            neighbour: up.neighbour,
+            kind: up.kind,
+            since: up.since,
+            address: up.address,
+            handle: up.handle,
             link: OnceLock::new(),
             lanes_sent: Default::default(),
-            of_neighbour: self.metrics.neighbour(neighbour),
         });
-        if let Some(name) = link {
+        if let Some(name) = &up.link {
             self.name(&record, name);
         }
         record.of_neighbour.session_up();
         let mut board = self.lock();
-        if let Some(name) = link
-            && let Some(link) = board.dialled.get_mut(&(neighbour.clone(), name.to_owned()))
+        if let Some(name) = up.link
+            && let Some(link) = board.dialled.get_mut(&(record.neighbour.clone(), name))
         {
             link.down = None;
         }
-        board.seen.insert(neighbour.clone(), now);
+        board.seen.insert(record.neighbour.clone(), record.since);
         board.sessions.insert(session, record.clone());
         record
     }

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 use super::{
-    board::SessionRecord,
+    board::{SessionRecord, Up},
     command::{Command, End, Port, PortEnd, ToSession},
     judge::{Bench, Opened},
     live::Live,
@@ -91,15 +91,15 @@ pub(super) async fn carry(
     } = session
         .with_batch_bytes_max(limits.packed_bytes_max())
         .start();
-    let record = shared.board.up(
-        id,
-        &peer.unit,
-        carrier.name.as_deref(),
-        carrier.kind,
+    let up = Up {
+        neighbour: peer.unit.clone(),
+        link: carrier.name.clone(),
+        kind: carrier.kind,
         address,
-        handle.clone(),
-        shared.clock.wall(),
-    );
+        handle: handle.clone(),
+        since: shared.clock.wall(),
+    };
+    let record = shared.board.up(id, up);
     let (port, of_session) = Port::pair();
     let up = Command::Up {
         session: id,
