@@ -304,6 +304,7 @@ impl<D: Disk> Journal<D> {
         });
         Room {
             bytes_used: self.accounts.bytes_used() + spare + self.checkpoint.bytes,
+            segments: self.accounts.0.len() as u64 + u64::from(spare > 0),
             bytes_max: self.settings.bytes_max,
             bytes_reserve: self.settings.bytes_max / 100 * u64::from(self.settings.reserve_percent),
             bytes_live: self.accounts.bytes_live(),

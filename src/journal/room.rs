@@ -9,6 +9,8 @@ use crate::model::{Location, Lsn};
 pub struct Room {
     /// Bytes of segments (set aside or written) and of the checkpoint.
     pub bytes_used: u64,
+    /// Segment files, the one made ahead of need included.
+    pub segments: u64,
     /// Bytes that the journal may take in all.
     pub bytes_max: u64,
     /// Of those, bytes that only urgent work, acks and receipts may take.
