@@ -43,6 +43,8 @@ pub(super) async fn keep_dialling(
         compression: compression(link.compression),
     };
     let mut backoff = Backoff::new();
+    // A link that is out for days fills no log.
+    let mut failed_before = false;
     shared
         .board
         .link(&hub, &link.name, kind, shared.clock.wall());
@@ -63,6 +65,7 @@ pub(super) async fn keep_dialling(
         let began = Instant::now();
         let (why, of_use) = match dialled {
             Ok(session) => {
+                failed_before = false;
                 let carried = carry(&shared, session, carrier.clone(), &mut leave).await;
                 (
                     carried.ended.to_string(),
@@ -70,7 +73,12 @@ pub(super) async fn keep_dialling(
                 )
             }
             Err(error) => {
-                tracing::debug!(unit = %hub, link = link.name, %error, "no session");
+                if failed_before {
+                    tracing::debug!(unit = %hub, link = link.name, %error, "still no session");
+                } else {
+                    tracing::warn!(unit = %hub, link = link.name, %error, "no session; dialling goes on");
+                }
+                failed_before = true;
                 (error.to_string(), false)
             }
         };

@@ -332,6 +332,8 @@ impl Owner {
         self.store.checkpoint(false, || machine.checkpoint());
         self.store.retry();
         let room = self.store.room();
+        let metrics = &self.shared.metrics;
+        metrics.set_journal_size(room.bytes_used, room.segments);
         let figures = &self.shared.figures;
         let disk_full = room.full || room.spare_missing;
         figures.journal_bytes.store(room.bytes_used, Relaxed);

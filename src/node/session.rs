@@ -118,6 +118,8 @@ pub(super) async fn carry(
         limits,
         record,
         handle,
+        not_after: peer.not_after,
+        look_again: look_again(shared, peer.not_after),
         frames: FrameDecoder::new(),
         pending: VecDeque::new(),
         under_way: FuturesUnordered::new(),
@@ -132,10 +134,7 @@ pub(super) async fn carry(
     if !told {
         pump.end(&End::Stopping);
     }
-    let expires = expiry(shared, peer.not_after);
-    let ended = pump
-        .run(commands, &mut events, of_session, leave, expires)
-        .await;
+    let ended = pump.run(commands, &mut events, of_session, leave).await;
     if told {
         // The owner may have stopped meanwhile; then nobody needs to know.
         let _ = shared.command(Command::Down { session: id }).await;
@@ -156,6 +155,10 @@ struct Pump {
     limits: BatchLimits,
     record: Arc<SessionRecord>,
     handle: SessionHandle,
+    /// The last moment of the peer's certificate, milliseconds since the Unix epoch.
+    not_after: Millis,
+    /// When to see whether that has come.
+    look_again: Instant,
     frames: FrameDecoder,
     /// What the link is to take next.
     pending: VecDeque<link::Command>,
@@ -252,12 +255,11 @@ impl Pump {
         events: &mut tokio::sync::mpsc::Receiver<link::Event>,
         mut port: PortEnd,
         leave: &mut watch::Receiver<bool>,
-        expires: Instant,
     ) -> Ended {
         let mut left = false;
         loop {
             let ending = self.ending.is_some();
-            let deadline = self.deadline(expires);
+            let deadline = self.deadline();
             let step = tokio::select! {
                 biased;
                 end = &mut port.end, if !ending => {
@@ -288,7 +290,7 @@ impl Pump {
                     left = changed.is_err() || *leave.borrow();
                     if left { Err(Fault::LinkGone) } else { Ok(()) }
                 }
-                () = sleep_until(deadline) => self.overdue(expires),
+                () = sleep_until(deadline) => self.overdue(),
             };
             if let Err(fault) = step {
                 self.fault(&fault);
@@ -297,24 +299,28 @@ impl Pump {
     }
 
     /// When something is overdue.
-    fn deadline(&self, expires: Instant) -> Instant {
+    fn deadline(&self) -> Instant {
         let held = self.held.iter().map(|held| held.until).min();
-        self.ending
-            .or(held)
-            .map_or(expires, |deadline| deadline.min(expires))
+        let first = held.map_or(self.look_again, |held| held.min(self.look_again));
+        self.ending.unwrap_or(first)
     }
 
-    fn overdue(&mut self, expires: Instant) -> Result<(), Fault> {
+    fn overdue(&mut self) -> Result<(), Fault> {
         if self.ending.is_some() {
             // The last event follows at once.
             self.handle.close(CloseCode::Done, "the end took too long");
             self.ending = Some(Instant::now() + END_WITHIN);
             return Ok(());
         }
-        match Instant::now() >= expires {
-            true => Err(Fault::Expired),
-            false => Err(Fault::Certificates),
+        let now = Instant::now();
+        if self.held.iter().any(|held| held.until <= now) {
+            return Err(Fault::Certificates);
         }
+        if self.shared.clock.wall() > self.not_after {
+            return Err(Fault::Expired);
+        }
+        self.look_again = look_again(&self.shared, self.not_after);
+        Ok(())
     }
 
     fn fault(&mut self, fault: &Fault) {
@@ -612,10 +618,10 @@ fn judge(
     Judged::Arrivals(opened.judge(&bench))
 }
 
-/// The moment at which a certificate that is valid until `not_after` (milliseconds since the Unix epoch) ends a session.
-fn expiry(shared: &Shared, not_after: Millis) -> Instant {
-    /// Longer than tokio's clock is sure to reach; by then the session has been looked at again.
-    const FAR: Duration = Duration::from_secs(30 * 24 * 3600);
-    let left = Duration::from_millis(not_after.saturating_sub(shared.clock.wall()));
-    Instant::now() + left.min(FAR)
+/// When to see whether a certificate that is valid until `not_after` (milliseconds since the Unix epoch) has expired.
+fn look_again(shared: &Shared, not_after: Millis) -> Instant {
+    /// The wall clock may be set while a session lives.
+    const AT_LEAST_EVERY: Duration = Duration::from_secs(3600);
+    let left = Duration::from_millis(not_after.saturating_sub(shared.clock.wall()) + 1);
+    Instant::now() + left.min(AT_LEAST_EVERY)
 }
