@@ -9,7 +9,7 @@ use std::{
 use super::{
     Settings,
     checkpoint::{self, Preface},
-    disk::{Disk, File as _, read_whole},
+    disk::{Disk, File, read_whole},
     frame::{Frame, LEN_MIN, Salt, is_zero},
     front::{CheckpointState, Journal, Spare},
     recovery::{Cause, Damage, OpenError, Recovery, Replay, Torn},
@@ -339,7 +339,10 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
             let _ = file.set_len(end as u64);
         }
         if is_last {
-            // A process that was killed leaves bytes that the system has and the disk has not.
+            // A process that was killed leaves bytes that the system has and the disk has not. After a sync that failed the system
+            // takes them for written, so they are written once more.
+            rewrite_last(&file, &bytes, pieces.get(..kept).unwrap_or_default())
+                .map_err(in_order)?;
             file.sync_data().map_err(in_order)?;
         }
         self.account(number, end as u64, self.next_lsn - 1);
@@ -536,6 +539,27 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         self.quarantine = Some((folder, used + more));
         kept
     }
+}
+
+/// Writes the frames of the last write again, as they are.
+fn rewrite_last(file: &impl File, bytes: &[u8], pieces: &[Piece<'_>]) -> io::Result<()> {
+    let frames = || {
+        pieces.iter().filter_map(|piece| match piece {
+            Piece::Frame(frame) => Some(frame),
+            Piece::Hole(_) => None,
+        })
+    };
+    let last_write = frames().map(|frame| frame.head.write_first()).max();
+    let mut run = 0..0;
+    for frame in frames().filter(|frame| Some(frame.head.write_first()) == last_write) {
+        let start = frame.location.offset as usize;
+        if run.end != start {
+            file.write_at(bytes.get(run.clone()).unwrap_or_default(), run.start as u64)?;
+            run.start = start;
+        }
+        run.end = start + frame.location.len as usize;
+    }
+    file.write_at(bytes.get(run.clone()).unwrap_or_default(), run.start as u64)
 }
 
 fn write_new<D: Disk>(folder: &D, name: &str, bytes: &[u8]) -> io::Result<()> {

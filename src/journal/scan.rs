@@ -270,10 +270,12 @@ mod tests {
 
     #[test]
     fn a_lost_sector_of_an_earlier_write_is_damage_and_no_tear() {
-        let (mut bytes, offsets) = segment_of(&[(1, 1, true), (2, 2, true), (3, 3, true)]);
-        let sector = offsets[1].next_multiple_of(512);
+        let writes = [(1, 1, true), (2, 2, true), (3, 3, true), (4, 4, true)];
+        let (mut bytes, offsets) = segment_of(&writes);
+        let sector = offsets[2].next_multiple_of(512);
+        assert!(sector + 512 < offsets[3]);
         bytes[sector..sector + 512].fill(0);
-        assert_eq!(kept(&bytes), [1, 3]);
+        assert_eq!(kept(&bytes), [1, 2, 4]);
     }
 
     #[test]

@@ -267,21 +267,29 @@ fn what_was_reported_synced_survives_any_crash_and_groups_are_whole() {
                     }
                 }
             }
-            // The power goes between two jobs, or somewhere in one.
-            if world.dice.chance(70) {
-                let operation = match world.dice.below(4) {
-                    0 => Operation::Allocate,
-                    1 => Operation::Write,
-                    _ => Operation::Sync,
-                };
-                disk.fail(operation, world.dice.below(3), u64::MAX);
+            // The power goes between two jobs or somewhere in one, or a disk that fails is followed by a kill or by a power cut.
+            for _ in 0..world.dice.below(5) {
+                world.group(20);
+            }
+            let end = world.dice.below(10);
+            match end {
+                0..6 => disk.cut_power_after(world.dice.below(5)),
+                6 => disk.fail(Operation::Allocate, 0, u64::MAX),
+                7 => disk.fail(Operation::Write, world.dice.below(3), u64::MAX),
+                8 => disk.fail(Operation::Sync, world.dice.below(3), 1),
+                _ => {}
+            }
+            if world.dice.chance(90) {
                 if world.write() && world.dice.chance(50) {
                     world.checkpoint();
                 } else {
                     jobs_cut += 1;
                 }
             }
-            disk.crash(world.dice.next_u64());
+            match end < 6 || world.dice.chance(50) {
+                true => disk.crash(world.dice.next_u64()),
+                false => disk.heal(),
+            }
             let synced = world.journal.synced();
             let recovery = world.reopen(&disk, n);
             torn += u64::from(recovery.torn.is_some());
@@ -289,7 +297,7 @@ fn what_was_reported_synced_survives_any_crash_and_groups_are_whole() {
         }
     }
     assert!(
-        torn > 100 && ahead > 100 && jobs_cut > 100,
+        torn > 200 && ahead > 200 && jobs_cut > 1000,
         "{torn} {ahead} {jobs_cut}"
     );
 }
@@ -371,7 +379,7 @@ fn a_flipped_bit_costs_its_own_record_and_is_reported() {
             journal.appended() >= world.state.last,
             "seed {n}: a number is used again"
         );
-        assert_eq!(journal.checkpoint_due(), !recovery.is_clean());
+        assert!(journal.checkpoint_due() || recovery.is_clean());
     }
     assert!(losses > 100, "{losses}");
 }
@@ -595,12 +603,16 @@ fn a_missing_segment_is_reported_with_the_records_lost_in_it() {
 
 #[test]
 fn a_full_disk_is_noticed_with_a_segment_to_spare_and_passes() {
-    for n in 0..100 {
+    let settings = Settings {
+        segment_bytes: 256 * 1024,
+        ..SMALL
+    };
+    for n in 0..60 {
         let disk = SimDisk::new();
-        let mut world = World::new(&disk, SMALL, n);
+        let mut world = World::new(&disk, settings, n);
         world.group(usize::MAX);
         assert!(world.write());
-        disk.set_capacity(Some(disk.used() + world.dice.below(40_000)));
+        disk.set_capacity(Some(disk.used() + world.dice.below(600_000)));
         while !world.journal.room().spare_missing {
             assert!(world.journal.room().admits(100, false), "seed {n}");
             world.group(usize::MAX);
@@ -617,7 +629,7 @@ fn a_full_disk_is_noticed_with_a_segment_to_spare_and_passes() {
             "seed {n}: all is safe so far"
         );
         assert!(
-            room.bytes_left > u64::from(SMALL.segment_bytes) / 4,
+            room.bytes_left > u64::from(settings.segment_bytes) / 4,
             "seed {n}: {room:?}"
         );
         assert_eq!(world.journal.victim(), None);
@@ -626,6 +638,7 @@ fn a_full_disk_is_noticed_with_a_segment_to_spare_and_passes() {
             world.group(usize::MAX);
             assert!(world.write(), "seed {n}");
         }
+        world.assert_payloads_read(n);
         world.group(usize::MAX);
         assert!(world.journal.take_write().is_none());
         let write = world.journal.retry().expect("waits for room");
@@ -635,7 +648,6 @@ fn a_full_disk_is_noticed_with_a_segment_to_spare_and_passes() {
             "seed {n}: {again:?}"
         );
         world.journal.finished(again);
-        world.assert_payloads_read(n);
         if world.dice.chance(50) {
             disk.set_capacity(None);
             assert_eq!(
@@ -833,13 +845,14 @@ fn a_real_folder_keeps_what_the_writer_thread_wrote() {
                     .recv_timeout(Duration::from_secs(30))
                     .expect("a result")
                 {
-                    Done::Write(result) => drop(world.journal.finished(result)),
+                    Done::Write(result) => {
+                        world.journal.finished(result);
+                    }
                     Done::Checkpoint(result) => {
                         world.journal.checkpointed(&result);
-                        world
-                            .journal
-                            .retry()
-                            .map_or((), |write| drop(world.journal.finished(write.run())));
+                        if let Some(write) = world.journal.retry() {
+                            world.journal.finished(write.run());
+                        }
                     }
                 }
                 under_way -= 1;

@@ -50,7 +50,7 @@ pub enum Operation {
 ///
 /// Clones are the same disk. [`crash`](SimDisk::crash) is the power cut: it makes every open file useless, then keeps, loses or tears
 /// what was not synced. Failures are injected by count ([`fail`](SimDisk::fail)), a full disk by capacity. After a failed sync a later
-/// one succeeds and writes nothing, as Linux does, so that whoever tries again loses data in the test too. The same calls and the
+/// one succeeds and leaves out what the failed one should have written, as on Linux, so that whoever tries again loses data here too. The same calls and the
 /// same seeds give the same disk.
 #[derive(Clone, Debug)]
 pub struct SimDisk {
@@ -84,6 +84,8 @@ struct Inner {
     /// Counts crashes; a file that was opened in an earlier life is gone.
     life: u64,
     operations: u64,
+    /// At this count of operations the power goes.
+    power_until: Option<u64>,
 }
 
 #[derive(Debug)]
@@ -109,8 +111,8 @@ struct Inode {
     /// What was done since the last sync, each with what it overwrote in `before`.
     undo: Vec<Undo>,
     before: Vec<u8>,
-    /// A sync failed: later ones do nothing.
-    poisoned: bool,
+    /// A sync failed. This is what is durable since; a later sync adds only what was written after it.
+    lost: Option<Box<(Vec<u8>, u64)>>,
     /// Whether the folder has it, and it counts as used.
     named: bool,
     handles: u32,
@@ -160,8 +162,45 @@ impl Inode {
         self.len = to;
     }
 
-    /// Back to what is durable, then what `dice` keeps of the rest.
-    fn crash(&mut self, dice: &mut SplitMix64) {
+    fn sync(&mut self) {
+        if let Some(lost) = &mut self.lost {
+            let (bytes, durable_len) = &mut **lost;
+            for step in &self.undo {
+                match *step {
+                    Undo::Write { offset, len, .. } => {
+                        // Cut off again since: what remains is there.
+                        let end = (offset + len).min(self.bytes.len());
+                        if offset < end {
+                            bytes.resize(bytes.len().max(end), 0);
+                            bytes[offset..end].copy_from_slice(&self.bytes[offset..end]);
+                        }
+                    }
+                    Undo::Cut { to, .. } => bytes.truncate(to as usize),
+                }
+            }
+            *durable_len = self.len;
+            bytes.truncate(self.len as usize);
+        }
+        self.undo.clear();
+        self.before.clear();
+    }
+
+    /// A sync that fails: what was to become durable does not, and is taken for written.
+    fn fail_sync(&mut self) {
+        if self.lost.is_some() {
+            self.undo.clear();
+            self.before.clear();
+            return;
+        }
+        let (bytes, len) = (self.bytes.clone(), self.len);
+        self.undo_all();
+        let durable = (std::mem::replace(&mut self.bytes, bytes), self.len);
+        self.lost = Some(Box::new(durable));
+        self.len = len;
+    }
+
+    /// Back to what is durable. Returns what was undone, and what each write had written, last first.
+    fn undo_all(&mut self) -> (Vec<Undo>, Vec<Vec<u8>>) {
         let undo = std::mem::take(&mut self.undo);
         let mut before = std::mem::take(&mut self.before);
         let mut done = Vec::with_capacity(undo.len());
@@ -190,6 +229,18 @@ impl Inode {
                 }
             }
         }
+        (undo, done)
+    }
+
+    /// Back to what is durable, then what `dice` keeps of the rest.
+    fn crash(&mut self, dice: &mut SplitMix64) {
+        if let Some(lost) = self.lost.take() {
+            self.undo.clear();
+            self.before.clear();
+            (self.bytes, self.len) = *lost;
+            return;
+        }
+        let (undo, done) = self.undo_all();
         let fate = dice.below(4);
         let stop = dice.below(undo.len() as u64 + 1);
         let luck = dice.next_u64();
@@ -223,8 +274,22 @@ impl Inode {
 }
 
 impl Inner {
-    fn step(&mut self, operation: Operation) -> io::Result<()> {
+    /// Counts an operation; an error when the power is gone.
+    fn tick(&mut self) -> io::Result<()> {
+        if self.power_is_gone() {
+            return Err(io::Error::other("the power is gone"));
+        }
         self.operations += 1;
+        Ok(())
+    }
+
+    fn power_is_gone(&self) -> bool {
+        self.power_until
+            .is_some_and(|until| self.operations >= until)
+    }
+
+    fn step(&mut self, operation: Operation) -> io::Result<()> {
+        self.tick()?;
         if self.failures.is_empty() {
             return Ok(());
         }
@@ -278,6 +343,7 @@ impl Inner {
         let mut dice = SplitMix64(seed);
         self.life += 1;
         self.failures.clear();
+        self.power_until = None;
         let mut names = std::mem::take(&mut self.durable_names);
         let fate = dice.below(4);
         let changes = std::mem::take(&mut self.changes);
@@ -313,7 +379,6 @@ impl Inner {
         for (i, inode) in self.inodes.iter_mut().enumerate() {
             if named.contains(&i) {
                 inode.crash(&mut dice);
-                inode.poisoned = false;
                 inode.named = true;
                 inode.handles = 0;
             } else {
@@ -359,6 +424,13 @@ impl SimDisk {
             after,
             times,
         });
+    }
+
+    /// Lets every operation fail, without an effect, after `operations` more: the power goes in the middle of something. Follow it with
+    /// [`crash`](SimDisk::crash).
+    pub fn cut_power_after(&self, operations: u64) {
+        let mut inner = lock(&self.inner);
+        inner.power_until = Some(inner.operations + operations);
     }
 
     /// Forgets the failures that were to come.
@@ -463,7 +535,7 @@ impl Disk for SimDisk {
 
     fn open(&self, name: &str) -> io::Result<SimFile> {
         let mut inner = lock(&self.inner);
-        inner.operations += 1;
+        inner.tick()?;
         match inner.names.get(&self.full(name)).copied() {
             Some(inode) => Ok(self.file(&mut inner, inode)),
             None => Err(io::ErrorKind::NotFound.into()),
@@ -483,7 +555,7 @@ impl Disk for SimDisk {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         let mut inner = lock(&self.inner);
-        inner.operations += 1;
+        inner.tick()?;
         let name = self.full(name);
         let inode = inner.names.remove(&name).ok_or(io::ErrorKind::NotFound)?;
         inner.unname(inode);
@@ -493,7 +565,7 @@ impl Disk for SimDisk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let mut inner = lock(&self.inner);
-        inner.operations += 1;
+        inner.tick()?;
         let (from, to) = (self.full(from), self.full(to));
         let inode = inner.names.remove(&from).ok_or(io::ErrorKind::NotFound)?;
         if let Some(replaced) = inner.names.insert(to.clone(), inode) {
@@ -576,12 +648,12 @@ impl File for SimFile {
     fn sync_data(&self) -> io::Result<()> {
         let mut inner = self.inner()?;
         let failed = inner.step(Operation::Sync);
+        let power_is_gone = inner.power_is_gone();
         let inode = &mut inner.inodes[self.inode];
-        if failed.is_err() {
-            inode.poisoned = true;
-        } else if !inode.poisoned {
-            inode.undo.clear();
-            inode.before.clear();
+        match failed {
+            Ok(()) => inode.sync(),
+            Err(_) if power_is_gone => {}
+            Err(_) => inode.fail_sync(),
         }
         failed
     }
@@ -598,7 +670,7 @@ impl File for SimFile {
 
     fn set_len(&self, len: u64) -> io::Result<()> {
         let mut inner = self.inner()?;
-        inner.operations += 1;
+        inner.tick()?;
         inner.grow(self.inode, len)?;
         if inner.inodes[self.inode].named {
             inner.used -= inner.inodes[self.inode].len.saturating_sub(len);
@@ -608,6 +680,8 @@ impl File for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.inner()?.inodes[self.inode].len)
+        let mut inner = self.inner()?;
+        inner.tick()?;
+        Ok(inner.inodes[self.inode].len)
     }
 }
