@@ -68,7 +68,11 @@ pub(super) async fn batches(
                 }
                 Err(error) => return error.into(),
             },
-            Some(Err(ended)) = reading.next(), if !reading.is_empty() => return ended,
+            Some(read) = reading.next(), if !reading.is_empty() => {
+                if let Err(ended) = read {
+                    return ended;
+                }
+            }
         }
     }
 }

@@ -143,6 +143,11 @@ impl Session {
         self.live.connection.remote_address()
     }
 
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> quinn::Connection {
+        self.live.connection.clone()
+    }
+
     /// Bounds the batches that are taken from the peer, in bytes, instead of [`BATCH_BYTES_MAX`].
     pub fn with_batch_bytes_max(mut self, batch_bytes_max: usize) -> Self {
         self.batch_bytes_max = batch_bytes_max;
