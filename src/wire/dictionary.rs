@@ -81,7 +81,7 @@ pub fn built_in_dictionary() -> Result<Vec<u8>, TrainError> {
 }
 
 const SEED: u64 = 310;
-const MESSAGES: usize = 4_000;
+const MESSAGES: usize = 8_000;
 const RECEIPT_EVERY: usize = 12;
 const SOME_DAY: Millis = 1_760_000_000_000;
 
