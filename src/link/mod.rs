@@ -32,9 +32,9 @@ mod send;
 mod session;
 mod socket;
 mod stats;
-pub mod tls;
 #[cfg(test)]
 mod tests;
+pub mod tls;
 
 pub use backoff::Backoff;
 pub use close::{CloseCode, Ended};

@@ -70,6 +70,13 @@ impl Events {
                     format!("parcel {parcel}: {reason}"),
                 );
             }
+            Event::Receipt {
+                parcel,
+                item,
+                issuer,
+            } => {
+                tracing::debug!(%parcel, receiver = %item.receiver, outcome = ?item.outcome, %issuer, "a receipt came");
+            }
             Event::Open {
                 session,
                 neighbour,

@@ -114,7 +114,7 @@ impl Gateway for NodeHandle {
                     machine.epoch(),
                     machine.neighbours(),
                     machine.inbox_view(),
-                    machine.totals().awaiting_receipts,
+                    machine.totals().owed,
                 )
             })
             .await?;

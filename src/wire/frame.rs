@@ -350,7 +350,6 @@ mod tests {
             unit: "hebi.xunxian.tobacco".parse().expect("a unit"),
             epoch: u64::MAX,
             peer_epoch: 7,
-            first_met: false,
             received,
             base: 1,
             next: u64::MAX,

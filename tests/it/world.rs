@@ -176,9 +176,7 @@ impl Running {
     pub(crate) async fn ack(&self, events: &[Value]) {
         let messages: Vec<_> = events.iter().map(|event| &event["messageid"]).collect();
         let named = serde_json::json!({ "messageids": messages });
-        let (status, answer) = self
-            .post("/v1/inbox/ack", "application/json", named)
-            .await;
+        let (status, answer) = self.post("/v1/inbox/ack", "application/json", named).await;
         assert_eq!((status, &answer["acked"]), (200, &events.len().into()));
     }
 
