@@ -19,6 +19,9 @@ use crate::{
 /// Largest encoded record, in bytes.
 const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// How many messages that have ended are remembered for people, until the node stops.
+const ENDED_MAX: usize = 10_000;
+
 /// The parcel that a record carries.
 #[derive(Clone, Copy)]
 pub(super) struct Carried<'a> {
@@ -461,6 +464,7 @@ impl Delivery {
     /// Gives a parcel up when nothing is awaited any more.
     pub(super) fn let_go(&mut self, slot: Slot) {
         if self.parcels.get(slot).is_over() {
+            self.remember_ended(slot);
             let kept = self.parcels.remove(slot);
             self.freed(kept.location);
         }
@@ -646,6 +650,31 @@ impl Delivery {
             let (state, reason) = (State::from(item.outcome), item.reason);
             self.settle(slot, &item.receiver, state, reason, wall);
             self.let_go(slot);
+        } else if let Some(ended) = self.ended.get_mut(&item.parcel)
+            && let Some(receiver) = ended
+                .receivers
+                .iter_mut()
+                .find(|r| r.target == item.receiver)
+            && outranks(item.outcome.into(), receiver.state)
+        {
+            receiver.state = item.outcome.into();
+            receiver.reason = item.reason;
+        }
+    }
+
+    /// Keeps in memory, for people, how the last messages of this node's own ended.
+    fn remember_ended(&mut self, slot: Slot) {
+        let kept = self.parcels.get(slot);
+        if kept.receivers.is_empty() {
+            return;
+        }
+        let (digest, view) = (kept.digest, self.view_of(slot));
+        self.ended.insert(digest, view);
+        self.ended_order.push_back(digest);
+        if self.ended_order.len() > ENDED_MAX
+            && let Some(oldest) = self.ended_order.pop_front()
+        {
+            self.ended.remove(&oldest);
         }
     }
 

@@ -85,6 +85,9 @@ pub struct Delivery {
     outputs: VecDeque<Output>,
     sessions: BTreeMap<SessionId, Session>,
     polls: VecDeque<Poll>,
+    /// How the last messages of this node's own ended, by their parcels.
+    ended: BTreeMap<Digest, ParcelView>,
+    ended_order: VecDeque<Digest>,
     /// Parcels by the second of their expiry.
     expiries: BTreeMap<Millis, Vec<Slot>>,
     room: Option<Room>,
@@ -139,6 +142,8 @@ impl Delivery {
             outputs: VecDeque::new(),
             sessions: BTreeMap::new(),
             polls: VecDeque::new(),
+            ended: BTreeMap::new(),
+            ended_order: VecDeque::new(),
             expiries: BTreeMap::new(),
             room: None,
             amnesia_until: None,

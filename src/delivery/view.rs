@@ -129,13 +129,18 @@ pub struct Totals {
 }
 
 impl Delivery {
-    /// A message, while it is here.
+    /// A message, while it is here, or if it is one of the last of this node's own that ended.
     pub fn find(&self, message: &MessageId) -> Option<ParcelView> {
-        let slot = self.parcels.of_message(*message).next()?;
-        Some(self.view_of(slot))
+        match self.parcels.of_message(*message).next() {
+            Some(slot) => Some(self.view_of(slot)),
+            None => {
+                let mut ended = self.ended.values().rev();
+                ended.find(|view| view.message == *message).cloned()
+            }
+        }
     }
 
-    fn view_of(&self, slot: Slot) -> ParcelView {
+    pub(super) fn view_of(&self, slot: Slot) -> ParcelView {
         let kept = self.parcels.get(slot);
         let state = |unit: &UnitId, seq: &Seq| match self.hops.get(unit) {
             Some(hop) => hop.outbox.state(*seq),

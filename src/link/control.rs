@@ -83,7 +83,7 @@ fn next_message(buffer: &mut BytesMut) -> Result<Option<Bytes>, Ended> {
         [] | [251] | [251, _] | [252] | [252, _] | [252, _, _] | [252, _, _, _] => return Ok(None),
         [251, a, b, ..] => (3, usize::from(u16::from_le_bytes([*a, *b]))),
         [252, a, b, c, d, ..] => (5, u32::from_le_bytes([*a, *b, *c, *d]) as usize),
-        [253 | 254 | 255, ..] => {
+        [253..=255, ..] => {
             let words = "a control message does not start with a length";
             return Err(Ended::here(CloseCode::ControlBroken, words));
         }
