@@ -107,6 +107,10 @@ impl<D: Disk> fmt::Debug for WriteError<D> {
 impl<D: Disk> Write<D> {
     /// Writes: for each segment one `pwrite` and one `fdatasync`, which for nearly every write means one of each. A new segment's file
     /// is made and set aside in full first, and the next one after the records are safe.
+    #[allow(
+        clippy::result_large_err,
+        reason = "a full disk hands back what is still to be written; it is rare and never copied in a loop"
+    )]
     pub fn run(mut self) -> Result<Written, WriteError<D>> {
         let shared = Arc::clone(&self.shared);
         let mut tail = lock(&shared.tail);
