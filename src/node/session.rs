@@ -41,6 +41,8 @@ use crate::{
 const CONTROL_BYTES: usize = 64 * 1024;
 /// Frames and batches that wait for the link before more is taken from the owner.
 const PENDING_MAX: usize = 32;
+/// How long a neighbour that has dialled may take to say hello.
+const HELLO_WITHIN: Duration = Duration::from_secs(15);
 /// How long a batch may wait for its signers' certificates.
 const CERTIFICATES_WITHIN: Duration = Duration::from_secs(60);
 /// How long the end of a session may take.
@@ -101,15 +103,6 @@ pub(super) async fn carry(
     };
     let record = shared.board.up(id, up);
     let (port, of_session) = Port::pair();
-    let up = Command::Up {
-        session: id,
-        neighbour: peer.unit.clone(),
-        link: LinkInfo {
-            name: carrier.name.clone().unwrap_or_default(),
-            kind: carrier.kind.as_str().to_owned(),
-        },
-        port,
-    };
     let mut pump = Pump {
         shared: shared.clone(),
         id,
@@ -127,15 +120,16 @@ pub(super) async fn carry(
         wanted: BTreeSet::new(),
         untrusted: Arc::default(),
         sent: 0,
+        stage: Stage::Announced,
         met: false,
         ending: None,
     };
-    let told = shared.command(up).await.is_ok();
-    if !told {
-        pump.end(&End::Stopping);
+    match pump.carrier.name.clone() {
+        Some(name) => pump.announce(port, name).await,
+        None => pump.stage = Stage::expect_hello(port),
     }
     let ended = pump.run(commands, &mut events, of_session, leave).await;
-    if told {
+    if matches!(pump.stage, Stage::Announced) {
         // The owner may have stopped meanwhile; then nobody needs to know.
         let _ = shared.command(Command::Down { session: id }).await;
     }
@@ -170,9 +164,35 @@ struct Pump {
     /// Certificates that came and do not count.
     untrusted: Arc<BTreeMap<Fingerprint, Reason>>,
     sent: u64,
+    stage: Stage,
+    /// Whether the neighbour said hello.
     met: bool,
     /// By when the end must be there.
     ending: Option<Instant>,
+}
+
+/// Whether the owner knows of the session.
+enum Stage {
+    /// It does not: the neighbour has dialled and has not said yet over which link. Nothing is lost by waiting, since a stream
+    /// that the other side opens is there only once something has come over it.
+    ExpectHello {
+        port: Port,
+        by: Instant,
+        /// Batches that the link has granted meanwhile: express and bulk.
+        granted: (u16, u16),
+    },
+    /// It does, or it has stopped.
+    Announced,
+}
+
+impl Stage {
+    fn expect_hello(port: Port) -> Self {
+        Stage::ExpectHello {
+            port,
+            by: Instant::now() + HELLO_WITHIN,
+            granted: (0, 0),
+        }
+    }
 }
 
 /// A batch that waits for certificates.
@@ -217,6 +237,8 @@ enum Fault {
     Trust,
     #[error("the certificates of signers did not come in time")]
     Certificates,
+    #[error("no hello came first, or in time")]
+    Hello,
     #[error("the peer's certificate has expired")]
     Expired,
     #[error("the link was taken out of the configuration")]
@@ -228,7 +250,9 @@ impl Fault {
         match self {
             Fault::Owner(_) | Fault::LinkGone => CloseCode::Done,
             Fault::Worker(_) | Fault::Pack(_) | Fault::Trust => CloseCode::Busy,
-            Fault::Frame(_) | Fault::Batch(_) | Fault::Certificates => CloseCode::Protocol,
+            Fault::Frame(_) | Fault::Batch(_) | Fault::Certificates | Fault::Hello => {
+                CloseCode::Protocol
+            }
             Fault::Expired => CloseCode::Blocked,
         }
     }
@@ -300,8 +324,13 @@ impl Pump {
 
     /// When something is overdue.
     fn deadline(&self) -> Instant {
-        let held = self.held.iter().map(|held| held.until).min();
-        let first = held.map_or(self.look_again, |held| held.min(self.look_again));
+        let hello = match self.stage {
+            Stage::ExpectHello { by, .. } => Some(by),
+            Stage::Announced => None,
+        };
+        let held = self.held.iter().map(|held| held.until);
+        let first = held.chain(hello).min();
+        let first = first.map_or(self.look_again, |first| first.min(self.look_again));
         self.ending.unwrap_or(first)
     }
 
@@ -315,6 +344,9 @@ impl Pump {
         let now = Instant::now();
         if self.held.iter().any(|held| held.until <= now) {
             return Err(Fault::Certificates);
+        }
+        if matches!(self.stage, Stage::ExpectHello { by, .. } if by <= now) {
+            return Err(Fault::Hello);
         }
         if self.shared.clock.wall() > self.not_after {
             return Err(Fault::Expired);
@@ -378,20 +410,59 @@ impl Pump {
                 self.judge(batch);
                 Ok(())
             }
-            link::Event::Room { express, bulk } => {
-                let session = self.id;
-                self.tell(Input::Grant {
-                    session,
-                    express,
-                    bulk,
-                })
-                .await
-            }
+            link::Event::Room { express, bulk } => self.granted(express, bulk).await,
             link::Event::Carried { .. } | link::Event::Closed(_) => Ok(()),
         }
     }
 
+    async fn granted(&mut self, express: u16, bulk: u16) -> Result<(), Fault> {
+        if let Stage::ExpectHello { granted, .. } = &mut self.stage {
+            granted.0 = granted.0.saturating_add(express);
+            granted.1 = granted.1.saturating_add(bulk);
+            return Ok(());
+        }
+        let session = self.id;
+        self.tell(Input::Grant {
+            session,
+            express,
+            bulk,
+        })
+        .await
+    }
+
+    /// Tells the owner of the session.
+    async fn announce(&mut self, port: Port, link: String) {
+        self.stage = Stage::Announced;
+        let up = Command::Up {
+            session: self.id,
+            neighbour: self.neighbour.clone(),
+            link: LinkInfo {
+                name: link,
+                kind: self.carrier.kind.as_str().to_owned(),
+            },
+            port,
+        };
+        // The port goes with a command that is not taken, and that ends the session.
+        let _ = self.shared.command(up).await;
+    }
+
+    /// A neighbour that has dialled says hello, before anything else.
+    async fn hello(&mut self, link: &str) -> Result<(), Fault> {
+        self.met = true;
+        self.shared.board.name(&self.record, link);
+        self.shared.alive.notify_waiters();
+        let stage = std::mem::replace(&mut self.stage, Stage::Announced);
+        if let Stage::ExpectHello { port, granted, .. } = stage {
+            self.announce(port, self.record.link().to_owned()).await;
+            self.granted(granted.0, granted.1).await?;
+        }
+        Ok(())
+    }
+
     async fn frame(&mut self, frame: Frame) -> Result<(), Fault> {
+        if matches!(self.stage, Stage::ExpectHello { .. }) && !matches!(frame, Frame::Hello(_)) {
+            return Err(Fault::Hello);
+        }
         match frame {
             Frame::WantCertificates(wanted) => {
                 self.find_certificates(wanted);
@@ -401,11 +472,7 @@ impl Pump {
                 self.certificate(der);
                 return Ok(());
             }
-            Frame::Hello(ref hello) => {
-                self.met = true;
-                self.shared.board.name(&self.record, &hello.link_name);
-                self.shared.alive.notify_waiters();
-            }
+            Frame::Hello(ref hello) => self.hello(&hello.link_name).await?,
             Frame::Ack(_) => self.record.ack_received(),
             Frame::Gone(_) | Frame::GoneAnswer(_) | Frame::Offer(_) | Frame::OfferAnswer(_) => {}
         }
@@ -461,6 +528,11 @@ impl Pump {
             return Ok(());
         }
         match done {
+            Done::Judged(Judged::Arrivals(_))
+                if matches!(self.stage, Stage::ExpectHello { .. }) =>
+            {
+                Err(Fault::Hello)
+            }
             Done::Judged(Judged::Arrivals(arrivals)) => {
                 let payload: usize = arrivals.iter().map(|a| a.parcel.bytes().len()).sum();
                 self.record.batch_received(payload as u64);

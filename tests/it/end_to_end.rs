@@ -1,5 +1,6 @@
 //! Messages between three nodes: a hub and two edges.
 
+use casegate::node::{Node, StartError};
 use serde_json::json;
 
 use crate::world::{Running, World, eventually};
@@ -42,6 +43,86 @@ async fn a_message_reaches_the_other_edge_and_its_sender_learns_that_it_was_read
     for node in [tobacco, police, hub] {
         node.node.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_with_two_links_has_a_session_over_each() {
+    let world = World::new();
+    let hub = Running::start(world.hub("hebi.hub")).await;
+    let mut settings = world.edge("hebi.tobacco", "hebi.hub", hub.dial_in().await);
+    let upstream = settings.upstream.as_mut().expect("an edge");
+    let mut second = upstream.links[0].clone();
+    second.name = "lan2".into();
+    upstream.links.push(second);
+    let tobacco = Running::start(settings).await;
+    eventually("both links are up, at both ends", async || {
+        let mut up = 0;
+        for node in [&hub, &tobacco] {
+            let (_, links) = node.get("/v1/links").await;
+            let links = links["links"].as_array().expect("links");
+            let names = links.iter().filter(|link| link["up"] == true);
+            let names: Vec<_> = names.map(|link| link["link"].as_str()).collect();
+            up += usize::from(names == [Some("lan"), Some("lan2")]);
+        }
+        up == 2
+    })
+    .await;
+    let (_, status) = hub.get("/v1/status").await;
+    assert_eq!(status["sessions"], 2);
+    for node in [tobacco, hub] {
+        node.node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_unit_that_a_reload_blocks_is_cut_off_until_another_lets_it_in() {
+    let world = World::new();
+    let settings = world.hub("hebi.hub");
+    let hub = Running::start(settings.clone()).await;
+    let tobacco = world.edge("hebi.tobacco", "hebi.hub", hub.dial_in().await);
+    let tobacco = Running::start(tobacco).await;
+    let connected = async |expected: u64| {
+        eventually(&format!("{expected} sessions"), async || {
+            let (_, status) = hub.get("/v1/status").await;
+            status["sessions"] == expected
+        })
+        .await;
+    };
+    connected(1).await;
+    let mut blocking = settings.clone();
+    blocking.units.push(casegate::config::Unit {
+        name: tobacco.unit.clone(),
+        title: None,
+        blocked: true,
+        serves: Vec::new(),
+    });
+    hub.node.reload(blocking).await.expect("it is reloadable");
+    connected(0).await;
+    eventually("the edge is told why", async || {
+        let (_, links) = tobacco.get("/v1/links").await;
+        let error = links["links"][0]["error"].as_str().unwrap_or_default();
+        error.contains("blocked")
+    })
+    .await;
+    hub.node.reload(settings).await.expect("it is reloadable");
+    connected(1).await;
+    for node in [tobacco, hub] {
+        node.node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_data_folder_in_use_is_refused_and_free_again_after_a_stop() {
+    let world = World::new();
+    let settings = world.hub("hebi.hub");
+    let hub = Running::start(settings.clone()).await;
+    let refused = Node::start(settings.clone()).await.expect_err("in use");
+    assert!(matches!(refused, StartError::Lock(_)), "{refused}");
+    hub.node.stop().await;
+    let again = Running::start(settings).await;
+    let (status, _) = again.get("/readyz").await;
+    assert_eq!(status, 200);
+    again.node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
