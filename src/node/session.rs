@@ -380,7 +380,7 @@ impl Pump {
 
     fn end(&mut self, end: &End) {
         if let End::Machine(close) = end
-            && *close != Close::NewEpoch
+            && !matches!(close, Close::NewEpoch | Close::Replaced)
         {
             tracing::warn!(unit = %self.neighbour, link = self.record.link(), session = self.id, why = %close, "a session is ended");
         }
