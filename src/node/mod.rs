@@ -8,7 +8,7 @@
 //!   acks and receipts leave the machine only when it has been told that their records are on stable storage (G1, G2).
 //! - **A task per session** (`session`) stands between a link and the owner: frames, batches, certificates. Whoever dials or is
 //!   dialled (`links`) starts it and waits for its end.
-//! - **A few workers** (`workers`) unpack, verify (`judge`), read and pack (`outgoing`).
+//! - **A few workers** (`workers`) unpack and verify (`incoming`, `judge`), read and pack (`outgoing`).
 //! - **The API** asks the node through [`NodeHandle`] (`handle`, `gateway`), which sends commands with a reply slot.
 //!
 //! A message's way in: the API's handler signs it and sends `Submit`; the owner gives it to the machine, which appends a record; the
@@ -22,8 +22,10 @@ mod board;
 mod clock;
 mod command;
 mod events;
+mod fault;
 mod gateway;
 mod handle;
+mod incoming;
 mod judge;
 mod links;
 mod live;

@@ -24,17 +24,17 @@ use tokio::{
 use super::{
     board::{SessionRecord, Up},
     command::{Command, End, Port, PortEnd, ToSession},
-    judge::{Bench, Opened},
-    live::Live,
+    fault::{Fault, end_code},
+    incoming::{Judged, batch_limits, judge},
     outgoing::{self, PackError, Packed},
-    shared::{Shared, Unavailable},
+    shared::Shared,
     workers::{Urgency, WorkerFailed},
 };
 use crate::{
-    delivery::{Arrival, Close, Input, LinkInfo, SessionId, hop::Frame},
+    delivery::{Close, Input, LinkInfo, SessionId, hop::Frame},
     link::{self, CloseCode, Ended, LinkKind, Outgoing, Received, Running, SessionHandle},
     model::{Fingerprint, Lane, Millis, Reason, UnitId},
-    wire::{self, BatchError, BatchLimits, Compression, FrameDecoder},
+    wire::{self, BatchLimits, Compression, FrameDecoder},
 };
 
 /// Bytes of one control message; a larger frame goes in several.
@@ -49,10 +49,6 @@ const CERTIFICATES_WITHIN: Duration = Duration::from_secs(60);
 const END_WITHIN: Duration = Duration::from_secs(2);
 /// Certificates that were judged not to count, of one session.
 const UNTRUSTED_MAX: usize = 1024;
-/// Least bytes of a batch, unpacked, that are taken, whatever the settings say of messages.
-const BATCH_BYTES_MIN: usize = 4 * 1024 * 1024;
-/// What a parcel has beside its body, at most, bytes.
-const PARCEL_BYTES: usize = 64 * 1024;
 
 /// How a session is carried.
 #[derive(Clone, Debug)]
@@ -210,66 +206,6 @@ enum Done {
     Certificate(Fingerprint, Result<(), Option<Reason>>),
     /// Certificates that the neighbour asked for.
     Found(Vec<Frame>),
-}
-
-/// What came of a batch.
-enum Judged {
-    Arrivals(Vec<Arrival>),
-    /// Some signers are not known.
-    Unknown(Received, BTreeSet<Fingerprint>),
-    Broken(BatchError),
-}
-
-/// Why the session is to end.
-#[derive(Debug, thiserror::Error)]
-enum Fault {
-    #[error(transparent)]
-    Owner(#[from] Unavailable),
-    #[error(transparent)]
-    Worker(#[from] WorkerFailed),
-    #[error("{0}")]
-    Frame(#[from] wire::FrameError),
-    #[error("{0}")]
-    Batch(#[from] BatchError),
-    #[error("a parcel cannot be sent: {0}")]
-    Pack(#[from] PackError),
-    #[error("a signer's certificate cannot be kept here")]
-    Trust,
-    #[error("the certificates of signers did not come in time")]
-    Certificates,
-    #[error("no hello came first, or in time")]
-    Hello,
-    #[error("the peer's certificate has expired")]
-    Expired,
-    #[error("the link was taken out of the configuration")]
-    LinkGone,
-}
-
-impl Fault {
-    fn code(&self) -> CloseCode {
-        match self {
-            Fault::Owner(_) | Fault::LinkGone => CloseCode::Done,
-            Fault::Worker(_) | Fault::Pack(_) | Fault::Trust => CloseCode::Busy,
-            Fault::Frame(_) | Fault::Batch(_) | Fault::Certificates | Fault::Hello => {
-                CloseCode::Protocol
-            }
-            Fault::Expired => CloseCode::Blocked,
-        }
-    }
-}
-
-fn end_code(end: &End) -> CloseCode {
-    match end {
-        End::Machine(close) => match close {
-            Close::Protocol(_) | Close::Version(_) => CloseCode::Protocol,
-            Close::Unit(_) => CloseCode::Identity,
-            Close::Blocked | Close::NotANeighbour => CloseCode::Blocked,
-            Close::NewEpoch => CloseCode::Done,
-            Close::Replaced => CloseCode::Replaced,
-        },
-        End::Stuck | End::StorageFailed => CloseCode::Busy,
-        End::Stopping => CloseCode::Done,
-    }
 }
 
 impl Pump {
@@ -651,43 +587,6 @@ impl Pump {
             Done::Found(wanted.into_iter().filter_map(find).collect())
         });
     }
-}
-
-fn batch_limits(live: &Live) -> BatchLimits {
-    let body = live.settings.limits.message_kib as usize * 1024;
-    BatchLimits {
-        plain_bytes: BATCH_BYTES_MIN.max(body + PARCEL_BYTES),
-        ..BatchLimits::default()
-    }
-}
-
-fn judge(
-    batch: Received,
-    live: &Live,
-    untrusted: &BTreeMap<Fingerprint, Reason>,
-    limits: &BatchLimits,
-    attests: bool,
-    now: Millis,
-) -> Judged {
-    let parcels = match wire::unpack(&batch, limits) {
-        Ok(parcels) => parcels,
-        Err(error) => return Judged::Broken(error),
-    };
-    let bench = Bench {
-        signers: &live.signers,
-        untrusted,
-        blocked: &live.blocked,
-        attests,
-        body_bytes_max: live.settings.limits.message_kib as usize * 1024,
-        now,
-    };
-    let opened = Opened::new(parcels);
-    let unknown = opened.unknown(&bench);
-    if !unknown.is_empty() {
-        return Judged::Unknown(batch, unknown);
-    }
-    drop(batch);
-    Judged::Arrivals(opened.judge(&bench))
 }
 
 /// When to see whether a certificate that is valid until `not_after` (milliseconds since the Unix epoch) has expired.

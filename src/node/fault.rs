@@ -1,0 +1,62 @@
+//! Why sessions end on this side.
+
+use super::{command::End, outgoing::PackError, shared::Unavailable, workers::WorkerFailed};
+use crate::{
+    delivery::Close,
+    link::CloseCode,
+    wire::{BatchError, FrameError},
+};
+
+/// Why the session is to end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fault {
+    #[error(transparent)]
+    Owner(#[from] Unavailable),
+    #[error(transparent)]
+    Worker(#[from] WorkerFailed),
+    #[error("{0}")]
+    Frame(#[from] FrameError),
+    #[error("{0}")]
+    Batch(#[from] BatchError),
+    #[error("a parcel cannot be sent: {0}")]
+    Pack(#[from] PackError),
+    #[error("a signer's certificate cannot be kept here")]
+    Trust,
+    #[error("the certificates of signers did not come in time")]
+    Certificates,
+    #[error("no hello came first, or in time")]
+    Hello,
+    #[error("the peer's certificate has expired")]
+    Expired,
+    #[error("the link was taken out of the configuration")]
+    LinkGone,
+}
+
+impl Fault {
+    /// What the neighbour is told.
+    pub(super) fn code(&self) -> CloseCode {
+        match self {
+            Fault::Owner(_) | Fault::LinkGone => CloseCode::Done,
+            Fault::Worker(_) | Fault::Pack(_) | Fault::Trust => CloseCode::Busy,
+            Fault::Frame(_) | Fault::Batch(_) | Fault::Certificates | Fault::Hello => {
+                CloseCode::Protocol
+            }
+            Fault::Expired => CloseCode::Blocked,
+        }
+    }
+}
+
+/// What the neighbour is told when the owner ends the session.
+pub(super) fn end_code(end: &End) -> CloseCode {
+    match end {
+        End::Machine(close) => match close {
+            Close::Protocol(_) | Close::Version(_) => CloseCode::Protocol,
+            Close::Unit(_) => CloseCode::Identity,
+            Close::Blocked | Close::NotANeighbour => CloseCode::Blocked,
+            Close::NewEpoch => CloseCode::Done,
+            Close::Replaced => CloseCode::Replaced,
+        },
+        End::Stuck | End::StorageFailed => CloseCode::Busy,
+        End::Stopping => CloseCode::Done,
+    }
+}
