@@ -67,8 +67,11 @@ async fn a_unit_with_two_links_has_a_session_over_each() {
         up == 2
     })
     .await;
-    let (_, status) = hub.get("/v1/status").await;
-    assert_eq!(status["sessions"], 2);
+    eventually("parcels may flow over both", async || {
+        let (_, status) = hub.get("/v1/status").await;
+        status["sessions"] == 2
+    })
+    .await;
     for node in [tobacco, hub] {
         node.node.stop().await;
     }
