@@ -217,7 +217,10 @@ impl Delivery {
                 // Where it was is freed with the rest of its segment.
                 if let Some(slot) = self.parcels.of_digest(parcel) {
                     let before = std::mem::replace(&mut self.parcels.get_mut(slot).location, at);
-                    self.freed(before);
+                    // What could not be read has stayed where it was.
+                    if before != at {
+                        self.freed(before);
+                    }
                 } else {
                     self.freed(at);
                 }

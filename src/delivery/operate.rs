@@ -69,3 +69,91 @@ impl Delivery {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        delivery::{Input, Settings, Submission},
+        model::{Fingerprint, Lane, Limits, Log, Lsn, Now, Policy},
+        parcel::{BodyForm, Header, Parcel},
+    };
+
+    /// A log whose old payloads cannot be read: a copy stays where it was.
+    #[derive(Default)]
+    struct Unreadable(Lsn);
+
+    impl Log for Unreadable {
+        fn append(&mut self, record: &[u8], payload: Payload<'_>) -> (Lsn, Location) {
+            self.0 += 1;
+            let at = match payload {
+                Payload::Copy(from) => from,
+                _ => Location {
+                    segment: 1,
+                    offset: self.0 as u32 * 4096,
+                    len: record.len() as u32,
+                },
+            };
+            (self.0, at)
+        }
+    }
+
+    #[test]
+    fn a_live_parcel_that_compaction_cannot_read_is_not_given_up() {
+        let now = Now {
+            mono: 1,
+            wall: 1_000,
+        };
+        let header = Header {
+            sender: "hebi.tobacco".parse().expect("a unit"),
+            id: "1".into(),
+            to: vec!["hebi.police".parse().expect("a pattern")],
+            kind: "notice".parse().expect("a kind"),
+            case: None,
+            lane: Lane::Normal,
+            accepted: 1_000,
+            expires: 1_000_000,
+            signer: Fingerprint([0; 16]),
+            attachments: Vec::new(),
+            form: BodyForm::None,
+            attributes: Vec::new(),
+        };
+        let any = || "**".parse().expect("a pattern");
+        let mut node = Delivery::new(Settings {
+            unit: header.sender.clone(),
+            upstream: Some("hebi.hub".parse().expect("a unit")),
+            listens: false,
+            units: Vec::new(),
+            policy: Policy {
+                allow: vec![crate::model::Allow {
+                    from: any(),
+                    to: any(),
+                    kinds: vec![any()],
+                }],
+            },
+            limits: Limits::default(),
+            kinds_without_read: Vec::new(),
+        });
+        let mut log = Unreadable::default();
+        node.start(now, 7, false, &mut log);
+        let parcel = Parcel::join(&[0; 64], &crate::codec::encode(&header), b"");
+        let messages = vec![Submission {
+            content: parcel.digest(),
+            parcel,
+            header,
+        }];
+        let submit = Input::Submit {
+            ticket: 1,
+            messages,
+        };
+        node.handle(now, submit, &mut log);
+        let live: Vec<Location> = node.live().collect();
+        assert_eq!(live.len(), 1);
+
+        node.handle(now, Input::Compact { segment: 1 }, &mut log);
+        while let Some(output) = node.poll_output() {
+            assert!(!matches!(output, Output::Freed(_)), "{output:?}");
+        }
+        assert_eq!(node.live().collect::<Vec<_>>(), live);
+    }
+}
