@@ -210,6 +210,14 @@ impl<'a> Frame<'a> {
         })
     }
 
+    /// The payload, if it is in this frame.
+    pub(super) fn own_payload(&self) -> &'a [u8] {
+        match self.head.flags & FORWARD {
+            0 => self.payload,
+            _ => &[],
+        }
+    }
+
     /// Where the payload is: in this frame, or in the one that it points to.
     pub(super) fn payload_location(&self) -> Location {
         if self.head.flags & FORWARD == 0 {

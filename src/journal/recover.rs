@@ -372,8 +372,9 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         self.advance(number, frame.location.offset.into(), frame.head.lsn);
         self.since += u64::from(frame.location.len);
         self.report.replayed += 1;
+        let (payload, location) = (frame.own_payload(), frame.payload_location());
         self.replay
-            .record(frame.head.lsn, frame.record, frame.payload_location());
+            .record(frame.head.lsn, frame.record, payload, location);
     }
 
     /// Numbers up to the one before `lsn` should have come.

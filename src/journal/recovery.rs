@@ -10,8 +10,8 @@ pub trait Replay {
     /// everything is replayed from the first record.
     fn checkpoint(&mut self, lsn: Lsn, state: &[u8]) -> bool;
 
-    /// A record, and where its payload is, if it has one.
-    fn record(&mut self, lsn: Lsn, record: &[u8], location: Location);
+    /// A record, the payload that was appended with it (empty when it has none, or when that stands elsewhere), and where it is.
+    fn record(&mut self, lsn: Lsn, record: &[u8], payload: &[u8], location: Location);
 }
 
 /// What a start found.

@@ -83,7 +83,7 @@ impl Replay for Found {
         }
     }
 
-    fn record(&mut self, lsn: Lsn, record: &[u8], location: Location) {
+    fn record(&mut self, lsn: Lsn, record: &[u8], _payload: &[u8], location: Location) {
         self.state.apply(lsn, record, location);
         self.records.insert(lsn, (record.to_vec(), location));
     }
