@@ -1,1 +1,145 @@
-//! To come.
+//! The HTTP API: what applications and operators ask of a node, over loopback.
+//!
+//! A request passes, in this order: [`serve`] (connections, bounded), `front` (one log line, panics, what is left of bodies, the
+//! bound on requests), `guard` (hosts, origins, content types, tokens), the routing table below, and one of the rooms `messages`,
+//! `inbox`, `queue` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
+//! a [`Problem`].
+
+mod body;
+mod front;
+mod gateway;
+mod guard;
+mod inbox;
+mod messages;
+mod node;
+mod problem;
+mod queue;
+mod request;
+mod server;
+#[cfg(test)]
+mod tests;
+mod token;
+mod view;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    http::{Method, StatusCode, Uri},
+    middleware::from_fn_with_state,
+    routing::{get, post},
+};
+use tokio::sync::watch;
+
+pub use gateway::{Action, Cause, Gateway, Handed, InboxAsk, QueueAsk, Refusal, Settled};
+pub use problem::{Problem, TYPE_PREFIX};
+pub use server::serve;
+pub use token::Token;
+pub use view::{
+    LinkView, MessageView, PerLane, QueueEntry, QueuePage, ReceiverView, Status, StepView,
+    UnitView, Volume,
+};
+
+use crate::model::Limits;
+
+/// What the operator configured for the API.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The bounds: `request_kib`, `api_requests`, `inbox_max` are asked here, others by [`Gateway::intake`].
+    pub limits: Limits,
+    /// Host names besides `localhost` and the loopback addresses that a request may be addressed to, without a port.
+    pub hosts: Vec<String>,
+    /// The token that every call must bear, when `token-file` is set.
+    pub token: Option<Token>,
+    /// The token that an operator's actions must bear.
+    pub operator: Token,
+}
+
+/// What every call works with.
+struct Api<G> {
+    gateway: Arc<G>,
+    guard: Arc<guard::Guard>,
+    bodies: body::Bodies,
+    limits: Limits,
+    stopping: watch::Receiver<bool>,
+}
+
+/// Returns once the API is to stop.
+async fn until_stopped(mut stopping: watch::Receiver<bool>) {
+    // The sender is gone only when the API is.
+    let _ = stopping.wait_for(|stopping| *stopping).await;
+}
+
+/// The whole API as a service. Long polls end once `stopping` is true.
+fn router<G: Gateway>(
+    gateway: Arc<G>,
+    settings: Settings,
+    stopping: watch::Receiver<bool>,
+) -> Router {
+    let Settings {
+        limits,
+        hosts,
+        token,
+        operator,
+    } = settings;
+    let guard = Arc::new(guard::Guard {
+        hosts,
+        token,
+        operator,
+    });
+    let front = Arc::new(front::Front::new(guard.clone(), limits.api_requests));
+    let api = Arc::new(Api {
+        gateway,
+        guard,
+        bodies: body::Bodies::new(limits.request_kib),
+        limits,
+        stopping,
+    });
+    Router::new()
+        .route("/v1/messages", post(messages::submit::<G>))
+        .route("/v1/messages/{messageid}", get(messages::show::<G>))
+        .route("/v1/inbox", get(inbox::pull::<G>))
+        .route("/v1/inbox/ack", post(inbox::ack::<G>))
+        .route("/v1/inbox/release", post(inbox::release::<G>))
+        .route("/v1/queue", get(queue::list::<G>))
+        .route("/v1/queue/{messageid}/hold", post(queue::hold::<G>))
+        .route("/v1/queue/{messageid}/release", post(queue::release::<G>))
+        .route("/v1/queue/{messageid}/retry", post(queue::retry::<G>))
+        .route(
+            "/v1/queue/{messageid}/reprioritise",
+            post(queue::reprioritise::<G>),
+        )
+        .route("/v1/queue/{messageid}/drop", post(queue::drop::<G>))
+        .route("/v1/links", get(node::links::<G>))
+        .route("/v1/units", get(node::units::<G>))
+        .route("/v1/status", get(node::status::<G>))
+        .route("/v1/openapi.json", get(node::specification))
+        .route("/metrics", get(node::metrics::<G>))
+        .route("/healthz", get(node::alive))
+        .route("/readyz", get(node::ready::<G>))
+        .method_not_allowed_fallback(wrong_method)
+        .fallback(no_such_path)
+        .with_state(api)
+        .layer(from_fn_with_state(front, front::pass))
+}
+
+async fn no_such_path(uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(100).collect();
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "not-found",
+        "there is nothing at this path",
+        format!("{path} is no call of this API; /v1/openapi.json lists them"),
+    )
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let path: String = uri.path().chars().take(100).collect();
+    let method: String = method.as_str().chars().take(20).collect();
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "method-not-allowed",
+        "the path does not take this method",
+        format!("{path} does not take {method}; the Allow header names what it takes"),
+    )
+}

@@ -1,17 +1,55 @@
-//! The gateway as a state machine.
+//! The gateway as a state machine: routing, policy, order, duplicates, inbox, receipts, quota.
+//!
+//! Nothing in here performs anything. Inputs come in, records go to the log that the caller passes, and actions come out.
+//! *Decide, record, apply*: the files `submit`, `arrive`, `session`, `end` and `operate` decide and make records; `apply` is the
+//! only place that changes durable state, and recovery replays the same `apply`.
 
+mod apply;
+mod arrive;
+#[cfg(any(test, feature = "sim"))]
+mod bug;
+mod checkpoint;
+mod end;
 pub mod hop;
+mod inbox;
 mod input;
+mod memory;
+mod operate;
 mod output;
+mod parcels;
+mod receipts;
+mod record;
+mod route;
+mod session;
+mod submit;
+mod view;
 
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+#[cfg(any(test, feature = "sim"))]
+pub use bug::Bug;
+pub use hop::{Depth, Entry, Frame};
 pub use input::{
     Arrival, Input, KnownUnit, LinkInfo, Order, Room, SessionId, Settings, Submission, Ticket,
 };
 pub use output::{
     Accepted, Answer, Close, Departure, Event, Handed, NotAccepted, OrderRefused, Output, Step,
 };
+pub use view::{InboxView, NeighbourView, ParcelView, QueueRow, ReceiverView, SessionView, Totals};
 
-use crate::model::{Location, Log, Lsn, Millis, Now};
+use self::{
+    hop::{Epoch, Hop},
+    inbox::Inbox,
+    memory::Memory,
+    parcels::{Parcels, Slot},
+    receipts::{Fanout, Owed},
+    session::Session,
+};
+use crate::{
+    codec::CodecError,
+    model::{Digest, Location, Log, Lsn, Millis, Now, UnitId},
+    parcel::ParcelError,
+};
 
 /// The gateway: outboxes, inbox, sessions, routing, receipts. It does nothing itself.
 ///
@@ -23,70 +61,262 @@ use crate::model::{Location, Log, Lsn, Millis, Now};
 ///    are one group: torn or whole.
 /// 4. [`Delivery::checkpoint`] between two calls of `handle`.
 #[derive(Debug)]
-pub struct Delivery {}
+pub struct Delivery {
+    settings: Settings,
+    // Durable: what `apply` changes and a checkpoint has.
+    epoch: Epoch,
+    wall: Millis,
+    met: BTreeSet<UnitId>,
+    parcels: Parcels,
+    sent: Memory,
+    seen: Memory,
+    hops: BTreeMap<UnitId, Hop>,
+    inbox: Inbox,
+    owed: Owed,
+    fanouts: BTreeMap<Digest, Vec<Fanout>>,
+    // As short-lived as the node's run.
+    now: Now,
+    /// Whether records are being replayed: nothing is told but events.
+    replaying: bool,
+    lsn: Lsn,
+    synced: Lsn,
+    /// Outputs that leave when their record is synced (G1, G2).
+    parked: VecDeque<(Lsn, Output)>,
+    outputs: VecDeque<Output>,
+    sessions: BTreeMap<SessionId, Session>,
+    polls: VecDeque<Poll>,
+    /// How the last messages of this node's own ended, by their parcels.
+    ended: BTreeMap<Digest, ParcelView>,
+    ended_order: VecDeque<Digest>,
+    /// Parcels by the second of their expiry.
+    expiries: BTreeMap<Millis, Vec<Slot>>,
+    room: Option<Room>,
+    /// Until when units that are not known may yet turn out to be: this hub lost its memory, and its neighbours have not all
+    /// come back.
+    amnesia_until: Option<Millis>,
+    receipts_asked: BTreeMap<u64, UnitId>,
+    receipts_next: u64,
+    #[cfg(any(test, feature = "sim"))]
+    bug: Option<Bug>,
+}
+
+/// An application that waits for messages.
+#[derive(Debug)]
+struct Poll {
+    ticket: Ticket,
+    max: u32,
+    until: Millis,
+}
 
 /// A journal's content does not fit the machine.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
     /// A record or checkpoint does not decode.
     #[error("a record does not decode: {0}")]
-    Codec(#[from] crate::codec::CodecError),
+    Codec(#[from] CodecError),
     /// A record's payload is not a parcel.
     #[error("a record's payload is not a parcel: {0}")]
-    Parcel(#[from] crate::parcel::ParcelError),
+    Parcel(#[from] ParcelError),
 }
 
-#[allow(unused_variables, clippy::todo, clippy::unimplemented, missing_docs)]
 impl Delivery {
     /// A node that has nothing yet.
     pub fn new(settings: Settings) -> Self {
-        todo!()
-    }
-
-    /// A node as a checkpoint has it.
-    pub fn restore(settings: Settings, checkpoint: &[u8]) -> Result<Self, ReplayError> {
-        todo!()
-    }
-
-    /// Takes one record of the journal, in order. `payload` is what the record carries, and `at` its place.
-    pub fn replay(
-        &mut self,
-        record: &[u8],
-        payload: &[u8],
-        lsn: Lsn,
-        at: Location,
-    ) -> Result<(), ReplayError> {
-        todo!()
+        Self {
+            settings,
+            epoch: 0,
+            wall: 0,
+            met: BTreeSet::new(),
+            parcels: Parcels::default(),
+            sent: Memory::default(),
+            seen: Memory::default(),
+            hops: BTreeMap::new(),
+            inbox: Inbox::default(),
+            owed: Owed::default(),
+            fanouts: BTreeMap::new(),
+            now: Now::default(),
+            replaying: true,
+            lsn: 0,
+            synced: 0,
+            parked: VecDeque::new(),
+            outputs: VecDeque::new(),
+            sessions: BTreeMap::new(),
+            polls: VecDeque::new(),
+            ended: BTreeMap::new(),
+            ended_order: VecDeque::new(),
+            expiries: BTreeMap::new(),
+            room: None,
+            amnesia_until: None,
+            receipts_asked: BTreeMap::new(),
+            receipts_next: 0,
+            #[cfg(any(test, feature = "sim"))]
+            bug: None,
+        }
     }
 
     /// Starts work after recovery. `epoch` is a fresh random number: the node takes it as its new epoch when it has none, or when
     /// `damaged` says that something of the journal was lost or that the folder was restored.
     pub fn start(&mut self, now: Now, epoch: u64, damaged: bool, log: &mut impl Log) {
-        todo!()
+        self.replaying = false;
+        self.set_now(now);
+        // Everything that was recovered is on stable storage.
+        self.synced = self.lsn;
+        for hop in self.hops.values_mut() {
+            hop.recovered();
+        }
+        #[cfg(any(test, feature = "sim"))]
+        self.plant_at_start();
+        if self.epoch == 0 || damaged {
+            self.take_epoch(epoch.max(1), log);
+        }
     }
 
     /// Takes an input.
     pub fn handle(&mut self, now: Now, input: Input, log: &mut impl Log) {
-        todo!()
+        debug_assert!(!self.replaying, "start comes before handle");
+        self.set_now(now);
+        let log: &mut dyn Log = log;
+        match input {
+            Input::Submit { ticket, messages } => self.submit(ticket, messages, log),
+            Input::Synced(lsn) => self.on_synced(lsn, log),
+            Input::SessionUp {
+                session,
+                neighbour,
+                link,
+            } => self.session_up(session, neighbour, link, log),
+            Input::SessionDown { session } => self.session_down(session),
+            Input::Frame { session, frame } => self.on_frame(session, frame, log),
+            Input::Arrivals { session, arrivals } => self.on_arrivals(session, arrivals, log),
+            Input::Grant {
+                session,
+                express,
+                bulk,
+            } => self.grant(session, express, bulk),
+            Input::Inbox { ticket, max, until } => {
+                self.polls.push_back(Poll { ticket, max, until });
+                self.serve_polls();
+            }
+            Input::Forget { ticket } => {
+                self.polls.retain(|poll| poll.ticket != ticket);
+                self.inbox.forget(ticket);
+                self.serve_polls();
+            }
+            Input::InboxAck { ticket, messages } => self.inbox_ack(ticket, messages, log),
+            Input::InboxRelease { ticket, messages } => self.inbox_release(ticket, &messages),
+            Input::Operate { ticket, order } => self.operate(ticket, order, log),
+            Input::ReceiptSigned {
+                number,
+                parcel,
+                header,
+            } => self.receipt_signed(number, &parcel, &header, log),
+            Input::Room(room) => {
+                self.room = Some(room);
+                self.tell_starved();
+            }
+            Input::Settings(settings) => self.change_settings(*settings),
+            Input::Compact { segment } => self.compact(segment, log),
+            Input::Tick => self.tick(log),
+        }
+        self.ask_for_receipts();
+        self.flush_acks();
     }
 
     /// The next action, if any.
     pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
+        self.outputs.pop_front()
     }
 
     /// When [`Input::Tick`] is due, monotonic milliseconds.
     pub fn next_timer(&self) -> Option<Millis> {
-        todo!()
-    }
-
-    /// The whole durable state, for a checkpoint.
-    pub fn checkpoint(&self) -> Vec<u8> {
-        todo!()
+        let acks = self
+            .hops
+            .values()
+            .filter(|hop| self.open_session(hop).is_some())
+            .filter_map(|hop| hop.inbound.ack_due);
+        let polls = self.polls.iter().map(|poll| poll.until);
+        let wall = [
+            self.expiries.first_key_value().map(|(s, _)| (s + 1) * 1000),
+            self.sent.next_expiry().map(|at| at + self.memory_margin()),
+            self.seen.next_expiry().map(|at| at + self.memory_margin()),
+            self.next_fanout_end(),
+        ];
+        let wall = wall.into_iter().flatten().map(|at| {
+            // A wall clock may jump: look again within a minute.
+            self.now.mono + at.saturating_sub(self.now.wall).clamp(1, 60_000)
+        });
+        acks.chain(polls)
+            .chain(wall)
+            .chain(self.owed.next_due())
+            .chain(self.inbox.next_lease_end())
+            .chain(self.amnesia_until)
+            .min()
     }
 
     /// The places of all payloads that are alive, for the journal's accounting after recovery.
     pub fn live(&self) -> impl Iterator<Item = Location> + '_ {
-        std::iter::empty()
+        self.parcels.iter().map(|(_, kept)| kept.location)
+    }
+
+    fn set_now(&mut self, now: Now) {
+        self.now = Now {
+            mono: now.mono.max(self.now.mono),
+            wall: now.wall.max(self.wall),
+        };
+    }
+
+    fn tick(&mut self, log: &mut dyn Log) {
+        self.inbox.expire_leases(self.now.mono);
+        self.serve_polls();
+        self.expire(log);
+        self.purge(log);
+        self.end_amnesia(log);
+    }
+
+    fn change_settings(&mut self, settings: Settings) {
+        debug_assert_eq!(settings.unit, self.settings.unit);
+        self.settings = settings;
+        let unwelcome: Vec<SessionId> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| self.is_blocked(&s.neighbour))
+            .map(|(id, _)| *id)
+            .collect();
+        for session in unwelcome {
+            self.close(session, Close::Blocked);
+        }
+    }
+
+    /// Sends an output once everything recorded so far is synced.
+    fn after_sync(&mut self, output: Output) {
+        if self.lsn <= self.synced {
+            self.outputs.push_back(output);
+        } else {
+            self.parked.push_back((self.lsn, output));
+        }
+    }
+
+    fn on_synced(&mut self, lsn: Lsn, log: &mut dyn Log) {
+        self.synced = self.synced.max(lsn);
+        while let Some((at, _)) = self.parked.front() {
+            if *at > self.synced {
+                break;
+            }
+            if let Some((_, output)) = self.parked.pop_front() {
+                self.outputs.push_back(output);
+            }
+        }
+        self.hops_synced(log);
+        self.serve_polls();
+    }
+
+    fn event(&mut self, event: Event) {
+        self.outputs.push_back(Output::Event(event));
+    }
+
+    fn step(&mut self, slot: Slot, at: Millis, what: Step) {
+        let message = self.parcels.get(slot).message;
+        if !self.parcels.get(slot).is_receipt {
+            self.event(Event::Message { message, at, what });
+        }
     }
 }

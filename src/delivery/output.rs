@@ -213,6 +213,15 @@ pub enum Event {
         /// Its digest.
         parcel: Digest,
     },
+    /// A line of a receipt was taken: it may be about a message that has left the queues.
+    Receipt {
+        /// The parcel that it is about.
+        parcel: Digest,
+        /// The line.
+        item: ReceiptItem,
+        /// Who says so.
+        issuer: UnitId,
+    },
     /// A session is ready for parcels.
     Open {
         /// The session.
@@ -295,21 +304,6 @@ pub enum Step {
     Handed,
     /// The application acked it.
     Taken,
-    /// A receipt came, or this node made one.
-    Receipt {
-        /// Whom the outcome is about.
-        receiver: Pattern,
-        /// Who says so.
-        issuer: UnitId,
-        /// What happened.
-        outcome: crate::model::Outcome,
-        /// Why.
-        reason: Reason,
-        /// When, by the issuer's clock, milliseconds since the Unix epoch.
-        at: Millis,
-        /// An operator's words.
-        note: String,
-    },
     /// It ended here.
     Ended {
         /// For whom.

@@ -497,7 +497,7 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         file.read_at(&mut first, 0).ok()?;
         let header = Header::parse(&first, number)?;
         let allocated = file.len().ok()?;
-        if first[..] != header.encode() || allocated != segment_bytes.into() {
+        if first[..] != header.encode() || allocated != u64::from(segment_bytes) {
             return None;
         }
         file.sync_data().ok()?;

@@ -477,7 +477,7 @@ fn a_true_frame_copied_into_a_body_is_no_record() {
         (damage.cause, damage.lost),
         (Cause::Bytes, Some((lsn, lsn)))
     );
-    assert_eq!(damage.bytes, location.len.into());
+    assert_eq!(damage.bytes, u64::from(location.len));
     let kept = damage.quarantine.as_deref().expect("kept");
     assert_eq!(kept, format!("1-{}.bin", location.offset));
     assert_eq!(

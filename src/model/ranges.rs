@@ -77,6 +77,48 @@ impl Ranges {
         }
     }
 
+    /// Takes `n` out.
+    pub fn remove(&mut self, n: u64) {
+        let Some((&start, &end)) = self.0.range(..=n).next_back() else {
+            return;
+        };
+        if n > end {
+            return;
+        }
+        self.0.remove(&start);
+        if start < n {
+            self.0.insert(start, n - 1);
+        }
+        if n < end {
+            self.0.insert(n + 1, end);
+        }
+    }
+
+    /// Takes out every number below `n`.
+    pub fn remove_below(&mut self, n: u64) {
+        let kept = self.0.split_off(&n);
+        if let Some((_, end)) = self.0.pop_last()
+            && end >= n
+        {
+            self.0.clear();
+            self.0.insert(n, end);
+        } else {
+            self.0.clear();
+        }
+        self.0.extend(kept);
+    }
+
+    /// The numbers that are not in `other`.
+    pub fn without(&self, other: &Ranges) -> Ranges {
+        let mut left = self.clone();
+        for (start, end) in other.iter() {
+            for n in start..=end {
+                left.remove(n);
+            }
+        }
+        left
+    }
+
     /// The ranges, lowest first, as (first, last).
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = (u64, u64)> {
         self.0.iter().map(|(start, end)| (*start, *end))
@@ -189,6 +231,21 @@ mod tests {
             prop_assert_eq!(ranges.watermark(), watermark);
             let read = codec::decode::<Ranges, 4096>(&codec::encode(&ranges)).expect("decodes");
             prop_assert_eq!(read, ranges);
+        }
+
+        #[test]
+        fn what_is_taken_out_is_gone_and_nothing_else(inserted in prop::collection::vec((1u64..60, 0u64..5), 0..40), n in 0u64..70) {
+            let mut ranges = Ranges::new();
+            for (start, length) in inserted {
+                ranges.insert_range(start, start + length);
+            }
+            let (mut without, mut above) = (ranges.clone(), ranges.clone());
+            without.remove(n);
+            above.remove_below(n);
+            for m in 0..70 {
+                prop_assert_eq!(without.contains(m), ranges.contains(m) && m != n);
+                prop_assert_eq!(above.contains(m), ranges.contains(m) && m >= n);
+            }
         }
     }
 }

@@ -1,1 +1,10 @@
-//! To come.
+//! What people and machines can see of a running node: its log, its metrics, and the audit log of what operators did.
+
+mod audit;
+mod labels;
+mod logging;
+mod metrics;
+
+pub use audit::{Audit, AuditError, Entry, Verified};
+pub use logging::{FILTER_VARIABLE, LogControl, LogError, LogFormat, LogLevel, init};
+pub use metrics::{LinkMetrics, Metrics, NeighbourMetrics};

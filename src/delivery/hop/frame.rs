@@ -44,10 +44,9 @@ pub struct Hello {
     pub unit: UnitId,
     /// The node's epoch.
     pub epoch: Epoch,
-    /// The epoch of the neighbour that the node numbers against; 0 when it has met none.
+    /// The neighbour's epoch as the node last knew it; 0 when they never met. The session is open once each side has said the
+    /// other's present epoch here: a side that learns of a new one numbers the hop afresh and says hello again.
     pub peer_epoch: Epoch,
-    /// Whether `peer_epoch` is the first epoch of the neighbour that the node ever met.
-    pub first_met: bool,
     /// What the node has on stable storage of the neighbour's numbers, in the epochs named above.
     pub received: Ranges,
     /// Every number of the node's own below this one has been acked or answered as gone.

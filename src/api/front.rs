@@ -1,0 +1,136 @@
+//! What happens around every request: it is counted in, checked, answered whatever happens, and written to the log.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use axum::{
+    extract::{Request, State},
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
+use futures_util::FutureExt as _;
+use tokio::sync::Semaphore;
+
+use super::{
+    body,
+    guard::{Guard, PROBES},
+    problem::{Problem, Slug},
+};
+
+/// Longest path that the log repeats, in characters.
+const LOGGED_PATH_MAX: usize = 200;
+
+#[derive(Debug)]
+pub(super) struct Front {
+    guard: Arc<Guard>,
+    requests: Arc<Semaphore>,
+    requests_max: u32,
+    /// Random for each process, so that numbers of two runs are not mistaken for each other in one log.
+    run: u32,
+    number: AtomicU64,
+}
+
+impl Front {
+    pub(super) fn new(guard: Arc<Guard>, requests_max: u32) -> Self {
+        let mut run = [0; 4];
+        // The number only has to differ from the last run's; 0 does when the random source fails.
+        let _ = aws_lc_rs::rand::fill(&mut run);
+        Self {
+            guard,
+            requests: Arc::new(Semaphore::new(requests_max as usize)),
+            requests_max,
+            run: u32::from_be_bytes(run),
+            number: AtomicU64::new(1),
+        }
+    }
+
+    fn name_request(&self) -> String {
+        let number = self.number.fetch_add(1, Ordering::Relaxed);
+        format!("{:08x}-{number:x}", self.run)
+    }
+}
+
+/// Takes a request from its first byte to its answer.
+pub(super) async fn pass(
+    State(front): State<Arc<Front>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let started = Instant::now();
+    let name = front.name_request();
+    let method = request.method().clone();
+    let path: String = request.uri().path().chars().take(LOGGED_PATH_MAX).collect();
+
+    let (parts, whole) = request.into_parts();
+    let (readable, rest) = body::tap(whole);
+    let answered = answer(&front, Request::from_parts(parts, readable), next);
+    let mut response = match AssertUnwindSafe(answered).catch_unwind().await {
+        Ok(response) => response,
+        Err(_) => internal(&name).into_response(),
+    };
+    let drained = rest.drain().await;
+
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    if let Ok(name) = HeaderValue::from_str(&name) {
+        headers.insert("x-request-id", name);
+    }
+    if !drained {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    log(&response, &name, method.as_str(), &path, started);
+    response
+}
+
+async fn answer(front: &Front, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if let Err(problem) = front.guard.admit(&parts) {
+        return problem.into_response();
+    }
+    let is_probe = PROBES.contains(&parts.uri.path());
+    let request = Request::from_parts(parts, body);
+    if is_probe {
+        return next.run(request).await;
+    }
+    match front.requests.try_acquire() {
+        Ok(_counted) => next.run(request).await,
+        Err(_) => body::busy("too many requests are under way")
+            .bounded("api-requests", front.requests_max.into())
+            .into_response(),
+    }
+}
+
+fn internal(request: &str) -> Problem {
+    Problem::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "internal",
+        "a part of the node has broken down",
+        format!("the node's log says more under request {request}"),
+    )
+}
+
+/// One line a request. Neither the query nor a body is told: they hold what cases are about.
+fn log(response: &Response, request: &str, method: &str, path: &str, started: Instant) {
+    let status = response.status();
+    let ms = started.elapsed().as_millis() as u64;
+    let problem = response.extensions().get::<Slug>().map(|slug| slug.0);
+    let (status, is_error) = (status.as_u16(), status.is_server_error());
+    match problem {
+        None => tracing::debug!(request, method, path, status, ms, "answered"),
+        Some(problem) if is_error => {
+            tracing::warn!(request, method, path, status, ms, problem, "not answered");
+        }
+        Some(problem) => tracing::info!(request, method, path, status, ms, problem, "refused"),
+    }
+}

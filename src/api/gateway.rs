@@ -1,0 +1,260 @@
+//! What the API asks of the node behind it.
+
+use std::{future::Future, time::Duration};
+
+use bytes::Bytes;
+
+use super::view::{LinkView, MessageView, QueuePage, Status, UnitView};
+use crate::{
+    cloudevents::{Intake, Submission},
+    delivery::{NotAccepted, OrderRefused},
+    model::{Lane, MessageId, Millis, State, UnitId},
+    parcel::Header,
+};
+
+/// The node as the API sees it. Every call may be dropped before it answers; what it set in motion goes on or is undone, and
+/// nothing is left half done.
+pub trait Gateway: Send + Sync + 'static {
+    /// What a submission that is taken at this moment is judged by.
+    fn intake(&self) -> Intake<'_>;
+
+    /// Accepts messages, all or none. Answers once every one of them is on stable storage (G1), now or from an earlier time: a
+    /// message that was accepted before, with the same content, counts as accepted again and is not sent twice.
+    ///
+    /// # Errors
+    /// Nothing was accepted; the refusal names the message by its index.
+    fn submit(&self, messages: Vec<Submission>)
+    -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// What is known of a message; none when it is not known.
+    ///
+    /// # Errors
+    /// The node cannot say now.
+    fn message(
+        &self,
+        message: MessageId,
+    ) -> impl Future<Output = Result<Option<MessageView>, Refusal>> + Send;
+
+    /// Leases messages to the application, oldest first. Waits for the first one. When the call is dropped, nothing stays leased.
+    ///
+    /// # Errors
+    /// The node cannot hand out messages now.
+    fn inbox(&self, ask: InboxAsk) -> impl Future<Output = Result<Vec<Handed>, Refusal>> + Send;
+
+    /// The application is done with these messages. Answers once that is on stable storage.
+    ///
+    /// # Errors
+    /// The acks are not on stable storage; they may be repeated.
+    fn inbox_ack(
+        &self,
+        messages: Vec<MessageId>,
+    ) -> impl Future<Output = Result<Settled, Refusal>> + Send;
+
+    /// Gives leases back, so that the messages may be handed out again at once.
+    ///
+    /// # Errors
+    /// The node cannot do so now; the leases end by themselves.
+    fn inbox_release(
+        &self,
+        messages: Vec<MessageId>,
+    ) -> impl Future<Output = Result<Settled, Refusal>> + Send;
+
+    /// A page of what waits for neighbours, the oldest first.
+    ///
+    /// # Errors
+    /// The cursor is not one that this node gave, or the node cannot say now.
+    fn queue(&self, ask: QueueAsk) -> impl Future<Output = Result<QueuePage, Refusal>> + Send;
+
+    /// An operator acts on a queued message; the node audits it. Answers once it is on stable storage.
+    ///
+    /// # Errors
+    /// The message is not queued here, or not in a state for this.
+    fn act(
+        &self,
+        message: MessageId,
+        action: Action,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// The links and the sessions over them.
+    ///
+    /// # Errors
+    /// The node cannot say now.
+    fn links(&self) -> impl Future<Output = Result<Vec<LinkView>, Refusal>> + Send;
+
+    /// The units that this node knows, in order of name.
+    ///
+    /// # Errors
+    /// The node cannot say now.
+    fn units(&self) -> impl Future<Output = Result<Vec<UnitView>, Refusal>> + Send;
+
+    /// The node in numbers.
+    ///
+    /// # Errors
+    /// The node cannot say now.
+    fn status(&self) -> impl Future<Output = Result<Status, Refusal>> + Send;
+
+    /// Every metric in Prometheus' text format, version 0.0.4.
+    fn metrics(&self) -> impl Future<Output = String> + Send;
+
+    /// Whether the node takes submissions: its journal is recovered and in order, and it is not stopping. Never asks a session.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn ready(&self) -> Result<(), Refusal>;
+}
+
+/// A pull of the inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InboxAsk {
+    /// At most so many messages, at least 1.
+    pub max: u32,
+    /// Stop after the message whose body brings all bodies to this many bytes. The first is handed out whatever its size.
+    pub bytes_max: u64,
+    /// How long to wait for the first message.
+    pub wait: Duration,
+}
+
+/// A message handed to the application, leased to it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handed {
+    /// The parcel's header.
+    pub header: Header,
+    /// The parcel's body.
+    pub body: Bytes,
+    /// When this node received it, milliseconds since the Unix epoch.
+    pub received: Millis,
+}
+
+/// What became of a list of messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// How many were known, and are done with or given back.
+    pub known: usize,
+    /// Those that are not in the inbox.
+    pub unknown: Vec<MessageId>,
+}
+
+/// Which part of the queue to show.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueAsk {
+    /// At most so many entries, at least 1.
+    pub max: u32,
+    /// Where the page before this one ended, as [`QueuePage::next`] had it.
+    pub cursor: Option<String>,
+    /// Only entries in this state.
+    pub state: Option<State>,
+    /// Only entries for this neighbour.
+    pub neighbour: Option<UnitId>,
+}
+
+/// What an operator does to a queued message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Keep it, and later messages of its case, from being sent.
+    Hold,
+    /// Undo a hold.
+    Release,
+    /// Send it as soon as a session is there.
+    Retry,
+    /// Move it to another lane.
+    Reprioritise(Lane),
+    /// End it. Its sender is told why, in these words; they are not empty.
+    Drop(String),
+}
+
+/// The node does not do what it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Refusal {
+    /// The sort of refusal.
+    pub cause: Cause,
+    /// What is wrong and what to do, one phrase for people.
+    pub detail: String,
+    /// The attribute that it is about.
+    pub attribute: Option<&'static str>,
+    /// The bound that is reached, by its name in the configuration, and its value.
+    pub bound: Option<(&'static str, u64)>,
+    /// The message of a batch, from 0.
+    pub index: Option<usize>,
+}
+
+/// Why the node does not do what it was asked: stable, for programs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A parameter is not one that the node can use.
+    InvalidRequest,
+    /// No rule of the policy allows it.
+    Policy,
+    /// No such message is known, or it is not where the call looks for it.
+    UnknownMessage,
+    /// The id was used before, for other content.
+    IdConflict,
+    /// The message is not in a state for this.
+    WrongState,
+    /// The receiver is not a unit that is known.
+    UnknownUnit,
+    /// The message's time is past.
+    Expires,
+    /// The node has more to do than it can take on.
+    Busy,
+    /// A receiver's mailbox is full.
+    MailboxFull,
+    /// A queue, or the storage, has reached its bound.
+    BoundReached,
+    /// The disk is full.
+    DiskFull,
+    /// The journal is being recovered.
+    Recovering,
+    /// The node is stopping.
+    Stopping,
+    /// Stable storage has failed.
+    StorageFailed,
+    /// A part of the node has broken down.
+    Internal,
+}
+
+impl Refusal {
+    /// A refusal that names no attribute, bound or message.
+    pub fn new(cause: Cause, detail: impl Into<String>) -> Self {
+        Self {
+            cause,
+            detail: detail.into(),
+            attribute: None,
+            bound: None,
+            index: None,
+        }
+    }
+
+    /// What the machine says of a batch that it does not accept; `index` is the message's place in it.
+    pub fn not_accepted(index: usize, why: &NotAccepted) -> Self {
+        let (cause, attribute) = match why {
+            NotAccepted::Conflict => (Cause::IdConflict, Some("id")),
+            NotAccepted::Policy { .. } => (Cause::Policy, Some("to")),
+            NotAccepted::UnknownUnit(_) => (Cause::UnknownUnit, Some("to")),
+            NotAccepted::Expired => (Cause::Expires, Some("expires")),
+            NotAccepted::MailboxFull(_) => (Cause::MailboxFull, Some("to")),
+            NotAccepted::Bound { .. } => (Cause::BoundReached, None),
+            NotAccepted::DiskFull => (Cause::DiskFull, None),
+        };
+        let bound = match why {
+            NotAccepted::Bound { name, bound } => Some((*name, *bound)),
+            _ => None,
+        };
+        Self {
+            attribute,
+            bound,
+            index: Some(index),
+            ..Self::new(cause, why.to_string())
+        }
+    }
+}
+
+impl From<OrderRefused> for Refusal {
+    fn from(why: OrderRefused) -> Self {
+        let cause = match why {
+            OrderRefused::NotQueued => Cause::UnknownMessage,
+            OrderRefused::NotHeld | OrderRefused::Ending => Cause::WrongState,
+        };
+        Self::new(cause, why.to_string())
+    }
+}

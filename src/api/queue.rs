@@ -1,0 +1,179 @@
+//! What waits for neighbours, and what operators do about it.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Query, State, rejection::QueryRejection},
+    http::HeaderMap,
+    response::Response,
+};
+use serde::{Deserialize, Serialize};
+
+use super::{Action, Api, Gateway, Problem, QueueAsk, request};
+use crate::model::{Lane, MessageId, ReceiptItem, State as MessageState};
+
+/// How many entries a page has unless the call says otherwise, and at most.
+const PAGE_DEFAULT: u32 = 100;
+const PAGE_MAX: u32 = 1000;
+/// Longest cursor, in bytes.
+const CURSOR_BYTES_MAX: usize = 256;
+
+#[derive(Debug, Deserialize)]
+pub(super) struct List {
+    max: Option<String>,
+    cursor: Option<String>,
+    state: Option<String>,
+    neighbour: Option<String>,
+}
+
+/// `GET /v1/queue`: a page of it.
+pub(super) async fn list<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    query: Result<Query<List>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let list = request::parameters(query)?;
+    let max = request::count("max", list.max.as_deref(), PAGE_DEFAULT, PAGE_MAX)?;
+    let cursor = list.cursor.filter(|cursor| !cursor.is_empty());
+    if cursor.as_ref().is_some_and(|c| c.len() > CURSOR_BYTES_MAX) {
+        return Err(Problem::invalid("cursor", "is not one that this node gave"));
+    }
+    let state = match list.state.as_deref() {
+        None => None,
+        Some("queued") => Some(MessageState::Queued),
+        Some("held") => Some(MessageState::Held),
+        Some("sending") => Some(MessageState::Sending),
+        Some(_) => {
+            return Err(Problem::invalid("state", "write queued, held or sending"));
+        }
+    };
+    let neighbour = list
+        .neighbour
+        .map(|unit| {
+            unit.parse().map_err(|error: crate::model::UnitIdError| {
+                Problem::invalid("neighbour", error.to_string())
+            })
+        })
+        .transpose()?;
+    let ask = QueueAsk {
+        max,
+        cursor,
+        state,
+        neighbour,
+    };
+    Ok(request::answer(api.gateway.queue(ask).await?))
+}
+
+#[derive(Debug, Deserialize)]
+struct Nothing {}
+
+#[derive(Debug, Deserialize)]
+struct Reprioritise {
+    priority: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Drop {
+    reason: String,
+}
+
+/// `POST /v1/queue/{messageid}/hold`.
+pub(super) async fn hold<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    path: request::NamedInPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    plain(&api, path, &headers, body, Action::Hold).await
+}
+
+/// `POST /v1/queue/{messageid}/release`.
+pub(super) async fn release<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    path: request::NamedInPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    plain(&api, path, &headers, body, Action::Release).await
+}
+
+/// `POST /v1/queue/{messageid}/retry`.
+pub(super) async fn retry<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    path: request::NamedInPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    plain(&api, path, &headers, body, Action::Retry).await
+}
+
+/// `POST /v1/queue/{messageid}/reprioritise` with `{"priority": LANE}`.
+pub(super) async fn reprioritise<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    path: request::NamedInPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    api.guard.admit_operator(&headers)?;
+    let message = request::message(path)?;
+    let Reprioritise { priority } = request::json(&api.bodies, body).await?;
+    let lane: Lane = priority.parse().map_err(|error: crate::model::LaneError| {
+        Problem::invalid("priority", error.to_string())
+    })?;
+    act(&api, message, Action::Reprioritise(lane)).await
+}
+
+/// `POST /v1/queue/{messageid}/drop` with `{"reason": TEXT}`, which is not empty.
+pub(super) async fn drop<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    path: request::NamedInPath,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    api.guard.admit_operator(&headers)?;
+    let message = request::message(path)?;
+    let Drop { reason } = request::json(&api.bodies, body).await?;
+    let reason = reason.trim();
+    let bytes_max = ReceiptItem::NOTE_BYTES_MAX;
+    if reason.is_empty() || reason.len() > bytes_max {
+        let detail = format!("the sender is told why: write 1 to {bytes_max} bytes");
+        return Err(Problem::invalid("reason", detail));
+    }
+    act(&api, message, Action::Drop(reason.to_owned())).await
+}
+
+/// An action that needs no more than a message.
+async fn plain<G: Gateway>(
+    api: &Api<G>,
+    path: request::NamedInPath,
+    headers: &HeaderMap,
+    body: Body,
+    action: Action,
+) -> Result<Response, Problem> {
+    api.guard.admit_operator(headers)?;
+    let message = request::message(path)?;
+    let Nothing {} = request::json_or_nothing(&api.bodies, body).await?;
+    act(api, message, action).await
+}
+
+#[derive(Serialize)]
+struct Done {
+    messageid: MessageId,
+    done: &'static str,
+}
+
+async fn act<G: Gateway>(
+    api: &Api<G>,
+    messageid: MessageId,
+    action: Action,
+) -> Result<Response, Problem> {
+    let done = match &action {
+        Action::Hold => "hold",
+        Action::Release => "release",
+        Action::Retry => "retry",
+        Action::Reprioritise(_) => "reprioritise",
+        Action::Drop(_) => "drop",
+    };
+    api.gateway.act(messageid, action).await?;
+    Ok(request::answer(Done { messageid, done }))
+}

@@ -1,0 +1,399 @@
+//! Tests of the whole API before a node that is made up: by call, and over real sockets.
+
+mod calls;
+mod sockets;
+
+use std::{
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{HeaderMap, Request, StatusCode},
+};
+use bytes::Bytes;
+use serde_json::{Value as Json, json};
+use tokio::{sync::Notify, time::timeout};
+use tower::ServiceExt as _;
+
+use super::*;
+use crate::{
+    cloudevents::{Intake, Submission},
+    model::{Fingerprint, Kinds, Lane, MessageId, Millis, State as MessageState, UnitId},
+};
+
+const NOW: Millis = 1_772_000_000_000; // 2026-02-25T06:13:20Z
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A node that keeps what it is told and says what it is told to say.
+struct Fake {
+    unit: UnitId,
+    kinds: Kinds,
+    limits: Limits,
+    told: Mutex<Told>,
+    /// Pulls of the inbox that wait, and those that were dropped while they did.
+    waiting: AtomicUsize,
+    dropped: AtomicUsize,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct Told {
+    submitted: Vec<Submission>,
+    inbox: Vec<Handed>,
+    asked: Option<InboxAsk>,
+    acked: Vec<MessageId>,
+    released: Vec<MessageId>,
+    actions: Vec<(MessageId, Action)>,
+    queue: Option<QueueAsk>,
+    refusal: Option<Refusal>,
+    panics: bool,
+}
+
+impl Fake {
+    fn told(&self) -> std::sync::MutexGuard<'_, Told> {
+        self.told
+            .lock()
+            .expect("no test panics while it holds this")
+    }
+
+    fn refuse(&self, cause: Cause) {
+        self.told().refusal = Some(Refusal::new(cause, "as the test wants it"));
+    }
+
+    fn check(&self) -> Result<(), Refusal> {
+        self.told().refusal.clone().map_or(Ok(()), Err)
+    }
+
+    /// Waits until the condition holds.
+    async fn until(&self, what: &str, condition: impl Fn(&Self) -> bool) {
+        let holds = async {
+            loop {
+                let changed = self.changed.notified();
+                if condition(self) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        timeout(DEADLINE, holds)
+            .await
+            .unwrap_or_else(|_| panic!("never: {what}"));
+    }
+}
+
+/// Counts itself as dropped unless it is told that its work is done.
+struct Waiting<'a>(&'a Fake, bool);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if !self.1 {
+            self.0.dropped.fetch_add(1, Ordering::SeqCst);
+        }
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        self.0.changed.notify_waiters();
+    }
+}
+
+impl Gateway for Fake {
+    fn intake(&self) -> Intake<'_> {
+        Intake {
+            unit: &self.unit,
+            kinds: &self.kinds,
+            limits: &self.limits,
+            signer: Fingerprint([7; 16]),
+            accepted: NOW,
+        }
+    }
+
+    async fn submit(&self, messages: Vec<Submission>) -> Result<(), Refusal> {
+        assert!(!messages.is_empty(), "an empty batch needs no node");
+        self.check()?;
+        self.told().submitted.extend(messages);
+        Ok(())
+    }
+
+    async fn message(&self, message: MessageId) -> Result<Option<MessageView>, Refusal> {
+        self.check()?;
+        assert!(!self.told().panics, "a secret that nobody may read");
+        let told = self.told();
+        let found = told
+            .submitted
+            .iter()
+            .find(|submitted| submitted.header.message_id() == message);
+        Ok(found.map(|Submission { header, body, .. }| MessageView {
+            messageid: message,
+            id: header.id.clone(),
+            from: header.sender.clone(),
+            to: header.to.clone(),
+            kind: header.kind.clone(),
+            caseid: header.case.clone(),
+            subject: header.text("subject").map(str::to_owned),
+            priority: header.lane,
+            accepted: header.accepted,
+            expires: header.expires,
+            bytes: body.len() as u64,
+            state: MessageState::Queued,
+            receivers: vec![],
+            timeline: vec![StepView {
+                at: header.accepted,
+                step: "accepted",
+                ..StepView::default()
+            }],
+        }))
+    }
+
+    async fn inbox(&self, ask: InboxAsk) -> Result<Vec<Handed>, Refusal> {
+        self.check()?;
+        self.told().asked = Some(ask);
+        if self.told().inbox.is_empty() && !ask.wait.is_zero() {
+            self.waiting.fetch_add(1, Ordering::SeqCst);
+            self.changed.notify_waiters();
+            let mut waiting = Waiting(self, false);
+            let came = self.until("a message", |fake| !fake.told().inbox.is_empty());
+            let _ = timeout(ask.wait, came).await;
+            waiting.1 = true;
+        }
+        Ok(self.told().inbox.clone())
+    }
+
+    async fn inbox_ack(&self, messages: Vec<MessageId>) -> Result<Settled, Refusal> {
+        self.check()?;
+        self.told().acked = messages.clone();
+        Ok(Settled {
+            known: messages.len() - 1,
+            unknown: messages.into_iter().take(1).collect(),
+        })
+    }
+
+    async fn inbox_release(&self, messages: Vec<MessageId>) -> Result<Settled, Refusal> {
+        self.check()?;
+        let known = messages.len();
+        self.told().released.extend(messages);
+        self.changed.notify_waiters();
+        Ok(Settled {
+            known,
+            unknown: vec![],
+        })
+    }
+
+    async fn queue(&self, ask: QueueAsk) -> Result<QueuePage, Refusal> {
+        self.check()?;
+        self.told().queue = Some(ask);
+        Ok(QueuePage::default())
+    }
+
+    async fn act(&self, message: MessageId, action: Action) -> Result<(), Refusal> {
+        self.check()?;
+        self.told().actions.push((message, action));
+        Ok(())
+    }
+
+    async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
+        self.check()?;
+        Ok(vec![LinkView {
+            neighbour: "hebi.hub".parse().expect("a unit"),
+            link: "3g".into(),
+            kind: "3g".into(),
+            up: true,
+            since: Some(NOW),
+            address: None,
+            rtt_ms: Some(350.5),
+            loss_percent: None,
+            rate_bps: None,
+            bytes_sent: 10,
+            bytes_received: 20,
+            lanes_sent: [1, 2, 3, 4].into(),
+            error: None,
+        }])
+    }
+
+    async fn units(&self) -> Result<Vec<UnitView>, Refusal> {
+        self.check()?;
+        Ok(vec![])
+    }
+
+    async fn status(&self) -> Result<Status, Refusal> {
+        self.check()?;
+        Ok(Status {
+            unit: self.unit.clone(),
+            version: "1",
+            upstream: None,
+            listens: false,
+            started: NOW,
+            epoch: 1,
+            ready: true,
+            sessions: 0,
+            units: 0,
+            queued: Volume::default(),
+            queued_lanes: PerLane::default(),
+            inbox: Volume::default(),
+            awaiting_receipts: 0,
+            journal_bytes: 0,
+            journal_bytes_max: 0,
+            quarantined: 0,
+            warnings: vec![],
+        })
+    }
+
+    async fn metrics(&self) -> String {
+        "casegate_up 1\n".into()
+    }
+
+    fn ready(&self) -> Result<(), Refusal> {
+        self.check()
+    }
+}
+
+struct World {
+    node: Arc<Fake>,
+    router: Router,
+    settings: Settings,
+    _stopping: watch::Sender<bool>,
+}
+
+struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Json,
+}
+
+impl Answered {
+    /// The slug of a problem document, after a look at the rest of it.
+    fn problem(&self) -> &str {
+        assert_eq!(self.headers["content-type"], "application/problem+json");
+        assert_eq!(self.body["status"], json!(self.status.as_u16()));
+        assert!(self.body["title"].is_string() && self.body["detail"].is_string());
+        let name = self.body["type"].as_str().expect("a type");
+        name.strip_prefix(TYPE_PREFIX).expect("a type of ours")
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = Settings {
+            limits: Limits::default(),
+            hosts: vec![],
+            token: None,
+            operator: Token::new(&"o".repeat(32)).expect("a token"),
+        };
+        change(&mut settings);
+        let node = Arc::new(Fake {
+            unit: "hebi.xunxian.tobacco".parse().expect("a unit"),
+            kinds: Kinds::default(),
+            limits: settings.limits,
+            told: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            dropped: AtomicUsize::new(0),
+            changed: Notify::new(),
+        });
+        let (sender, stopping) = watch::channel(false);
+        let router = router(node.clone(), settings.clone(), stopping);
+        Self {
+            node,
+            router,
+            settings,
+            _stopping: sender,
+        }
+    }
+
+    async fn ask(&self, request: Request<Body>) -> Answered {
+        let answer = self
+            .router
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("never fails");
+        let (parts, body) = answer.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.expect("a body");
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into());
+        assert_eq!(parts.headers["cache-control"], "no-store");
+        Answered {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+        }
+    }
+
+    async fn get(&self, path: &str) -> Answered {
+        self.ask(request("GET", path, &[], Body::empty())).await
+    }
+
+    async fn post(&self, path: &str, kind: &str, body: impl ToString) -> Answered {
+        let headers = [("content-type", kind)];
+        self.ask(request(
+            "POST",
+            path,
+            &headers,
+            Body::from(body.to_string()),
+        ))
+        .await
+    }
+
+    async fn operate(&self, path: &str, body: Json) -> Answered {
+        let token = format!("Bearer {}", "o".repeat(32));
+        let headers = [
+            ("content-type", "application/json"),
+            ("authorization", token.as_str()),
+        ];
+        self.ask(request(
+            "POST",
+            path,
+            &headers,
+            Body::from(body.to_string()),
+        ))
+        .await
+    }
+}
+
+fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Request<Body> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", "127.0.0.1:8440");
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body).expect("a request")
+}
+
+fn event(id: &str) -> Json {
+    json!({
+        "specversion": "1.0",
+        "id": id,
+        "source": "/unit/hebi.xunxian.tobacco",
+        "type": "case.transfer",
+        "to": "hebi.procuratorate",
+        "data": {"amount": 1},
+    })
+}
+
+const STRUCTURED: &str = "application/cloudevents+json";
+const BATCH: &str = "application/cloudevents-batch+json";
+
+fn message_id(id: &str) -> MessageId {
+    MessageId::of(&"hebi.xunxian.tobacco".parse().expect("a unit"), id)
+}
+
+fn handed(world: &World, id: &str, data: &str) -> Handed {
+    let text = event(id).to_string().replace(r#"{"amount":1}"#, data);
+    let submission = world
+        .node
+        .intake()
+        .structured(&Bytes::from(text))
+        .expect("an event");
+    Handed {
+        header: submission.header,
+        body: submission.body,
+        received: NOW + 5,
+    }
+}

@@ -1,0 +1,294 @@
+//! What the API shows, as JSON. Times are told in milliseconds since the Unix epoch and written as RFC 3339.
+
+use serde::{Serialize, Serializer};
+
+use crate::model::{Kind, Lane, MessageId, Millis, Outcome, Pattern, Reason, State, UnitId};
+
+/// Everything that a node knows of one message.
+#[derive(Clone, Debug, Serialize)]
+pub struct MessageView {
+    /// The message's name.
+    pub messageid: MessageId,
+    /// The CloudEvents id.
+    pub id: String,
+    /// The sender.
+    pub from: UnitId,
+    /// The receivers as they were signed.
+    pub to: Vec<Pattern>,
+    /// The kind.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// The case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caseid: Option<String>,
+    /// The title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// The lane that it travels in.
+    pub priority: Lane,
+    /// When its sender accepted it.
+    #[serde(serialize_with = "time")]
+    pub accepted: Millis,
+    /// When it expires.
+    #[serde(serialize_with = "time")]
+    pub expires: Millis,
+    /// The parcel's size in bytes.
+    pub bytes: u64,
+    /// The state of the receiver that is furthest behind.
+    pub state: State,
+    /// Every receiver that is known.
+    pub receivers: Vec<ReceiverView>,
+    /// What happened to it at this node and what receipts say of other nodes, the earliest first.
+    pub timeline: Vec<StepView>,
+}
+
+/// A message's state for one receiver.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReceiverView {
+    /// A unit, or a pattern that has not been expanded here.
+    pub receiver: Pattern,
+    /// The state.
+    pub state: State,
+    /// Why, when it ended otherwise than by being delivered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// When it came to this state.
+    #[serde(serialize_with = "time")]
+    pub at: Millis,
+    /// An operator's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// One step of a message's timeline. Members that do not belong to a step are left out.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct StepView {
+    /// When, by the clock of the node that says so.
+    #[serde(serialize_with = "time")]
+    pub at: Millis,
+    /// What: `accepted`, `received`, `queued`, `sent`, `returned`, `acked`, `delivered`, `handed`, `taken`, `receipt`, `ended`,
+    /// `held`, `released`, `reprioritised` or `parked`.
+    pub step: &'static str,
+    /// The neighbour that it went to or came from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub neighbour: Option<UnitId>,
+    /// The link.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// The parcel's size in bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    /// The lane.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub priority: Option<Lane>,
+    /// The receiver that the step is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub receiver: Option<Pattern>,
+    /// The unit that signed the receipt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<UnitId>,
+    /// What the receipt states.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<Outcome>,
+    /// The state in which it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<State>,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// An operator's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// A page of the queue.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct QueuePage {
+    /// The entries, the oldest first.
+    pub messages: Vec<QueueEntry>,
+    /// How many entries there are in all.
+    pub total: u64,
+    /// The cursor of the next page, when there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// A message that waits for a neighbour.
+#[derive(Clone, Debug, Serialize)]
+pub struct QueueEntry {
+    /// The message's name.
+    pub messageid: MessageId,
+    /// The neighbour that it waits for.
+    pub neighbour: UnitId,
+    /// The sender.
+    pub from: UnitId,
+    /// The receivers as they were signed.
+    pub to: Vec<Pattern>,
+    /// The kind.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// The case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caseid: Option<String>,
+    /// The lane that it waits in.
+    pub priority: Lane,
+    /// Whether it waits, is held or is under way.
+    pub state: State,
+    /// The link that it is under way on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// The parcel's size in bytes.
+    pub bytes: u64,
+    /// When its sender accepted it.
+    #[serde(serialize_with = "time")]
+    pub accepted: Millis,
+    /// When it expires.
+    #[serde(serialize_with = "time")]
+    pub expires: Millis,
+}
+
+/// A link to a neighbour, and the session over it.
+#[derive(Clone, Debug, Serialize)]
+pub struct LinkView {
+    /// The neighbour at the other end.
+    pub neighbour: UnitId,
+    /// The link's name.
+    pub link: String,
+    /// The link's kind.
+    pub kind: String,
+    /// Whether a session is open.
+    pub up: bool,
+    /// Since when it has been so.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_time")]
+    pub since: Option<Millis>,
+    /// The other end's address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The smoothed round trip, milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rtt_ms: Option<f64>,
+    /// Packets lost, percent of those sent in this session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub loss_percent: Option<f64>,
+    /// What the link carries from here, bits a second, as estimated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_bps: Option<u64>,
+    /// What was sent in this session, UDP payload included, bytes.
+    pub bytes_sent: u64,
+    /// What was received in this session, UDP payload included, bytes.
+    pub bytes_received: u64,
+    /// Batches sent in this session by lane, bytes.
+    pub lanes_sent: PerLane,
+    /// Why the last session ended, or why none could be set up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// A unit that a node knows.
+#[derive(Clone, Debug, Serialize)]
+pub struct UnitView {
+    /// Its name.
+    pub unit: UnitId,
+    /// Its title in the configuration.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Whether a session with it is open.
+    pub connected: bool,
+    /// Whether it is cut off.
+    pub blocked: bool,
+    /// The links that sessions are open over.
+    pub links: Vec<String>,
+    /// When it was last connected.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_time")]
+    pub seen: Option<Millis>,
+    /// What waits for it.
+    pub mailbox: Volume,
+}
+
+/// Messages and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Volume {
+    /// How many.
+    pub messages: u64,
+    /// Their parcels, bytes.
+    pub bytes: u64,
+}
+
+/// A number for each lane.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[allow(missing_docs, reason = "the lanes by their names")]
+pub struct PerLane {
+    pub flash: u64,
+    pub urgent: u64,
+    pub normal: u64,
+    pub bulk: u64,
+}
+
+impl From<[u64; 4]> for PerLane {
+    /// In the order of [`Lane::ALL`].
+    fn from([flash, urgent, normal, bulk]: [u64; 4]) -> Self {
+        Self {
+            flash,
+            urgent,
+            normal,
+            bulk,
+        }
+    }
+}
+
+/// A node in numbers.
+#[derive(Clone, Debug, Serialize)]
+pub struct Status {
+    /// The node's unit.
+    pub unit: UnitId,
+    /// The program's version.
+    pub version: &'static str,
+    /// The hub that it dials.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream: Option<UnitId>,
+    /// Whether it is a hub.
+    pub listens: bool,
+    /// When it started.
+    #[serde(serialize_with = "time")]
+    pub started: Millis,
+    /// Its run of sequence numbers.
+    pub epoch: u64,
+    /// Whether it takes submissions.
+    pub ready: bool,
+    /// Open sessions.
+    pub sessions: u64,
+    /// Units that it knows.
+    pub units: u64,
+    /// What waits for neighbours.
+    pub queued: Volume,
+    /// Messages that wait for neighbours, by lane.
+    pub queued_lanes: PerLane,
+    /// What waits for the local application.
+    pub inbox: Volume,
+    /// Messages that were accepted here and have not ended for every receiver.
+    pub awaiting_receipts: u64,
+    /// The journal on disk, bytes.
+    pub journal_bytes: u64,
+    /// The journal's bound, bytes.
+    pub journal_bytes_max: u64,
+    /// Records that were set aside as damaged since the folder was made.
+    pub quarantined: u64,
+    /// What an operator should look at, one phrase each.
+    pub warnings: Vec<String>,
+}
+
+/// Writes milliseconds since the Unix epoch as RFC 3339.
+fn time<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
+    let time = i64::try_from(*at)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .unwrap_or(jiff::Timestamp::MAX);
+    serializer.collect_str(&format_args!("{time:.3}"))
+}
+
+fn some_time<S: Serializer>(at: &Option<Millis>, serializer: S) -> Result<S::Ok, S::Error> {
+    match at {
+        Some(at) => time(at, serializer),
+        None => serializer.serialize_none(),
+    }
+}

@@ -1,0 +1,208 @@
+//! The configuration file itself, and the files that it names.
+
+use std::{fs::File, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
+
+use super::{
+    field::quoted,
+    finding::{ConfigError, Finding, Severity, Warning},
+    settings::{Identity, Settings},
+};
+
+/// Largest configuration file, in bytes (G7).
+const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
+
+/// The file's text.
+pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
+    let refusal = |line: usize, problem: String, fix: &str| {
+        ConfigError(Finding {
+            file: path.to_owned(),
+            line,
+            key: "file".to_owned(),
+            problem,
+            fix: fix.to_owned(),
+        })
+    };
+    let unreadable = |error: std::io::Error| {
+        refusal(
+            1,
+            format!("cannot be read: {error}"),
+            "give the path of a configuration file that this user may read",
+        )
+    };
+    let mut bytes = Vec::new();
+    File::open(path)
+        .map_err(unreadable)?
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 > FILE_BYTES_MAX {
+        return Err(refusal(
+            1,
+            format!("is larger than {FILE_BYTES_MAX} bytes"),
+            "give a smaller file",
+        ));
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().iter().take(good);
+        let line = 1 + before.filter(|byte| **byte == b'\n').count();
+        refusal(line, "is not UTF-8".to_owned(), "save the file as UTF-8")
+    })
+}
+
+/// The lines of the settings that name files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lines {
+    pub(super) data_dir: usize,
+    pub(super) identity_dir: usize,
+    pub(super) token_file: usize,
+}
+
+/// What is wrong with the files that `settings` name.
+pub(super) fn look(settings: &Settings, file: &Path, lines: Lines) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |severity, line, key: &str, problem: String, fix: String| {
+        warnings.push(Warning {
+            finding: Finding {
+                file: file.to_owned(),
+                line,
+                key: key.to_owned(),
+                problem,
+                fix,
+            },
+            severity,
+        });
+    };
+    if settings.data_dir.exists() && !settings.data_dir.is_dir() {
+        warn(
+            Severity::Absent,
+            lines.data_dir,
+            "data-dir",
+            format!("{} is not a folder", shown(&settings.data_dir)),
+            "write the path of a folder; it is made when there is none".to_owned(),
+        );
+    }
+    let dir = &settings.identity.dir;
+    let absent: Vec<_> = Identity::FILES
+        .into_iter()
+        .filter(|name| !settings.identity.file(name).is_file())
+        .collect();
+    if !absent.is_empty() {
+        warn(
+            Severity::Absent,
+            lines.identity_dir,
+            "identity.dir",
+            format!("{} has no {}", shown(dir), absent.join(", ")),
+            format!(
+                "make them with `casegate pki issue --unit {} --out {}`",
+                settings.unit,
+                dir.display()
+            ),
+        );
+    }
+    let secrets = Identity::FILES.into_iter().filter(|f| f.ends_with(".key"));
+    for path in secrets.map(|name| settings.identity.file(name)) {
+        if others_may_read(&path) {
+            warn(
+                Severity::Advice,
+                lines.identity_dir,
+                "identity.dir",
+                format!("others may read {}", shown(&path)),
+                format!("chmod 600 {}", path.display()),
+            );
+        }
+    }
+    if let Some(path) = &settings.api.token_file {
+        if !path.is_file() {
+            warn(
+                Severity::Absent,
+                lines.token_file,
+                "api.token-file",
+                format!("{} is not there", shown(path)),
+                "make the file with a long random token in it, readable by this user only"
+                    .to_owned(),
+            );
+        } else if others_may_read(path) {
+            warn(
+                Severity::Advice,
+                lines.token_file,
+                "api.token-file",
+                format!("others may read {}", shown(path)),
+                format!("chmod 600 {}", path.display()),
+            );
+        }
+    }
+    warnings
+}
+
+/// Whether someone other than the owner and root may read a file. A group may be meant to.
+fn others_may_read(path: &Path) -> bool {
+    std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o007 != 0)
+}
+
+fn shown(path: &Path) -> String {
+    quoted(&path.to_string_lossy())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn files_that_are_not_there_are_warnings_to_check_and_errors_to_run() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("edge.toml");
+        let text = include_str!("../../config/edge.toml")
+            .replace("/etc/casegate/identity", "identity")
+            .replace("/var/lib/casegate", "data")
+            .replace(
+                "#token-file = \"/etc/casegate/api.token\"",
+                "token-file = 'token'",
+            );
+        std::fs::write(&file, &text).expect("writes");
+        let line_of = |key: &str| {
+            let found = text.lines().position(|line| line.starts_with(key));
+            found.expect("the key is set") + 1
+        };
+        let (_, warnings) = Settings::load(&file).expect("good");
+        let keys: Vec<_> = warnings
+            .iter()
+            .map(|w| (w.finding.line, w.finding.key.as_str()))
+            .collect();
+        assert_eq!(
+            keys,
+            [
+                (line_of("dir ="), "identity.dir"),
+                (line_of("token-file ="), "api.token-file")
+            ]
+        );
+        assert_eq!(
+            Settings::load_to_run(&file).expect_err("not there").len(),
+            2
+        );
+
+        std::fs::create_dir(dir.path().join("identity")).expect("makes");
+        let secret = |path: PathBuf| {
+            use std::os::unix::fs::PermissionsExt as _;
+            std::fs::write(&path, "x").expect("writes");
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).expect("sets");
+        };
+        for name in Identity::FILES {
+            secret(dir.path().join("identity").join(name));
+        }
+        secret(dir.path().join("token"));
+        let (settings, warnings) = Settings::load_to_run(&file).expect("all there");
+        assert_eq!(warnings, []);
+        assert_eq!(settings.data_dir, dir.path().join("data"));
+
+        std::fs::write(&file, b"unit = 'a'\ntitle = '\xff'\n").expect("writes");
+        let errors = Settings::load(&file).expect_err("not UTF-8");
+        assert!(
+            errors[0]
+                .to_string()
+                .ends_with("edge.toml:2: file: is not UTF-8; save the file as UTF-8")
+        );
+    }
+}

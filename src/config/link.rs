@@ -1,0 +1,182 @@
+//! `[upstream]`: the hub that the node dials, and the links to it.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use super::{
+    document::{Document, Section},
+    field::{Field, quoted},
+    settings::{Compression, Link, LinkKind, Local, Upstream},
+};
+use crate::model::UnitId;
+
+/// Longest name of a network interface in bytes: Linux's `IFNAMSIZ` with its terminating zero.
+const INTERFACE_BYTES_MAX: usize = 15;
+
+/// Reads `[upstream]`.
+pub(super) fn upstream(
+    document: &Document<'_>,
+    section: &Section<'_, '_>,
+    own: Option<&UnitId>,
+) -> Option<Upstream> {
+    let hub = section.required("hub", "\"hebi.hub\"").and_then(|field| {
+        let hub = field.unit()?;
+        if Some(&hub) == own {
+            field.error(
+                format!("\"{hub}\" is this node's own unit"),
+                "write the unit of the hub that it dials",
+            );
+        }
+        Some(hub)
+    });
+    let sections = section.sections("link");
+    if let Some(beyond) = sections.get(Upstream::LINKS_MAX) {
+        document.error(
+            beyond.at(),
+            "upstream.link",
+            format!("there are {} links", sections.len()),
+            format!("write at most {}", Upstream::LINKS_MAX),
+        );
+    }
+    let mut links = Vec::new();
+    let mut lines = BTreeMap::new();
+    for section in &sections {
+        links.extend(link(document, section, &mut lines));
+    }
+    section.finish();
+    if section.is_present() && sections.is_empty() {
+        document.missing(
+            section.at(),
+            "upstream.link",
+            "there is no link to the hub",
+            "write [[upstream.link]] with name, kind and address",
+        );
+    }
+    Some(Upstream { hub: hub?, links })
+}
+
+/// Reads one link; `lines` has the names of the links before it, and where they stand.
+fn link(
+    document: &Document<'_>,
+    section: &Section<'_, '_>,
+    lines: &mut BTreeMap<String, usize>,
+) -> Option<Link> {
+    let name = section.required("name", "\"exclusive\"").and_then(|field| {
+        let name = link_name(&field)?;
+        if let Some(line) = lines.insert(name.clone(), document.line(field.at())) {
+            field.error(
+                format!("\"{name}\" is the name of another link, on line {line}"),
+                "write another name; every link needs its own",
+            );
+        }
+        Some(name)
+    });
+    let kinds = LinkKind::ALL.map(|kind| (kind.as_str(), kind));
+    let kind = section
+        .required("kind", "\"exclusive\", \"3g\" or \"lan\"")
+        .and_then(|field| field.choice(&kinds));
+    let address = section
+        .required("address", "\"10.1.0.1:4433\"")
+        .and_then(|field| field.address());
+    let interface = section.field("interface");
+    let bind = section.field("bind");
+    if let (Some(interface), Some(bind)) = (&interface, &bind) {
+        let later = if interface.at() > bind.at() {
+            interface
+        } else {
+            bind
+        };
+        later.error(
+            "interface and bind are both set",
+            "keep interface where the link has one of its own, else bind",
+        );
+    }
+    let interface = interface.and_then(|field| interface_name(&field));
+    let bind = bind.and_then(|field| {
+        let ip = local_ip(&field)?;
+        let remote = address.as_ref().and_then(|address| address.ip());
+        if remote.is_some_and(|remote| remote.is_ipv4() != ip.is_ipv4()) {
+            field.error(
+                format!("\"{ip}\" and the link's address are not both IPv4 or both IPv6"),
+                "write a local address of the same sort",
+            );
+        }
+        Some(ip)
+    });
+    let budget_mib_per_day = section
+        .field("budget-mib-per-day")
+        .and_then(|field| field.number(1..=1_048_576));
+    let choices = Compression::ALL.map(|choice| (choice.as_str(), choice));
+    let compression = section
+        .field("compression")
+        .and_then(|field| field.choice(&choices));
+    section.finish();
+    Some(Link {
+        name: name?,
+        kind: kind?,
+        address: address?,
+        local: match (interface, bind) {
+            (Some(name), _) => Local::Interface(name),
+            (None, Some(ip)) => Local::Address(ip),
+            (None, None) => Local::Any,
+        },
+        budget_mib_per_day,
+        compression: compression.unwrap_or_default(),
+    })
+}
+
+/// A link's name goes to the hub and into metrics, so it is short and plain.
+fn link_name(field: &Field<'_, '_>) -> Option<String> {
+    let name = field.text()?;
+    if Link::is_name(name) {
+        return Some(name.to_owned());
+    }
+    let mended = name
+        .trim()
+        .to_ascii_lowercase()
+        .replace(['_', ' ', '.'], "-");
+    field.error(
+        format!("{} is not a link's name", quoted(name)),
+        match Link::is_name(&mended) {
+            true => format!("write \"{mended}\""),
+            false => format!(
+                "write at most {} of a-z, 0-9 and inner \"-\", such as \"exclusive\"",
+                Link::NAME_BYTES_MAX
+            ),
+        },
+    );
+    None
+}
+
+fn interface_name(field: &Field<'_, '_>) -> Option<String> {
+    let name = field.text()?;
+    let fits = (1..=INTERFACE_BYTES_MAX).contains(&name.len())
+        && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+    if fits && name.parse::<IpAddr>().is_err() {
+        return Some(name.to_owned());
+    }
+    field.error(
+        format!("{} is not a network interface's name", quoted(name)),
+        match name.parse::<IpAddr>() {
+            Ok(ip) => format!("write bind = \"{ip}\" instead"),
+            Err(_) => "write a name that `ip link` shows, such as \"wwan0\"".to_owned(),
+        },
+    );
+    None
+}
+
+fn local_ip(field: &Field<'_, '_>) -> Option<IpAddr> {
+    let text = field.text()?;
+    let parsed = text.parse::<IpAddr>().ok();
+    if parsed.is_none() {
+        let without_port = text.parse::<std::net::SocketAddr>().ok();
+        field.error(
+            format!("{} is not an IP address", quoted(text)),
+            match without_port {
+                Some(socket) => format!("write \"{}\", without a port", socket.ip()),
+                None => "write an address of this machine, such as \"192.0.2.7\", or set interface"
+                    .to_owned(),
+            },
+        );
+    }
+    parsed
+}

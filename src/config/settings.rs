@@ -1,0 +1,227 @@
+//! The settings of a node, typed.
+
+use std::{
+    fmt,
+    net::{IpAddr, SocketAddr},
+    path::{Path, PathBuf},
+};
+
+use super::Address;
+use crate::{
+    model::{Kinds, Limits, Pattern, Policy, UnitId},
+    observe::{LogFormat, LogLevel},
+};
+
+/// Everything that an operator tells a node. `config/hub.toml` and `config/edge.toml` explain every key.
+///
+/// Every path is absolute or relative to the working folder: one that is relative in the file has been joined to the file's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The node's own unit.
+    pub unit: UnitId,
+    /// Where the node keeps everything that must outlive it.
+    pub data_dir: PathBuf,
+    /// The node's keys and certificates.
+    pub identity: Identity,
+    /// The local HTTP interface.
+    pub api: Api,
+    /// Where units dial in: present at a hub.
+    pub listen: Option<Listen>,
+    /// What a hub is told about units, in the order of the file; names are unique, and none is the node's own.
+    pub units: Vec<Unit>,
+    /// What the node dials: present at an edge.
+    pub upstream: Option<Upstream>,
+    /// Who may send what to whom.
+    pub policy: Policy,
+    /// The kinds that applications may submit: the built-in ones and those of the file. No expiry exceeds `limits.expires_days`.
+    pub kinds: Kinds,
+    /// Every bound (G7).
+    pub limits: Limits,
+    /// What is logged, and how.
+    pub log: Log,
+}
+
+/// The folder that `casegate pki issue --out` fills.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The folder.
+    pub dir: PathBuf,
+}
+
+impl Identity {
+    /// The files of an identity; those that end in `.key` are secret.
+    pub const FILES: [&'static str; 5] =
+        ["ca.pem", "tls.pem", "tls.key", "signing.pem", "signing.key"];
+
+    /// The path of one of the files.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+}
+
+/// The local HTTP interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// A loopback address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Holds the token that every call must bear; without it only operators' actions need one.
+    pub token_file: Option<PathBuf>,
+}
+
+impl Api {
+    /// Where the interface listens unless the file says otherwise.
+    pub const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8440);
+}
+
+/// Where units dial in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// A UDP address; port 0 takes a free one.
+    pub address: SocketAddr,
+}
+
+/// What a hub is told about a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unit {
+    /// Its name.
+    pub name: UnitId,
+    /// What people call it; at most [`Unit::TITLE_BYTES_MAX`] bytes, one line.
+    pub title: Option<String>,
+    /// Whether it is cut off, whatever its certificate says.
+    pub blocked: bool,
+    /// The units for which it may bring and fetch parcels beside its own: set for a county hub.
+    pub serves: Vec<Pattern>,
+}
+
+impl Unit {
+    /// Longest title, in bytes.
+    pub const TITLE_BYTES_MAX: usize = 256;
+}
+
+/// The hub that the node dials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// The hub's unit; its certificate must name it.
+    pub hub: UnitId,
+    /// The ways to it: 1 to [`Upstream::LINKS_MAX`], with unique names.
+    pub links: Vec<Link>,
+}
+
+impl Upstream {
+    /// Most links to one hub.
+    pub const LINKS_MAX: usize = 8;
+}
+
+/// One physical path to the upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Its name, unique at the node: a segment of at most [`Link::NAME_BYTES_MAX`] bytes.
+    pub name: String,
+    /// What sort of path it is: the transport profile.
+    pub kind: LinkKind,
+    /// Where the hub listens, seen from this link.
+    pub address: Address,
+    /// What the link is bound to at this end.
+    pub local: Local,
+    /// Most bytes that may go over it in a day, both ways together, in MiB; `None` is no bound.
+    pub budget_mib_per_day: Option<u32>,
+    /// What a batch is compressed against.
+    pub compression: Compression,
+}
+
+impl Link {
+    /// Longest name, in bytes.
+    pub const NAME_BYTES_MAX: usize = 32;
+
+    /// Whether `text` can be a link's name.
+    pub fn is_name(text: &str) -> bool {
+        (1..=Self::NAME_BYTES_MAX).contains(&text.len())
+            && !text.starts_with('-')
+            && !text.ends_with('-')
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    }
+}
+
+/// What a link is bound to at this end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Local {
+    /// Whatever the routing table says.
+    Any,
+    /// A network interface, by name (`SO_BINDTODEVICE`).
+    Interface(String),
+    /// A source address.
+    Address(IpAddr),
+}
+
+/// What sort of path a link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkKind {
+    /// A dedicated line of known rate.
+    Exclusive,
+    /// A modem: slow, lossy, metered, gone for minutes.
+    ThreeG,
+    /// A local network.
+    Lan,
+}
+
+impl LinkKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Exclusive, Self::ThreeG, Self::Lan];
+
+    /// The kind as the configuration and the protocol's hello have it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Exclusive => "exclusive",
+            Self::ThreeG => "3g",
+            Self::Lan => "lan",
+        }
+    }
+}
+
+impl fmt::Display for LinkKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a batch may be compressed together with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Compression {
+    /// What one sender wrote never meets what another wrote, so that sizes tell nobody about somebody else's text.
+    #[default]
+    Isolated,
+    /// Everything that goes over the link: smaller, and sizes tell a little.
+    Shared,
+    /// Nothing is compressed.
+    Off,
+}
+
+impl Compression {
+    /// Every choice.
+    pub const ALL: [Self; 3] = [Self::Isolated, Self::Shared, Self::Off];
+
+    /// The choice as the configuration has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Isolated => "isolated",
+            Self::Shared => "shared",
+            Self::Off => "off",
+        }
+    }
+}
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Log {
+    /// The least urgent events that are logged.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// A path of the file, seen from the working folder.
+pub(super) fn beside(file: &Path, path: &str) -> PathBuf {
+    file.parent().unwrap_or(Path::new("")).join(path)
+}

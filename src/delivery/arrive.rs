@@ -1,0 +1,351 @@
+//! What neighbours bring.
+
+use super::{
+    Arrival, Close, Delivery, Event, SessionId,
+    apply::Carried,
+    hop::{Seq, Targets},
+    receipts::Line,
+    record::{Received, Record, Route},
+    route::Routed,
+};
+use crate::model::{
+    Digest, Lane, Log, Millis, Outcome, Pattern, Payload, Reason, ReceiptItem, UnitId,
+};
+use crate::parcel::Header;
+
+/// How far apart two clocks may be before an expiry in the future is too far ahead.
+const SKEW_MS: Millis = 24 * 3600 * 1000;
+/// Most predecessors that a parcel names.
+const AFTER_MAX: usize = 256;
+
+impl Delivery {
+    /// Takes the parcels of a batch from a session that is open.
+    pub(super) fn arrive(
+        &mut self,
+        session: SessionId,
+        neighbour: &UnitId,
+        arrivals: Vec<Arrival>,
+        log: &mut dyn Log,
+    ) {
+        for arrival in arrivals {
+            let seq = arrival.entry.seq;
+            let after: Option<Vec<Seq>> = arrival
+                .entry
+                .after
+                .iter()
+                .map(|back| seq.checked_sub(*back).filter(|s| *s > 0 && *back > 0))
+                .collect();
+            let Some(after) = after.filter(|a| seq > 0 && a.len() <= AFTER_MAX) else {
+                self.close(session, Close::Protocol("a parcel comes after no number"));
+                return;
+            };
+            let inbound = &mut self.hop(neighbour).inbound;
+            if inbound.has(seq) {
+                inbound.repeat(seq);
+                self.ack_soon(neighbour);
+                continue;
+            }
+            self.arrive_one(neighbour, seq, after, arrival, log);
+        }
+        self.settle_orphans(neighbour, log);
+        self.pump_all();
+    }
+
+    fn arrive_one(
+        &mut self,
+        neighbour: &UnitId,
+        seq: Seq,
+        after: Vec<Seq>,
+        arrival: Arrival,
+        log: &mut dyn Log,
+    ) {
+        let digest = arrival.parcel.digest();
+        let attested = match arrival.entry.attested {
+            0 => self.now.wall,
+            at => at,
+        };
+        let mut received = Received {
+            neighbour: neighbour.clone(),
+            seq,
+            after,
+            attested,
+            wall: self.now.wall,
+            routes: Vec::new(),
+            owed: Vec::new(),
+            lines: Vec::new(),
+            issuer: None,
+        };
+        let judged = self.judge(neighbour, digest, &arrival, &mut received);
+        if let Err(reason) = judged {
+            self.refuse_whole(neighbour, digest, &arrival, reason, &mut received);
+        }
+        let header = arrival.header.as_ref();
+        let bytes = arrival.parcel.bytes().len() as u64;
+        let is_receipt = header.is_some_and(|h| h.kind.is_receipt());
+        let lane = header.map_or(Lane::Normal, |h| h.lane);
+        let awaited = self.hop(neighbour).inbound.is_awaited(seq);
+        if !is_receipt
+            && !awaited
+            && !received.routes.is_empty()
+            && !self.admits(neighbour, &received.routes, lane, bytes)
+        {
+            self.hop(neighbour).inbound.park(seq);
+            self.ack_soon(neighbour);
+            return;
+        }
+        let record_of = |received| Record::Received(Box::new(received));
+        match header {
+            Some(header) if !received.routes.is_empty() => {
+                let carried = Carried {
+                    header,
+                    bytes: bytes as u32,
+                    digest,
+                };
+                let payload = Payload::New(arrival.parcel.bytes());
+                self.commit_with(record_of(received), Some(carried), payload, log);
+            }
+            _ => self.commit(record_of(received), log),
+        }
+        #[cfg(any(test, feature = "sim"))]
+        if self.has(super::Bug::AckBeforeSync) {
+            let lsn = self.lsn;
+            self.hop(neighbour).inbound.synced(lsn);
+            self.ack_soon(neighbour);
+        }
+    }
+
+    /// Decides what is to be done with a parcel that may be looked at; an error refuses the whole of it.
+    fn judge(
+        &self,
+        neighbour: &UnitId,
+        digest: Digest,
+        arrival: &Arrival,
+        received: &mut Received,
+    ) -> Result<(), Reason> {
+        let header = arrival.header.as_ref().ok_or(Reason::Malformed)?;
+        if !self.may_bring(neighbour, &header.sender) {
+            return Err(Reason::ForeignSender);
+        }
+        arrival.verdict?;
+        let me = self.settings.unit.clone();
+        let limits = &self.settings.limits;
+        let targets = match &arrival.entry.targets {
+            Targets::Signed => header.to.clone(),
+            Targets::You => vec![Pattern::from(&me)],
+            Targets::Named(named) => named.clone(),
+        };
+        if targets.is_empty() || !targets.iter().all(|t| covers(&header.to, t)) {
+            return Err(Reason::ForeignTarget);
+        }
+        if header.kind.is_receipt() {
+            return self.judge_receipt(neighbour, header, &targets, &arrival.receipt, received);
+        }
+        let body = arrival.parcel.body().len() as u64;
+        if body > u64::from(limits.message_kib) * 1024 {
+            return Err(Reason::TooLarge);
+        }
+        let horizon = self.now.wall + Millis::from(limits.expires_days) * 86_400_000 + SKEW_MS;
+        if header.expires > horizon {
+            return Err(Reason::Expiry);
+        }
+        let what = Routed {
+            sender: &header.sender,
+            signed: &header.to,
+            kind: &header.kind,
+            from: Some(neighbour),
+        };
+        let is_late = header.expires <= self.now.wall;
+        let mut open = Vec::new();
+        for target in targets {
+            let is_here = target.as_unit().as_ref() == Some(&me);
+            if is_here && let Some(known) = self.seen.get(&header.message_id()) {
+                let line = if known == digest {
+                    self.line(digest, header, &target, Outcome::Delivered, Reason::None)
+                } else {
+                    self.line(
+                        digest,
+                        header,
+                        &target,
+                        Outcome::Refused,
+                        Reason::IdConflict,
+                    )
+                };
+                let to = match header.to.contains(&target) {
+                    true => header.sender.clone(),
+                    false => neighbour.clone(),
+                };
+                received.owed.push((to, line));
+            } else if is_late || (is_here && header.expires <= self.seen.purged()) {
+                let line = self.line(digest, header, &target, Outcome::Expired, Reason::Expiry);
+                received.owed.push((header.sender.clone(), line));
+            } else if !self
+                .settings
+                .policy
+                .allows_pattern(&header.sender, &target, &header.kind)
+            {
+                let line = self.line(digest, header, &target, Outcome::Refused, Reason::Policy);
+                received.owed.push((header.sender.clone(), line));
+            } else {
+                open.push(target);
+            }
+        }
+        let found = self.routes(&what, &open);
+        for (target, reason) in found.refused {
+            let line = self.line(digest, header, &target, Outcome::Refused, reason);
+            received.owed.push((header.sender.clone(), line));
+        }
+        // The first hub says that it has it and that its signer holds.
+        if self.settings.listens && *neighbour == header.sender {
+            for route in &found.routes {
+                if let Route::Neighbour { targets, .. } = route {
+                    for target in targets.iter().filter(|t| header.to.contains(t)) {
+                        let line =
+                            self.line(digest, header, target, Outcome::Relayed, Reason::None);
+                        received.owed.push((header.sender.clone(), line));
+                    }
+                }
+            }
+        }
+        received.routes = found.routes;
+        Ok(())
+    }
+
+    /// A receipt is outside the policy, and goes only where its lines are believed.
+    fn judge_receipt(
+        &self,
+        neighbour: &UnitId,
+        header: &Header,
+        targets: &[Pattern],
+        lines: &[ReceiptItem],
+        received: &mut Received,
+    ) -> Result<(), Reason> {
+        let [target] = targets else {
+            return Err(Reason::Malformed);
+        };
+        let issuer = &header.sender;
+        let is_believed = |item: &&ReceiptItem| {
+            let own = item.receiver == Pattern::from(issuer);
+            let speaks_of_delivery = matches!(item.outcome, Outcome::Delivered | Outcome::Read);
+            if self.is_upstream(neighbour) {
+                // Only a receiver itself says that it has it; the hubs say everything else, and sum patterns up.
+                own || !speaks_of_delivery || !item.receiver.is_name()
+            } else {
+                own || item
+                    .receiver
+                    .as_unit()
+                    .is_none_or(|unit| self.may_bring(neighbour, &unit))
+            }
+        };
+        let believed: Vec<ReceiptItem> = lines.iter().filter(is_believed).cloned().collect();
+        if believed.len() < lines.len() || lines.is_empty() {
+            return Err(Reason::ForeignSender);
+        }
+        if target.as_unit().as_ref() == Some(&self.settings.unit) {
+            received.lines = believed;
+            received.issuer = Some(issuer.clone());
+            return Ok(());
+        }
+        let what = Routed {
+            sender: issuer,
+            signed: &header.to,
+            kind: &header.kind,
+            from: Some(neighbour),
+        };
+        received.routes = self.routes(&what, targets).routes;
+        Ok(())
+    }
+
+    /// Nothing of the parcel stays; whoever may be told is told why.
+    fn refuse_whole(
+        &mut self,
+        neighbour: &UnitId,
+        digest: Digest,
+        arrival: &Arrival,
+        reason: Reason,
+        received: &mut Received,
+    ) {
+        self.event(Event::Refused {
+            neighbour: neighbour.clone(),
+            reason,
+            parcel: digest,
+        });
+        received.routes.clear();
+        received.owed.clear();
+        let Some(header) = arrival.header.as_ref().filter(|h| !h.kind.is_receipt()) else {
+            return;
+        };
+        // A name that the neighbour may not speak for is nobody to be told.
+        let to = match self.may_bring(neighbour, &header.sender) {
+            true => header.sender.clone(),
+            false => neighbour.clone(),
+        };
+        for target in header
+            .to
+            .iter()
+            .take(usize::try_from(self.settings.limits.receivers).unwrap_or(64))
+        {
+            let line = self.line(digest, header, target, Outcome::Refused, reason);
+            received.owed.push((to.clone(), line));
+        }
+    }
+
+    fn line(
+        &self,
+        parcel: Digest,
+        header: &Header,
+        receiver: &Pattern,
+        outcome: Outcome,
+        reason: Reason,
+    ) -> Line {
+        Line {
+            item: ReceiptItem {
+                parcel,
+                receiver: receiver.clone(),
+                outcome,
+                reason,
+                at: self.now.wall,
+                note: String::new(),
+            },
+            expires: header.expires,
+        }
+    }
+
+    /// Whether there is room for the copies; if a receiver is full, the neighbour is told.
+    fn admits(&mut self, neighbour: &UnitId, routes: &[Route], lane: Lane, bytes: u64) -> bool {
+        if self.journal_takes(lane, bytes).is_err() {
+            return false;
+        }
+        let me = self.settings.unit.clone();
+        let full: Vec<Option<UnitId>> = routes
+            .iter()
+            .filter_map(|route| route.unit(&me))
+            .map(|unit| {
+                let takes = if *unit == me {
+                    self.inbox_takes(lane, 1, bytes)
+                } else {
+                    self.queue_takes(unit, lane, 1, bytes)
+                };
+                takes.is_err().then(|| unit.clone())
+            })
+            .collect();
+        // One receiver with room is enough: the others take a little more than they should.
+        if full.iter().any(Option::is_none) {
+            return true;
+        }
+        let inbound = &mut self.hop(neighbour).inbound;
+        for unit in full.into_iter().flatten() {
+            if inbound.told_closed.insert(unit.clone()) {
+                inbound.to_close.insert(unit);
+            }
+        }
+        false
+    }
+}
+
+/// Whether the signed receivers cover a target.
+fn covers(signed: &[Pattern], target: &Pattern) -> bool {
+    signed.contains(target)
+        || target
+            .as_unit()
+            .is_some_and(|unit| signed.iter().any(|s| s.matches(unit.as_str())))
+}

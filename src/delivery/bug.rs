@@ -1,0 +1,63 @@
+//! Bugs that a test can plant, to see that the simulator finds them.
+
+use super::Delivery;
+
+/// A mistake that a test makes the machine commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bug {
+    /// A submission is answered before its record is synced (G1).
+    AcceptBeforeSync,
+    /// A neighbour's parcels are acked before they are synced (G2).
+    AckBeforeSync,
+    /// What a neighbour sent before a restart is forgotten by number (G4 then rests on digests alone) and acked anew.
+    ForgottenWatermark,
+    /// A restored folder goes on with its old epoch, and numbers are used twice (G3).
+    SequenceReuse,
+    /// What was leased to a session that died is never sent again (G3).
+    DroppedLease,
+    /// Predecessors are not named, so that a case's messages overtake each other (G5).
+    ReorderInCase,
+    /// Delivered messages are forgotten at once (G4).
+    PurgeTooEarly,
+    /// What is acked stays counted as under way, until no credit is left (G3).
+    CreditLeak,
+    /// A receipt that was signed is not sent (G3).
+    LostReceipt,
+    /// A leased message is handed out again before its lease is over, and acks are not waited for (G4).
+    DoubleHandOver,
+}
+
+impl Bug {
+    /// Every bug.
+    pub const ALL: [Bug; 10] = [
+        Bug::AcceptBeforeSync,
+        Bug::AckBeforeSync,
+        Bug::ForgottenWatermark,
+        Bug::SequenceReuse,
+        Bug::DroppedLease,
+        Bug::ReorderInCase,
+        Bug::PurgeTooEarly,
+        Bug::CreditLeak,
+        Bug::LostReceipt,
+        Bug::DoubleHandOver,
+    ];
+}
+
+impl Delivery {
+    /// Plants a bug; before [`Delivery::start`].
+    pub fn plant(&mut self, bug: Bug) {
+        self.bug = Some(bug);
+    }
+
+    pub(super) fn has(&self, bug: Bug) -> bool {
+        self.bug == Some(bug)
+    }
+
+    pub(super) fn plant_at_start(&mut self) {
+        if self.has(Bug::ForgottenWatermark) {
+            for hop in self.hops.values_mut() {
+                hop.inbound.forget_last();
+            }
+        }
+    }
+}

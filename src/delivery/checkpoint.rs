@@ -1,0 +1,96 @@
+//! The durable state as one value.
+
+use std::collections::BTreeMap;
+
+use bincode::{Decode, Encode};
+
+use super::{
+    Delivery, ReplayError, Settings,
+    hop::{Epoch, Hop, Snapshot as HopSnapshot},
+    memory::{Memory, MemorySnapshot},
+    parcels::{Kept, Parcels, Slot},
+    receipts::{Fanout, Line, Owed},
+};
+use crate::{
+    codec,
+    model::{Digest, Lsn, Millis, UnitId},
+};
+
+/// Largest checkpoint, in bytes.
+const CHECKPOINT_BYTES_MAX: usize = 8 * 1024 * 1024 * 1024;
+
+#[derive(Debug, Encode, Decode)]
+struct Checkpoint {
+    lsn: Lsn,
+    epoch: Epoch,
+    wall: Millis,
+    met: Vec<UnitId>,
+    parcels: Vec<(Slot, Kept)>,
+    sent: MemorySnapshot,
+    seen: MemorySnapshot,
+    hops: Vec<(UnitId, HopSnapshot)>,
+    inbox: Vec<Slot>,
+    owed: Vec<(UnitId, Vec<Line>)>,
+    fanouts: Vec<(Digest, Vec<Fanout>)>,
+}
+
+impl Delivery {
+    /// The whole durable state, for a checkpoint.
+    pub fn checkpoint(&self) -> Vec<u8> {
+        codec::encode(&Checkpoint {
+            lsn: self.lsn,
+            epoch: self.epoch,
+            wall: self.wall.max(self.now.wall),
+            met: self.met.iter().cloned().collect(),
+            parcels: self.parcels.snapshot(),
+            sent: self.sent.snapshot(),
+            seen: self.seen.snapshot(),
+            hops: self
+                .hops
+                .iter()
+                .map(|(unit, hop)| (unit.clone(), hop.snapshot()))
+                .collect(),
+            inbox: self.inbox.slots().collect(),
+            owed: self.owed.snapshot(),
+            fanouts: self
+                .fanouts
+                .iter()
+                .map(|(parcel, all)| (*parcel, all.clone()))
+                .collect(),
+        })
+    }
+
+    /// A node as a checkpoint has it.
+    ///
+    /// # Errors
+    /// The bytes are not a checkpoint of this version.
+    pub fn restore(settings: Settings, checkpoint: &[u8]) -> Result<Self, ReplayError> {
+        let checkpoint = codec::decode::<Checkpoint, CHECKPOINT_BYTES_MAX>(checkpoint)?;
+        let mut node = Self::new(settings);
+        node.lsn = checkpoint.lsn;
+        node.epoch = checkpoint.epoch;
+        node.wall = checkpoint.wall;
+        node.met = checkpoint.met.into_iter().collect();
+        node.parcels = Parcels::restore(checkpoint.parcels);
+        node.sent = Memory::restore(checkpoint.sent);
+        node.seen = Memory::restore(checkpoint.seen);
+        node.hops = checkpoint
+            .hops
+            .into_iter()
+            .map(|(unit, hop)| (unit, Hop::restore(hop)))
+            .collect::<BTreeMap<_, _>>();
+        node.owed = Owed::restore(checkpoint.owed);
+        node.fanouts = checkpoint.fanouts.into_iter().collect();
+        for slot in checkpoint.inbox {
+            if let Some(kept) = node.parcels.find(slot) {
+                let (lane, chain, bytes) = (kept.lane, kept.chain, kept.bytes);
+                node.inbox.push(slot, lane, chain, bytes, 0);
+            }
+        }
+        for (slot, kept) in node.parcels.iter() {
+            let second = kept.expires / 1000;
+            node.expiries.entry(second).or_default().push(slot);
+        }
+        Ok(node)
+    }
+}

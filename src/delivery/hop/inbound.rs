@@ -1,0 +1,295 @@
+//! What came from one neighbour: which numbers, what waits for a predecessor, what is still to be acked.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use bincode::{Decode, Encode};
+
+use super::frame::Seq;
+use crate::{
+    delivery::{parcels::Slot, record::Route},
+    model::{Lsn, Millis, Ranges, UnitId},
+};
+
+/// A parcel that is stored and acked, and is released when those before it are.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(in crate::delivery) struct Waiting {
+    pub(in crate::delivery) slot: Slot,
+    pub(in crate::delivery) chain: u64,
+    pub(in crate::delivery) after: Vec<Seq>,
+    pub(in crate::delivery) routes: Vec<Route>,
+}
+
+/// The receiving side of a hop.
+#[derive(Debug, Default)]
+pub(in crate::delivery) struct Inbound {
+    /// Numbers that are stored here, or known to be gone.
+    got: Ranges,
+    /// Those of them that are gone: they are never acked as received.
+    gone: Ranges,
+    waiting: BTreeMap<Seq, Waiting>,
+    /// What waited when this node took a new epoch: the numbers that it waited for mean nothing any more. It is released, in order
+    /// of acceptance with whatever else of its chains comes, once everything is here that the neighbour had then.
+    orphans: Vec<Waiting>,
+    // What follows is as short-lived as the node's run.
+    settles_at: Option<Seq>,
+    waiters: HashMap<Seq, Vec<Seq>>,
+    durable: Ranges,
+    unsynced: VecDeque<(Lsn, Seq)>,
+    fresh: Ranges,
+    parked: Ranges,
+    /// Receivers that the neighbour was told are closed.
+    pub(in crate::delivery) told_closed: BTreeSet<UnitId>,
+    /// Receivers to tell of with the next ack.
+    pub(in crate::delivery) to_close: BTreeSet<UnitId>,
+    pub(in crate::delivery) to_open: BTreeSet<UnitId>,
+    /// When the next ack is due, monotonic.
+    pub(in crate::delivery) ack_due: Option<Millis>,
+    /// Whether the last credit told was zero for some lane.
+    pub(in crate::delivery) starved: bool,
+}
+
+/// An [`Inbound`] as a checkpoint has it.
+#[derive(Debug, Encode, Decode)]
+pub(in crate::delivery) struct Snapshot {
+    got: Ranges,
+    gone: Ranges,
+    waiting: Vec<(Seq, Waiting)>,
+    orphans: Vec<Waiting>,
+}
+
+impl Inbound {
+    pub(in crate::delivery) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            got: self.got.clone(),
+            gone: self.gone.clone(),
+            waiting: self.waiting.iter().map(|(s, w)| (*s, w.clone())).collect(),
+            orphans: self.orphans.clone(),
+        }
+    }
+
+    pub(in crate::delivery) fn restore(snapshot: Snapshot) -> Self {
+        let mut inbound = Self {
+            durable: snapshot.got.clone(),
+            got: snapshot.got,
+            gone: snapshot.gone,
+            orphans: snapshot.orphans,
+            ..Self::default()
+        };
+        for (seq, waiting) in snapshot.waiting {
+            inbound.wait(seq, waiting);
+        }
+        inbound
+    }
+
+    /// What was recovered is durable.
+    pub(in crate::delivery) fn recovered(&mut self) {
+        self.durable = self.got.clone();
+        self.unsynced.clear();
+        self.fresh.clear();
+    }
+
+    pub(in crate::delivery) fn has(&self, seq: Seq) -> bool {
+        self.got.contains(seq)
+    }
+
+    pub(in crate::delivery) fn durable(&self) -> &Ranges {
+        &self.durable
+    }
+
+    /// Whether some stored parcel waits for this number: it is admitted whatever is full.
+    pub(in crate::delivery) fn is_awaited(&self, seq: Seq) -> bool {
+        self.waiters.contains_key(&seq)
+    }
+
+    /// Notes a number as stored or gone; acked once `lsn` is synced.
+    pub(in crate::delivery) fn note(&mut self, seq: Seq, lsn: Lsn) {
+        if self.got.insert(seq) {
+            self.unsynced.push_back((lsn, seq));
+        }
+    }
+
+    /// Notes a number as gone; false when its parcel had come.
+    pub(in crate::delivery) fn note_gone(&mut self, seq: Seq, lsn: Lsn) -> bool {
+        if self.got.contains(seq) {
+            return self.gone.contains(seq);
+        }
+        self.gone.insert(seq);
+        self.note(seq, lsn);
+        true
+    }
+
+    pub(in crate::delivery) fn is_gone(&self, seq: Seq) -> bool {
+        self.gone.contains(seq)
+    }
+
+    /// The neighbour will not speak of numbers below `base` again.
+    pub(in crate::delivery) fn forget_gone_below(&mut self, base: Seq) {
+        self.gone.remove_below(base);
+    }
+
+    /// What a hello says: everything durable but what is gone.
+    pub(in crate::delivery) fn received(&self) -> Ranges {
+        self.durable.without(&self.gone)
+    }
+
+    /// Everything durable is to be acked again: an ack may have died with a session.
+    pub(in crate::delivery) fn say_all(&mut self) {
+        self.fresh = self.received();
+    }
+
+    /// Says again what is durable: the neighbour sent it once more.
+    pub(in crate::delivery) fn repeat(&mut self, seq: Seq) {
+        if self.durable.contains(seq) && !self.gone.contains(seq) {
+            self.fresh.insert(seq);
+        }
+    }
+
+    /// Notes that a number came and was not stored.
+    pub(in crate::delivery) fn park(&mut self, seq: Seq) {
+        self.parked.insert(seq);
+    }
+
+    /// Records up to `lsn` are synced. Says whether there is something to ack.
+    pub(in crate::delivery) fn synced(&mut self, lsn: Lsn) -> bool {
+        while let Some((at, seq)) = self.unsynced.front().copied() {
+            if at > lsn {
+                break;
+            }
+            self.unsynced.pop_front();
+            self.durable.insert(seq);
+            if !self.gone.contains(seq) {
+                self.fresh.insert(seq);
+            }
+        }
+        !self.fresh.is_empty()
+    }
+
+    /// How many numbers are to be acked.
+    pub(in crate::delivery) fn news(&self) -> u64 {
+        self.fresh.count()
+    }
+
+    /// Forgets the greatest number, as a planted bug.
+    #[cfg(any(test, feature = "sim"))]
+    pub(in crate::delivery) fn forget_last(&mut self) {
+        if let Some(last) = self.got.last() {
+            self.got.remove(last);
+            self.durable.remove(last);
+        }
+    }
+
+    pub(in crate::delivery) fn has_to_say(&self) -> bool {
+        !(self.fresh.is_empty()
+            && self.parked.is_empty()
+            && self.to_close.is_empty()
+            && self.to_open.is_empty())
+    }
+
+    /// What the next ack tells: received, parked.
+    pub(in crate::delivery) fn take_news(&mut self) -> (Ranges, Ranges) {
+        (
+            std::mem::take(&mut self.fresh),
+            std::mem::take(&mut self.parked),
+        )
+    }
+
+    /// Acks for a session that is gone need not be told: the next hello says everything.
+    pub(in crate::delivery) fn forget_news(&mut self) {
+        self.fresh.clear();
+        self.parked.clear();
+        self.told_closed.clear();
+        self.to_close.clear();
+        self.to_open.clear();
+        self.ack_due = None;
+        self.starved = false;
+    }
+
+    // ---- order
+
+    /// Whether a number has been released or has ended.
+    fn is_through(&self, seq: Seq) -> bool {
+        self.got.contains(seq) && !self.waiting.contains_key(&seq)
+    }
+
+    /// Whether a parcel that comes after these numbers, in this chain, must wait.
+    pub(in crate::delivery) fn must_wait(&self, after: &[Seq], chain: u64) -> bool {
+        after.iter().any(|seq| !self.is_through(*seq))
+            || (chain != 0 && self.orphans.iter().any(|o| o.chain == chain))
+    }
+
+    pub(in crate::delivery) fn wait(&mut self, seq: Seq, waiting: Waiting) {
+        if waiting.chain != 0 && self.orphans.iter().any(|o| o.chain == waiting.chain) {
+            self.orphans.push(waiting);
+            return;
+        }
+        for before in &waiting.after {
+            self.waiters.entry(*before).or_default().push(seq);
+        }
+        self.waiting.insert(seq, waiting);
+    }
+
+    /// Parcels that can be released now that `seq` is through, in order; each in turn lets others through.
+    pub(in crate::delivery) fn released_by(&mut self, seq: Seq) -> Vec<Waiting> {
+        let mut released = Vec::new();
+        let mut through = vec![seq];
+        while let Some(seq) = through.pop() {
+            if !self.is_through(seq) {
+                continue;
+            }
+            let mut waiters = self.waiters.remove(&seq).unwrap_or_default();
+            waiters.sort_unstable();
+            for waiter in waiters {
+                let is_free = self
+                    .waiting
+                    .get(&waiter)
+                    .is_some_and(|w| w.after.iter().all(|s| self.is_through(*s)));
+                if is_free && let Some(waiting) = self.waiting.remove(&waiter) {
+                    released.push(waiting);
+                    through.push(waiter);
+                }
+            }
+        }
+        released
+    }
+
+    pub(in crate::delivery) fn waiting(&self) -> usize {
+        self.waiting.len() + self.orphans.len()
+    }
+
+    // ---- new epochs
+
+    /// Numbers mean nothing any more; what waited becomes orphans.
+    pub(in crate::delivery) fn renumber(&mut self) {
+        let waiting = std::mem::take(&mut self.waiting);
+        let mut orphans = std::mem::take(&mut self.orphans);
+        orphans.extend(waiting.into_values());
+        *self = Self {
+            orphans,
+            ..Self::default()
+        };
+    }
+
+    /// Numbers mean nothing any more; says what waited, which is not kept.
+    pub(in crate::delivery) fn reset(&mut self) -> Vec<Waiting> {
+        self.renumber();
+        std::mem::take(&mut self.orphans)
+    }
+
+    /// The neighbour's next number when the session opened: everything that it had before the reset is below it.
+    pub(in crate::delivery) fn settle_at(&mut self, next: Seq) {
+        if !self.orphans.is_empty() && self.settles_at.is_none() {
+            self.settles_at = Some(next);
+        }
+    }
+
+    /// Whether everything that the neighbour had is here, so that the orphans can go.
+    pub(in crate::delivery) fn has_settled(&self) -> bool {
+        self.settles_at
+            .is_some_and(|next| self.durable.watermark() + 1 >= next)
+    }
+
+    pub(in crate::delivery) fn take_orphans(&mut self) -> Vec<Waiting> {
+        self.settles_at = None;
+        std::mem::take(&mut self.orphans)
+    }
+}

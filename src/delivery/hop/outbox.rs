@@ -1,0 +1,607 @@
+//! The durable queue towards one neighbour.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+
+use bincode::{Decode, Encode};
+
+use super::frame::Seq;
+use crate::{
+    delivery::{input::SessionId, parcels::Slot},
+    model::{Lane, Lsn, Pattern, Ranges, Reason, State, UnitId},
+};
+
+/// One copy of a parcel, towards one neighbour.
+#[derive(Clone, Debug, Encode, Decode)]
+pub(in crate::delivery) struct Queued {
+    pub(in crate::delivery) slot: Slot,
+    pub(in crate::delivery) lane: Lane,
+    pub(in crate::delivery) bytes: u32,
+    pub(in crate::delivery) is_receipt: bool,
+    pub(in crate::delivery) chain: u64,
+    /// Numbers that must be released first at the neighbour.
+    pub(in crate::delivery) after: Vec<Seq>,
+    pub(in crate::delivery) for_whom: Vec<Pattern>,
+    /// Whether those are just the receivers that the sender signed.
+    pub(in crate::delivery) as_signed: bool,
+    pub(in crate::delivery) held: bool,
+    /// How it is to end, once the neighbour has said that it does not have it.
+    pub(in crate::delivery) ending: Option<Ending>,
+    /// Whether the neighbour may have it although it has not acked it.
+    pub(in crate::delivery) maybe_there: bool,
+}
+
+/// How a copy ends.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(in crate::delivery) struct Ending {
+    pub(in crate::delivery) state: State,
+    pub(in crate::delivery) reason: Reason,
+    pub(in crate::delivery) note: String,
+}
+
+/// Where a copy is, as long as the node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// It can go.
+    Ready,
+    /// It waits for its receiver to open, for a hold to end, or for a predecessor that waits so.
+    Blocked,
+    /// It is under way.
+    Leased(SessionId),
+}
+
+/// The last number of a chain for one target, and how many of it are unacked.
+#[derive(Clone, Debug)]
+struct Tail {
+    target: Pattern,
+    seq: Seq,
+    unacked: u32,
+}
+
+/// The queue towards one neighbour: numbers, lanes, chains and leases.
+#[derive(Debug)]
+pub(in crate::delivery) struct Outbox {
+    next: Seq,
+    queue: BTreeMap<Seq, Queued>,
+    /// Numbers that ended here and that the neighbour has not yet answered.
+    gone: Ranges,
+    // What follows is rebuilt at start.
+    places: HashMap<Seq, Place>,
+    ready: [BTreeSet<Seq>; 4],
+    chains: HashMap<u64, Vec<Tail>>,
+    closed: BTreeSet<UnitId>,
+    /// Up to which number the records are synced: nothing at or past it may leave.
+    durable: Seq,
+    marks: VecDeque<(Lsn, Seq)>,
+    depth: [Depth; 4],
+    in_flight: [u64; 4],
+    credit: [u64; 4],
+    turns: u32,
+}
+
+/// How much is queued.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Depth {
+    /// Messages.
+    pub messages: u64,
+    /// Their parcels' bytes.
+    pub bytes: u64,
+}
+
+/// Bytes that a neighbour may have under way in a lane before it has told its credit.
+const CREDIT_AT_FIRST: u64 = 256 * 1024;
+/// Most parcels of one batch.
+pub(in crate::delivery) const BATCH_PARCELS_MAX: usize = 64;
+/// A batch takes no further parcel once it has so many bytes.
+const BATCH_BYTES_FULL: u64 = 64 * 1024;
+/// Every so many turns the lower lane of a class goes first, so that it is never starved.
+const SHARE_TURNS: u32 = 4;
+
+impl Default for Outbox {
+    fn default() -> Self {
+        Self::restore(Snapshot {
+            next: 1,
+            queue: Vec::new(),
+            gone: Ranges::new(),
+        })
+    }
+}
+
+/// An [`Outbox`] as a checkpoint has it.
+#[derive(Debug, Encode, Decode)]
+pub(in crate::delivery) struct Snapshot {
+    next: Seq,
+    queue: Vec<(Seq, Queued)>,
+    gone: Ranges,
+}
+
+impl Outbox {
+    pub(in crate::delivery) fn snapshot(&self) -> Snapshot {
+        Snapshot {
+            next: self.next,
+            queue: self.queue.iter().map(|(s, q)| (*s, q.clone())).collect(),
+            gone: self.gone.clone(),
+        }
+    }
+
+    pub(in crate::delivery) fn restore(snapshot: Snapshot) -> Self {
+        let mut outbox = Self {
+            next: snapshot.next,
+            queue: BTreeMap::new(),
+            gone: snapshot.gone,
+            places: HashMap::new(),
+            ready: Default::default(),
+            chains: HashMap::new(),
+            closed: BTreeSet::new(),
+            durable: snapshot.next,
+            marks: VecDeque::new(),
+            depth: Default::default(),
+            in_flight: [0; 4],
+            credit: [CREDIT_AT_FIRST; 4],
+            turns: 0,
+        };
+        for (seq, queued) in snapshot.queue {
+            outbox.link(&queued, seq);
+            outbox.put(seq, queued);
+        }
+        outbox
+    }
+
+    /// Everything in the queue may have reached the neighbour in an earlier life of this node.
+    pub(in crate::delivery) fn recovered(&mut self) {
+        for queued in self.queue.values_mut() {
+            queued.maybe_there = true;
+        }
+        self.durable = self.next;
+        self.marks.clear();
+    }
+
+    /// Adds a copy at the end and says which number it got. It may leave once `lsn` is synced.
+    pub(in crate::delivery) fn push(&mut self, mut queued: Queued, lsn: Lsn) -> Seq {
+        let seq = self.next;
+        self.next += 1;
+        queued.after = self.link(&queued, seq);
+        self.put(seq, queued);
+        match self.marks.back_mut() {
+            Some(mark) if mark.0 == lsn => mark.1 = self.next,
+            _ => self.marks.push_back((lsn, self.next)),
+        }
+        seq
+    }
+
+    /// Enters the copy into its chains; says which numbers it comes after.
+    fn link(&mut self, queued: &Queued, seq: Seq) -> Vec<Seq> {
+        if queued.chain == 0 {
+            return Vec::new();
+        }
+        let tails = self.chains.entry(queued.chain).or_default();
+        let mut after: Vec<Seq> = tails
+            .iter()
+            .filter(|tail| queued.for_whom.iter().any(|t| overlap(&tail.target, t)))
+            .map(|tail| tail.seq)
+            .collect();
+        after.sort_unstable();
+        after.dedup();
+        for target in &queued.for_whom {
+            match tails.iter_mut().find(|tail| tail.target == *target) {
+                Some(tail) => {
+                    tail.seq = seq;
+                    tail.unacked += 1;
+                }
+                None => tails.push(Tail {
+                    target: target.clone(),
+                    seq,
+                    unacked: 1,
+                }),
+            }
+        }
+        after
+    }
+
+    fn put(&mut self, seq: Seq, queued: Queued) {
+        let depth = &mut self.depth[queued.lane.index()];
+        depth.messages += 1;
+        depth.bytes += u64::from(queued.bytes);
+        self.ready[queued.lane.index()].insert(seq);
+        self.places.insert(seq, Place::Ready);
+        self.queue.insert(seq, queued);
+    }
+
+    /// Takes a copy out: it was acked, or has ended.
+    pub(in crate::delivery) fn remove(&mut self, seq: Seq) -> Option<Queued> {
+        let queued = self.queue.remove(&seq)?;
+        self.unlease(seq, &queued);
+        self.places.remove(&seq);
+        let lane = queued.lane.index();
+        self.ready[lane].remove(&seq);
+        self.depth[lane].messages -= 1;
+        self.depth[lane].bytes -= u64::from(queued.bytes);
+        if let Some(tails) = self.chains.get_mut(&queued.chain) {
+            for target in &queued.for_whom {
+                if let Some(tail) = tails.iter_mut().find(|tail| tail.target == *target) {
+                    tail.unacked -= 1;
+                }
+            }
+            tails.retain(|tail| tail.unacked > 0);
+            if tails.is_empty() {
+                self.chains.remove(&queued.chain);
+            }
+        }
+        Some(queued)
+    }
+
+    fn unlease(&mut self, seq: Seq, queued: &Queued) {
+        if let Some(Place::Leased(_)) = self.places.get(&seq) {
+            let in_flight = &mut self.in_flight[queued.lane.index()];
+            debug_assert!(*in_flight >= u64::from(queued.bytes));
+            *in_flight = in_flight.saturating_sub(u64::from(queued.bytes));
+        }
+    }
+
+    /// Takes out what ended here, and remembers to tell the neighbour.
+    pub(in crate::delivery) fn end(&mut self, seq: Seq) -> Option<Queued> {
+        let queued = self.remove(seq)?;
+        self.gone.insert(seq);
+        Some(queued)
+    }
+
+    /// The neighbour has answered, or has shown that it knows.
+    pub(in crate::delivery) fn gone_known(&mut self, seqs: &Ranges) {
+        if self.gone.is_empty() {
+            return;
+        }
+        self.gone = self
+            .gone
+            .iter()
+            .flat_map(|(start, end)| start..=end)
+            .filter(|seq| !seqs.contains(*seq))
+            .collect();
+    }
+
+    /// What the neighbour is to be told of: numbers that ended, and numbers that are to end.
+    pub(in crate::delivery) fn to_be_gone(&self) -> Ranges {
+        let mut seqs = self.gone.clone();
+        for (seq, queued) in &self.queue {
+            if queued.ending.is_some() {
+                seqs.insert(*seq);
+            }
+        }
+        seqs
+    }
+
+    pub(in crate::delivery) fn get(&self, seq: Seq) -> Option<&Queued> {
+        self.queue.get(&seq)
+    }
+
+    pub(in crate::delivery) fn get_mut(&mut self, seq: Seq) -> Option<&mut Queued> {
+        self.queue.get_mut(&seq)
+    }
+
+    pub(in crate::delivery) fn iter(&self) -> impl DoubleEndedIterator<Item = (Seq, &Queued)> {
+        self.queue.iter().map(|(seq, queued)| (*seq, queued))
+    }
+
+    /// From a number on, for pages.
+    pub(in crate::delivery) fn iter_after(
+        &self,
+        after: Seq,
+    ) -> impl Iterator<Item = (Seq, &Queued)> {
+        self.queue
+            .range(after.saturating_add(1)..)
+            .map(|(seq, queued)| (*seq, queued))
+    }
+
+    /// Numbers in the queue that are in `seqs`.
+    pub(in crate::delivery) fn among(&self, seqs: &Ranges) -> Vec<Seq> {
+        seqs.iter()
+            .flat_map(|(start, end)| self.queue.range(start..=end).map(|(seq, _)| *seq))
+            .collect()
+    }
+
+    /// The state of a copy, for people.
+    pub(in crate::delivery) fn state(&self, seq: Seq) -> State {
+        match (self.queue.get(&seq), self.places.get(&seq)) {
+            (Some(queued), _) if queued.held => State::Held,
+            (_, Some(Place::Leased(_))) => State::Sending,
+            _ => State::Queued,
+        }
+    }
+
+    pub(in crate::delivery) fn lessee(&self, seq: Seq) -> Option<SessionId> {
+        match self.places.get(&seq) {
+            Some(Place::Leased(session)) => Some(*session),
+            _ => None,
+        }
+    }
+
+    pub(in crate::delivery) fn next(&self) -> Seq {
+        self.next
+    }
+
+    /// Every number below this one has been acked or answered.
+    pub(in crate::delivery) fn base(&self) -> Seq {
+        let queued = self.queue.first_key_value().map(|(seq, _)| *seq);
+        let gone = self.gone.iter().next().map(|(seq, _)| seq);
+        queued.into_iter().chain(gone).min().unwrap_or(self.next)
+    }
+
+    pub(in crate::delivery) fn depth(&self) -> [Depth; 4] {
+        self.depth
+    }
+
+    pub(in crate::delivery) fn total(&self) -> Depth {
+        self.depth.iter().fold(Depth::default(), |sum, d| Depth {
+            messages: sum.messages + d.messages,
+            bytes: sum.bytes + d.bytes,
+        })
+    }
+
+    pub(in crate::delivery) fn in_flight(&self) -> u64 {
+        self.in_flight.iter().sum()
+    }
+
+    pub(in crate::delivery) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Copies that cannot go now: held, or for a receiver that is closed.
+    pub(in crate::delivery) fn blocked(&self) -> u64 {
+        self.places
+            .values()
+            .filter(|place| **place == Place::Blocked)
+            .count() as u64
+    }
+
+    /// Numbers that records up to `lsn` gave may leave.
+    pub(in crate::delivery) fn synced(&mut self, lsn: Lsn) {
+        while let Some((mark, next)) = self.marks.front().copied() {
+            if mark > lsn {
+                break;
+            }
+            self.durable = next;
+            self.marks.pop_front();
+        }
+    }
+
+    /// Every number afresh from 1, in the order of `order`. They may leave once `lsn` is synced.
+    pub(in crate::delivery) fn renumber(&mut self, order: Vec<Queued>, lsn: Lsn) {
+        *self = Self {
+            turns: self.turns,
+            ..Self::default()
+        };
+        self.durable = 1;
+        for mut queued in order {
+            queued.maybe_there = false;
+            self.push(queued, lsn);
+        }
+        if self.marks.is_empty() {
+            self.marks.push_back((lsn, self.next));
+        }
+    }
+
+    /// Takes everything out, in the order of the numbers.
+    pub(in crate::delivery) fn drain(&mut self) -> Vec<Queued> {
+        std::mem::take(&mut self.queue).into_values().collect()
+    }
+
+    pub(in crate::delivery) fn set_lane(&mut self, seq: Seq, lane: Lane) {
+        let Some(queued) = self.queue.get_mut(&seq) else {
+            return;
+        };
+        let (old, bytes) = (queued.lane.index(), u64::from(queued.bytes));
+        queued.lane = lane;
+        self.depth[old].messages -= 1;
+        self.depth[old].bytes -= bytes;
+        self.depth[lane.index()].messages += 1;
+        self.depth[lane.index()].bytes += bytes;
+        if self.ready[old].remove(&seq) {
+            self.ready[lane.index()].insert(seq);
+        }
+        if let Some(Place::Leased(_)) = self.places.get(&seq) {
+            self.in_flight[old] = self.in_flight[old].saturating_sub(bytes);
+            self.in_flight[lane.index()] += bytes;
+        }
+    }
+
+    // ---- leases
+
+    /// Gives back what a session had, when it has died.
+    pub(in crate::delivery) fn give_back(&mut self, seqs: impl IntoIterator<Item = Seq>) {
+        for seq in seqs {
+            let Some(queued) = self.queue.get(&seq).cloned() else {
+                continue;
+            };
+            self.unlease(seq, &queued);
+            self.places.insert(seq, Place::Ready);
+            self.ready[queued.lane.index()].insert(seq);
+        }
+    }
+
+    /// The neighbour cannot take these now.
+    pub(in crate::delivery) fn park(&mut self, seq: Seq) {
+        let Some(queued) = self.queue.get(&seq).cloned() else {
+            return;
+        };
+        self.unlease(seq, &queued);
+        self.ready[queued.lane.index()].remove(&seq);
+        self.places.insert(seq, Place::Blocked);
+    }
+
+    /// A copy is to end: it no longer goes, unless it is under way already.
+    pub(in crate::delivery) fn park_if_ready(&mut self, seq: Seq) {
+        if self.places.get(&seq) == Some(&Place::Ready) {
+            self.park(seq);
+        }
+    }
+
+    pub(in crate::delivery) fn set_credit(&mut self, credit: [u64; 4]) {
+        self.credit = credit;
+    }
+
+    pub(in crate::delivery) fn close(&mut self, unit: UnitId) {
+        self.closed.insert(unit);
+    }
+
+    pub(in crate::delivery) fn open(&mut self, unit: &UnitId) {
+        self.closed.remove(unit);
+    }
+
+    /// A new session: what the neighbour said in an earlier one no longer holds.
+    pub(in crate::delivery) fn fresh_session(&mut self) {
+        self.closed.clear();
+        self.credit = [CREDIT_AT_FIRST; 4];
+        self.unblock();
+    }
+
+    pub(in crate::delivery) fn is_closed(&self, unit: &UnitId) -> bool {
+        self.closed.contains(unit)
+    }
+
+    /// Looks again at everything that was blocked.
+    pub(in crate::delivery) fn unblock(&mut self) {
+        let blocked: Vec<Seq> = self
+            .places
+            .iter()
+            .filter(|(_, place)| **place == Place::Blocked)
+            .map(|(seq, _)| *seq)
+            .collect();
+        for seq in blocked {
+            if let Some(queued) = self.queue.get(&seq) {
+                self.ready[queued.lane.index()].insert(seq);
+                self.places.insert(seq, Place::Ready);
+            }
+        }
+    }
+
+    /// Whether a batch of the class might be made: a quick look.
+    pub(in crate::delivery) fn has_ready(&self, express: bool) -> bool {
+        lanes(express)
+            .iter()
+            .any(|lane| !self.ready[lane.index()].is_empty())
+    }
+
+    /// Chooses the parcels of one batch and leases them to `session`.
+    ///
+    /// Takes the most urgent lane of the class first, in order of number; every [`SHARE_TURNS`]th batch the lower lane goes first.
+    /// A parcel's predecessors that have not left yet go before it, from whatever lane: so an urgent message of a case lends its
+    /// urgency to the earlier ones.
+    pub(in crate::delivery) fn pick(
+        &mut self,
+        express: bool,
+        session: SessionId,
+    ) -> Option<(Lane, Vec<Seq>)> {
+        let [first, second] = lanes(express);
+        self.turns = self.turns.wrapping_add(1);
+        let order = if self.turns.is_multiple_of(SHARE_TURNS) {
+            [second, first]
+        } else {
+            [first, second]
+        };
+        order.into_iter().find_map(|lane| {
+            let picked = self.pick_lane(lane, session);
+            (!picked.is_empty()).then_some((lane, picked))
+        })
+    }
+
+    fn pick_lane(&mut self, lane: Lane, session: SessionId) -> Vec<Seq> {
+        let mut picked: Vec<Seq> = Vec::new();
+        let mut bytes = 0;
+        let mut from = 0;
+        while picked.len() < BATCH_PARCELS_MAX && bytes < BATCH_BYTES_FULL {
+            let Some(seq) = self.ready[lane.index()].range(from..).next().copied() else {
+                break;
+            };
+            if seq >= self.durable {
+                break;
+            }
+            from = seq + 1;
+            let Some(with_before) = self.with_predecessors(seq) else {
+                self.ready[lane.index()].remove(&seq);
+                self.places.insert(seq, Place::Blocked);
+                continue;
+            };
+            let size: u64 = with_before
+                .iter()
+                .filter_map(|s| self.queue.get(s))
+                .map(|q| u64::from(q.bytes))
+                .sum();
+            let fits = picked.len() + with_before.len() <= BATCH_PARCELS_MAX
+                && bytes + size <= 4 * BATCH_BYTES_FULL;
+            if !picked.is_empty() && !fits {
+                break;
+            }
+            if !self.has_credit(seq) {
+                break;
+            }
+            for s in with_before.into_iter().take(BATCH_PARCELS_MAX) {
+                self.lease(s, session);
+                picked.push(s);
+            }
+            bytes += size;
+        }
+        picked
+    }
+
+    /// The number and those before it in its chains that have not left yet, first things first; none when one of them cannot go.
+    fn with_predecessors(&self, seq: Seq) -> Option<Vec<Seq>> {
+        let mut found = BTreeSet::new();
+        let mut look = vec![seq];
+        while let Some(seq) = look.pop() {
+            let Some(queued) = self.queue.get(&seq) else {
+                continue; // acked or ended
+            };
+            if matches!(self.places.get(&seq), Some(Place::Leased(_))) || !found.insert(seq) {
+                continue;
+            }
+            let shut = queued
+                .for_whom
+                .iter()
+                .any(|t| self.closed.contains(t.as_str()));
+            if queued.held || queued.ending.is_some() || shut || seq >= self.durable {
+                return None;
+            }
+            look.extend(&queued.after);
+        }
+        Some(found.into_iter().collect())
+    }
+
+    /// Receipts need no credit: they free space.
+    fn has_credit(&self, seq: Seq) -> bool {
+        let Some(queued) = self.queue.get(&seq) else {
+            return false;
+        };
+        let lane = queued.lane.index();
+        let (in_flight, credit) = (self.in_flight[lane], self.credit[lane]);
+        queued.is_receipt
+            || in_flight + u64::from(queued.bytes) <= credit
+            || (in_flight == 0 && credit > 0)
+    }
+
+    fn lease(&mut self, seq: Seq, session: SessionId) {
+        let Some(queued) = self.queue.get_mut(&seq) else {
+            return;
+        };
+        queued.maybe_there = true;
+        let lane = queued.lane.index();
+        self.in_flight[lane] += u64::from(queued.bytes);
+        self.ready[lane].remove(&seq);
+        self.places.insert(seq, Place::Leased(session));
+    }
+}
+
+const fn lanes(express: bool) -> [Lane; 2] {
+    if express {
+        [Lane::Flash, Lane::Urgent]
+    } else {
+        [Lane::Normal, Lane::Bulk]
+    }
+}
+
+/// Whether two targets may mean the same unit.
+fn overlap(a: &Pattern, b: &Pattern) -> bool {
+    match (a.is_name(), b.is_name()) {
+        (true, true) => a == b,
+        (true, false) => b.matches(a.as_str()),
+        (false, true) => a.matches(b.as_str()),
+        (false, false) => true,
+    }
+}

@@ -1,0 +1,167 @@
+//! Receipts that this node owes, and patterns whose outcomes it sums up.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bincode::{Decode, Encode};
+
+use crate::model::{Digest, Millis, Outcome, Pattern, Reason, ReceiptItem, State, UnitId};
+
+/// Most lines of one receipt.
+pub(super) const LINES_MAX: usize = 64;
+/// How long a line that someone waits for may wait for company.
+const DELAY_MS: Millis = 20;
+/// How long a `relayed` or a `read` may wait for company: nobody's work waits for it.
+const DELAY_IDLE_MS: Millis = 400;
+
+/// The lines that are to be signed, by the unit that is told, in order.
+#[derive(Debug, Default)]
+pub(super) struct Owed {
+    to: BTreeMap<UnitId, VecDeque<Line>>,
+    signing: BTreeMap<UnitId, u32>,
+    due: BTreeMap<UnitId, Millis>,
+}
+
+/// A line, and when its message expires.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Line {
+    pub(super) item: ReceiptItem,
+    pub(super) expires: Millis,
+}
+
+impl Owed {
+    /// `mono` is none while the journal is replayed: then the line is due at once.
+    pub(super) fn push(&mut self, to: UnitId, line: Line, mono: Option<Millis>) {
+        let delay = match line.item.outcome {
+            Outcome::Relayed | Outcome::Read => DELAY_IDLE_MS,
+            _ => DELAY_MS,
+        };
+        let due = mono.map_or(0, |mono| mono + delay);
+        let lines = self.to.entry(to.clone()).or_default();
+        lines.push_back(line);
+        let due = if lines.len() >= LINES_MAX { 0 } else { due };
+        let earliest = self.due.entry(to).or_insert(due);
+        *earliest = (*earliest).min(due);
+    }
+
+    /// Units whose lines are to be signed now.
+    pub(super) fn due(&self, mono: Millis) -> Vec<UnitId> {
+        self.due
+            .iter()
+            .filter(|(to, due)| **due <= mono && !self.signing.contains_key(*to))
+            .map(|(to, _)| to.clone())
+            .collect()
+    }
+
+    pub(super) fn next_due(&self) -> Option<Millis> {
+        self.due
+            .iter()
+            .filter(|(to, _)| !self.signing.contains_key(*to))
+            .map(|(_, due)| *due)
+            .min()
+    }
+
+    /// The next lines for `to`; they stay owed until [`Owed::signed`].
+    pub(super) fn begin(&mut self, to: &UnitId) -> (Vec<ReceiptItem>, Millis) {
+        let lines = self.to.get(to).into_iter().flatten().take(LINES_MAX);
+        let (items, expiries): (Vec<_>, Vec<_>) =
+            lines.map(|l| (l.item.clone(), l.expires)).unzip();
+        self.signing.insert(to.clone(), items.len() as u32);
+        (items, expiries.into_iter().max().unwrap_or_default())
+    }
+
+    /// How many lines are being signed for `to`.
+    pub(super) fn in_signing(&self, to: &UnitId) -> Option<u32> {
+        self.signing.get(to).copied()
+    }
+
+    /// The first `lines` for `to` are in a signed receipt.
+    pub(super) fn signed(&mut self, to: &UnitId, lines: u32) {
+        self.signing.remove(to);
+        if let Some(owed) = self.to.get_mut(to) {
+            owed.drain(..owed.len().min(lines as usize));
+            if owed.is_empty() {
+                self.to.remove(to);
+                self.due.remove(to);
+            } else {
+                self.due.insert(to.clone(), 0);
+            }
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.to.values().map(VecDeque::len).sum()
+    }
+
+    pub(super) fn snapshot(&self) -> Vec<(UnitId, Vec<Line>)> {
+        self.to
+            .iter()
+            .map(|(to, lines)| (to.clone(), lines.iter().cloned().collect()))
+            .collect()
+    }
+
+    pub(super) fn restore(snapshot: Vec<(UnitId, Vec<Line>)>) -> Self {
+        let mut owed = Self::default();
+        for (to, lines) in snapshot {
+            for line in lines {
+                owed.push(to.clone(), line, None);
+            }
+        }
+        owed
+    }
+}
+
+/// A pattern that this node expanded or passed on: it awaits an outcome from each and then tells one summary.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub(super) struct Fanout {
+    pub(super) pattern: Pattern,
+    /// Who is told the summary.
+    pub(super) back: UnitId,
+    pub(super) remaining: BTreeSet<UnitId>,
+    pub(super) delivered: u32,
+    pub(super) failed: Vec<(UnitId, State)>,
+    pub(super) expires: Millis,
+}
+
+impl Fanout {
+    /// Takes an outcome; false when it is not awaited.
+    pub(super) fn take(&mut self, unit: &UnitId, outcome: Outcome) -> bool {
+        if !outcome.is_terminal() || !self.remaining.remove(unit) {
+            return false;
+        }
+        match outcome {
+            Outcome::Delivered | Outcome::Read => self.delivered += 1,
+            other => self.failed.push((unit.clone(), other.into())),
+        }
+        true
+    }
+
+    /// The summary for the sender.
+    pub(super) fn summary(&self, parcel: Digest, at: Millis) -> ReceiptItem {
+        let outcome = match (self.delivered, self.failed.first()) {
+            (0, Some((_, State::Expired))) => Outcome::Expired,
+            (0, Some((_, State::Dropped))) => Outcome::Dropped,
+            (0, Some(_)) => Outcome::Refused,
+            _ => Outcome::Delivered,
+        };
+        let mut note = String::new();
+        for (unit, state) in &self.failed {
+            let more = format!("{unit} {};", state.as_str());
+            if note.len() + more.len() > ReceiptItem::NOTE_BYTES_MAX {
+                break;
+            }
+            note.push_str(&more);
+        }
+        ReceiptItem {
+            parcel,
+            receiver: self.pattern.clone(),
+            outcome,
+            reason: if self.failed.is_empty() {
+                Reason::None
+            } else {
+                Reason::Partly
+            },
+            at,
+            note,
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! What people and the API may look at.
+
+use super::{
+    Delivery, LinkInfo, SessionId,
+    hop::{Depth, Epoch, Seq},
+    parcels::Slot,
+};
+use crate::model::{Lane, Location, MessageId, Millis, Pattern, Reason, State, UnitId};
+
+/// A message that is here.
+#[derive(Clone, Debug)]
+pub struct ParcelView {
+    /// Its name.
+    pub message: MessageId,
+    /// Who signed it.
+    pub sender: UnitId,
+    /// Where its bytes are.
+    pub location: Location,
+    /// When it came, milliseconds since the Unix epoch.
+    pub received: Millis,
+    /// When it expires.
+    pub expires: Millis,
+    /// Its lane.
+    pub lane: Lane,
+    /// Whether this node accepted it from an application and keeps custody.
+    pub origin: bool,
+    /// At the origin, each signed receiver.
+    pub receivers: Vec<ReceiverView>,
+    /// Its copies in outboxes.
+    pub hops: Vec<(UnitId, State)>,
+    /// Whether it is in the inbox, and if so whether it is leased.
+    pub inbox: Option<bool>,
+}
+
+/// A receiver of a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReceiverView {
+    /// The unit or pattern.
+    pub target: Pattern,
+    /// Where its copy is.
+    pub state: State,
+    /// Why, when it ended badly.
+    pub reason: Reason,
+}
+
+/// One copy in an outbox.
+#[derive(Clone, Debug)]
+pub struct QueueRow {
+    /// The message.
+    pub message: MessageId,
+    /// The neighbour that it waits for.
+    pub neighbour: UnitId,
+    /// Its number towards that neighbour.
+    pub seq: Seq,
+    /// Its lane.
+    pub lane: Lane,
+    /// Its state.
+    pub state: State,
+    /// Who signed it.
+    pub sender: UnitId,
+    /// When it came here.
+    pub received: Millis,
+    /// When it expires.
+    pub expires: Millis,
+    /// Its parcel's size.
+    pub bytes: u32,
+    /// Where its bytes are.
+    pub location: Location,
+}
+
+/// A neighbour and the queue towards it.
+#[derive(Clone, Debug)]
+pub struct NeighbourView {
+    /// Its unit.
+    pub unit: UnitId,
+    /// Whether it is the hub that this node dials.
+    pub upstream: bool,
+    /// Whether the configuration names it.
+    pub configured: bool,
+    /// Whether it is cut off.
+    pub blocked: bool,
+    /// Its live sessions.
+    pub sessions: Vec<SessionView>,
+    /// What is queued, by lane.
+    pub lanes: [Depth; 4],
+    /// When the oldest queued message came here.
+    pub oldest: Option<Millis>,
+    /// Bytes of parcels that are under way, unacked.
+    pub in_flight_bytes: u64,
+    /// Messages that wait for a full receiver, a hold or a predecessor.
+    pub blocked_messages: u64,
+}
+
+/// A live session.
+#[derive(Clone, Debug)]
+pub struct SessionView {
+    /// Its number.
+    pub session: SessionId,
+    /// Its link.
+    pub link: LinkInfo,
+    /// Whether parcels flow.
+    pub open: bool,
+}
+
+/// The inbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InboxView {
+    /// Messages in it.
+    pub messages: u64,
+    /// Their parcels' bytes.
+    pub bytes: u64,
+    /// How many are handed out and not acked.
+    pub leased: u64,
+    /// When the oldest came.
+    pub oldest: Option<Millis>,
+}
+
+/// Sums over the node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Parcels that are here.
+    pub parcels: u64,
+    /// Messages that are remembered, so that none is taken twice.
+    pub remembered: u64,
+    /// Receipt lines that are to be signed.
+    pub owed: u64,
+    /// Parcels that wait for a predecessor.
+    pub waiting: u64,
+}
+
+impl Delivery {
+    /// A message, while it is here, or if it is one of the last of this node's own that ended.
+    pub fn find(&self, message: &MessageId) -> Option<ParcelView> {
+        match self.parcels.of_message(*message).next() {
+            Some(slot) => Some(self.view_of(slot)),
+            None => {
+                let mut ended = self.ended.values().rev();
+                ended.find(|view| view.message == *message).cloned()
+            }
+        }
+    }
+
+    pub(super) fn view_of(&self, slot: Slot) -> ParcelView {
+        let kept = self.parcels.get(slot);
+        let state = |unit: &UnitId, seq: &Seq| match self.hops.get(unit) {
+            Some(hop) => hop.outbox.state(*seq),
+            None => State::Queued,
+        };
+        ParcelView {
+            message: kept.message,
+            sender: kept.sender.clone(),
+            location: kept.location,
+            received: kept.received,
+            expires: kept.expires,
+            lane: kept.lane,
+            origin: !kept.receivers.is_empty(),
+            receivers: kept
+                .receivers
+                .iter()
+                .map(|receiver| ReceiverView {
+                    target: receiver.target.clone(),
+                    state: match receiver.state {
+                        // As far as it has come towards the next node.
+                        State::Queued => kept
+                            .copies
+                            .iter()
+                            .map(|(unit, seq)| state(unit, seq))
+                            .max_by_key(|s| (*s == State::Held, *s))
+                            .unwrap_or(State::Queued),
+                        other => other,
+                    },
+                    reason: receiver.reason,
+                })
+                .collect(),
+            hops: kept
+                .copies
+                .iter()
+                .map(|(unit, seq)| (unit.clone(), state(unit, seq)))
+                .collect(),
+            inbox: self.inbox.is_leased(slot),
+        }
+    }
+
+    /// The state of a message, for the receiver that is furthest behind.
+    pub(super) fn state_of(&self, message: MessageId) -> Option<State> {
+        let view = self.find(&message)?;
+        view.receivers.iter().map(|r| r.state).min()
+    }
+
+    /// A page of the queues, in order of neighbour and number, after a place.
+    pub fn queue(
+        &self,
+        neighbour: Option<&UnitId>,
+        after: Option<(UnitId, Seq)>,
+        max: usize,
+    ) -> Vec<QueueRow> {
+        let mut rows = Vec::new();
+        for (unit, hop) in &self.hops {
+            if neighbour.is_some_and(|n| n != unit) {
+                continue;
+            }
+            let from = match &after {
+                Some((last, _)) if unit < last => continue,
+                Some((last, seq)) if unit == last => *seq,
+                _ => 0,
+            };
+            for (seq, queued) in hop.outbox.iter_after(from) {
+                if rows.len() >= max {
+                    return rows;
+                }
+                if queued.is_receipt {
+                    continue;
+                }
+                let kept = self.parcels.get(queued.slot);
+                rows.push(QueueRow {
+                    message: kept.message,
+                    neighbour: unit.clone(),
+                    seq,
+                    lane: queued.lane,
+                    state: hop.outbox.state(seq),
+                    sender: kept.sender.clone(),
+                    received: kept.received,
+                    expires: kept.expires,
+                    bytes: kept.bytes,
+                    location: kept.location,
+                });
+            }
+        }
+        rows
+    }
+
+    /// Every neighbour: the upstream, units that the configuration names, and units that were met.
+    pub fn neighbours(&self) -> Vec<NeighbourView> {
+        let configured = self.settings.units.iter().map(|u| &u.name);
+        let mut units: Vec<&UnitId> = self.hops.keys().chain(&self.met).collect();
+        units.extend(configured);
+        units.extend(&self.settings.upstream);
+        units.sort_unstable();
+        units.dedup();
+        units.into_iter().map(|unit| self.neighbour(unit)).collect()
+    }
+
+    fn neighbour(&self, unit: &UnitId) -> NeighbourView {
+        let hop = self.hops.get(unit);
+        let sessions = hop.into_iter().flat_map(|hop| &hop.sessions);
+        NeighbourView {
+            unit: unit.clone(),
+            upstream: self.is_upstream(unit),
+            configured: self.settings.units.iter().any(|u| u.name == *unit),
+            blocked: self.is_blocked(unit),
+            sessions: sessions
+                .filter_map(|id| {
+                    let live = self.sessions.get(id)?;
+                    Some(SessionView {
+                        session: *id,
+                        link: live.link.clone(),
+                        open: live.is_open(),
+                    })
+                })
+                .collect(),
+            lanes: hop.map(|hop| hop.outbox.depth()).unwrap_or_default(),
+            oldest: hop.and_then(|hop| {
+                let (_, first) = hop.outbox.iter().next()?;
+                Some(self.parcels.get(first.slot).received)
+            }),
+            in_flight_bytes: hop.map(|hop| hop.outbox.in_flight()).unwrap_or(0),
+            blocked_messages: hop.map(|hop| hop.outbox.blocked()).unwrap_or(0),
+        }
+    }
+
+    /// The inbox.
+    pub fn inbox_view(&self) -> InboxView {
+        InboxView {
+            messages: self.inbox.len(),
+            bytes: self.inbox.bytes(),
+            leased: self.inbox.leased(),
+            oldest: self
+                .inbox
+                .slots()
+                .next()
+                .map(|slot| self.parcels.get(slot).received),
+        }
+    }
+
+    /// The node's epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// Sums over the node.
+    pub fn totals(&self) -> Totals {
+        Totals {
+            parcels: self.parcels.len() as u64,
+            remembered: (self.sent.len() + self.seen.len()) as u64,
+            owed: self.owed.len() as u64,
+            waiting: self.hops.values().map(|h| h.inbound.waiting() as u64).sum(),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! The edge's side.
+
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use quinn::ClientConfig;
+use tokio::{net::lookup_host, time::timeout};
+
+use super::{
+    ClientTls, CloseCode, Ended, EndpointKeys, Identify, LinkKind, SERVER_NAME, Session,
+    identity::{close, identify},
+    session::Live,
+    socket,
+};
+use crate::model::UnitId;
+
+/// Addresses of one name that are tried in one dial.
+const ADDRESSES_MAX: usize = 4;
+
+/// What a dialler needs to know about its link.
+#[derive(Clone)]
+pub struct DialSettings {
+    /// The unit that must be at the other end.
+    pub hub: UnitId,
+    /// Chooses the transport profile.
+    pub kind: LinkKind,
+    /// `host:port`; a name is resolved at every dial.
+    pub address: String,
+    /// The local address to send from.
+    pub bind: Option<IpAddr>,
+    /// The interface to send through.
+    pub interface: Option<String>,
+    /// The node's certificate, and which hubs it trusts.
+    pub tls: Arc<ClientTls>,
+    /// The node's keys for packets of lost sessions.
+    pub keys: EndpointKeys,
+}
+
+/// Why there is no session.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The name does not resolve now.
+    #[error("\"{address}\" does not resolve: {source}")]
+    Resolve {
+        /// What was to be resolved.
+        address: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The name has no address that the link's socket can reach.
+    #[error("\"{0}\" has no address of the family that the link is bound to")]
+    NoAddress(String),
+    /// The link's own socket could not be made: the interface or the local address is not there now.
+    #[error("no socket on the link: {0}")]
+    Socket(io::Error),
+    /// The attempt could not even begin.
+    #[error("cannot connect to {0}: {1}")]
+    Connect(SocketAddr, quinn::ConnectError),
+    /// No answer in time.
+    #[error("{0} did not answer in time")]
+    Timeout(SocketAddr),
+    /// An answer, and no session: see [`Ended`].
+    #[error("no session with {0}: {1}")]
+    Ended(SocketAddr, Ended),
+}
+
+/// Makes sessions over one link.
+///
+/// Every dial has a socket and an endpoint of its own: a modem that was unplugged comes back as another interface of the same
+/// name, and a socket that was bound to the old one would never work again.
+pub struct Dialer {
+    settings: DialSettings,
+    identify: Identify,
+    client: Mutex<ClientConfig>,
+}
+
+impl Dialer {
+    /// A dialler; nothing is sent yet.
+    pub fn new(settings: DialSettings, identify: Identify) -> Self {
+        let client = client_config(&settings.tls, settings.kind);
+        Self {
+            settings,
+            identify,
+            client: Mutex::new(client),
+        }
+    }
+
+    /// The next dials use this certificate and these roots.
+    pub fn set_tls(&self, tls: &Arc<ClientTls>) {
+        *self.client.lock().unwrap_or_else(PoisonError::into_inner) =
+            client_config(tls, self.settings.kind);
+    }
+
+    /// Connects, trying the name's addresses in turn. The session's peer is the hub that was asked for; the hub may still refuse
+    /// this node's certificate, which ends the session a round trip later.
+    ///
+    /// # Errors
+    /// See [`DialError`]; all of them may pass, so dial again as [`super::Backoff`] says.
+    pub async fn dial(&self) -> Result<Session, DialError> {
+        let addresses = self.resolve().await?;
+        let socket = socket::dialling(self.settings.bind, self.settings.interface.as_deref())
+            .map_err(DialError::Socket)?;
+        let local = socket.local_addr().map_err(DialError::Socket)?;
+        let endpoint = quinn::Endpoint::new(
+            self.settings.keys.clone(),
+            None,
+            socket,
+            Arc::new(quinn::TokioRuntime),
+        )
+        .map_err(DialError::Socket)?;
+        let mut last = DialError::NoAddress(self.settings.address.clone());
+        let reachable = addresses
+            .into_iter()
+            .filter(|address| reaches(local, *address))
+            .take(ADDRESSES_MAX);
+        for address in reachable {
+            match self.connect(&endpoint, address).await {
+                Ok(session) => return Ok(session),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    async fn resolve(&self) -> Result<Vec<SocketAddr>, DialError> {
+        let address = &self.settings.address;
+        match lookup_host(address).await {
+            Ok(addresses) => Ok(addresses.collect()),
+            Err(source) => Err(DialError::Resolve {
+                address: address.clone(),
+                source,
+            }),
+        }
+    }
+
+    async fn connect(
+        &self,
+        endpoint: &quinn::Endpoint,
+        address: SocketAddr,
+    ) -> Result<Session, DialError> {
+        let client = self
+            .client
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let connecting = endpoint
+            .connect_with(client, address, SERVER_NAME)
+            .map_err(|error| DialError::Connect(address, error))?;
+        let connection = timeout(self.settings.kind.handshake_timeout(), connecting)
+            .await
+            .map_err(|_| DialError::Timeout(address))?
+            .map_err(|error| DialError::Ended(address, error.into()))?;
+        let peer = identify(&connection, &self.identify)
+            .map_err(|ended| DialError::Ended(address, ended))?;
+        if peer.unit != self.settings.hub {
+            let words = format!("expected {}, found {}", self.settings.hub, peer.unit);
+            let ended = Ended::here(CloseCode::Identity, words);
+            close(&connection, &ended);
+            return Err(DialError::Ended(address, ended));
+        }
+        let live = Live::new(connection);
+        Ok(Session::new(live, true, peer, self.settings.kind, None))
+    }
+}
+
+fn client_config(tls: &Arc<ClientTls>, kind: LinkKind) -> ClientConfig {
+    let mut config = ClientConfig::new(tls.clone());
+    config
+        .transport_config(kind.dialling())
+        .initial_dst_cid_provider(Arc::new(move || kind.first_connection_id()));
+    config
+}
+
+/// Whether a socket bound to `local` can send to `remote`.
+fn reaches(local: SocketAddr, remote: SocketAddr) -> bool {
+    match local.ip() {
+        IpAddr::V4(_) => remote.is_ipv4(),
+        // Unspecified is both families, see `socket::dialling`.
+        IpAddr::V6(ip) => ip.is_unspecified() || remote.is_ipv6(),
+    }
+}

@@ -1,0 +1,52 @@
+//! Who is at the other end.
+
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+
+use super::{CloseCode, Ended};
+use crate::model::{Millis, UnitId};
+
+/// The server name of every TLS handshake. Peers are units, not hosts: a peer is whom its certificate's SAN URI names, and host
+/// names are not compared.
+pub const SERVER_NAME: &str = "casegate.invalid";
+
+/// A peer that TLS has authenticated and the node lets in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The unit that the certificate names.
+    pub unit: UnitId,
+    /// When the certificate expires, milliseconds since the Unix epoch. A session may outlive it: the owner ends it.
+    pub not_after: Millis,
+}
+
+/// Reads the peer from its certificate chain (the peer's own first, DER) and decides whether it may come in: unit, expiry,
+/// revocation, `blocked`. It runs on every session, resumed ones included, because resumption skips TLS's own verifier. The
+/// error is told to the peer.
+pub type Identify = Arc<dyn Fn(&[CertificateDer<'static>]) -> Result<Peer, String> + Send + Sync>;
+
+/// Identifies the peer of a connection, or closes it.
+pub(super) fn identify(connection: &quinn::Connection, identify: &Identify) -> Result<Peer, Ended> {
+    let chain = connection
+        .peer_identity()
+        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
+    let refused = match chain {
+        Some(chain) => match identify(&chain) {
+            Ok(peer) => return Ok(peer),
+            Err(reason) => Ended::here(CloseCode::Blocked, reason),
+        },
+        None => Ended::here(CloseCode::Identity, "no certificate was presented"),
+    };
+    close(connection, &refused);
+    Err(refused)
+}
+
+/// Tells the peer how the session ended, if this side ended it and it had not ended before.
+pub(super) fn close(connection: &quinn::Connection, ended: &Ended) {
+    if connection.close_reason().is_some() {
+        return;
+    }
+    if let Ended::Here { code, reason } = ended {
+        connection.close(code.on_the_wire(), reason.as_bytes());
+    }
+}

@@ -1,0 +1,255 @@
+//! The hub's side: who may come in, and how many at a time.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use quinn::{ServerConfig, ValidationTokenConfig};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::{AbortHandle, JoinSet},
+    time::{Duration, timeout},
+};
+
+use super::{
+    CloseCode, EndpointKeys, Identify, LinkKind, ServerTls, Session, admission::Admission,
+    identity::identify, session::Live, socket,
+};
+
+/// Handshakes under way above which a client has to prove its address first (RFC 9000, section 8.1.2): it costs an honest one a
+/// round trip, and keeps forged addresses from costing this side a TLS handshake each.
+const RETRY_ABOVE: usize = 16;
+/// Sessions that wait for [`Listener::accept`].
+const ACCEPTED_WAITING: usize = 16;
+/// Bytes that quinn keeps of one connection attempt, and of all, before it is taken up.
+const ATTEMPT_BYTES_MAX: u64 = 16 * 1024;
+const ATTEMPTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const ATTEMPTS_MAX: usize = 1024;
+/// Address tokens that a client is given for its next connection.
+const TOKENS: u32 = 1;
+
+/// What a listener needs to know.
+#[derive(Clone)]
+pub struct ListenSettings {
+    /// Where to listen.
+    pub address: SocketAddr,
+    /// The node's certificate, and who may connect.
+    pub tls: Arc<ServerTls>,
+    /// The node's keys for packets of lost sessions.
+    pub keys: EndpointKeys,
+    /// Live connections, handshakes included.
+    pub connections: usize,
+    /// Live sessions of one unit.
+    pub connections_per_unit: usize,
+    /// Handshakes at a time.
+    pub handshakes: usize,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
+}
+
+/// Takes connections from units. Dropping it stops the taking; sessions that were accepted go on.
+pub struct Listener {
+    endpoint: quinn::Endpoint,
+    sessions: tokio::sync::Mutex<mpsc::Receiver<Session>>,
+    profiles: Arc<Mutex<Profiles>>,
+    task: AbortHandle,
+}
+
+impl Listener {
+    /// Starts to listen.
+    ///
+    /// # Errors
+    /// The address is in use, or not this machine's.
+    pub fn bind(settings: ListenSettings, identify: Identify) -> io::Result<Self> {
+        let profiles = Profiles::new(settings.tls);
+        let endpoint = quinn::Endpoint::new(
+            settings.keys,
+            Some(profiles.cautious()),
+            socket::listening(settings.address)?,
+            Arc::new(quinn::TokioRuntime),
+        )?;
+        let profiles = Arc::new(Mutex::new(profiles));
+        let (accepted, sessions) = mpsc::channel(ACCEPTED_WAITING);
+        let door = Arc::new(Door {
+            admission: Admission::new(settings.connections, settings.connections_per_unit),
+            handshakes: Arc::new(Semaphore::new(
+                settings.handshakes.min(Semaphore::MAX_PERMITS),
+            )),
+            handshakes_max: settings.handshakes,
+            handshake_timeout: settings.handshake_timeout,
+            identify,
+            profiles: profiles.clone(),
+            accepted,
+        });
+        let task = tokio::spawn(door.open(endpoint.clone())).abort_handle();
+        Ok(Self {
+            endpoint,
+            sessions: tokio::sync::Mutex::new(sessions),
+            profiles,
+            task,
+        })
+    }
+
+    /// The next session whose peer is identified, or `None` once the listener is closed.
+    pub async fn accept(&self) -> Option<Session> {
+        self.sessions.lock().await.recv().await
+    }
+
+    /// Where the listener listens.
+    ///
+    /// # Errors
+    /// The socket is gone.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        self.endpoint.local_addr()
+    }
+
+    /// Connections now, handshakes included.
+    pub fn connections(&self) -> usize {
+        self.endpoint.open_connections()
+    }
+
+    /// New connections use this certificate and these revocations. Sessions that live are the owner's to end.
+    pub fn set_tls(&self, tls: Arc<ServerTls>) {
+        let profiles = Profiles::new(tls);
+        self.endpoint.set_server_config(Some(profiles.cautious()));
+        *self.profiles.lock().unwrap_or_else(PoisonError::into_inner) = profiles;
+    }
+
+    /// Closes every session with `code`, takes no more, and waits up to `patience` for the peers to know.
+    pub async fn close(&self, code: CloseCode, reason: &str, patience: Duration) {
+        self.endpoint.close(code.on_the_wire(), reason.as_bytes());
+        let _ = timeout(patience, self.endpoint.wait_idle()).await;
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.endpoint.set_server_config(None);
+    }
+}
+
+/// The server's configuration for every kind of link. They share the key of the tokens by which a client proves its address.
+struct Profiles(Vec<(LinkKind, Arc<ServerConfig>)>);
+
+impl Profiles {
+    fn new(tls: Arc<ServerTls>) -> Self {
+        let mut tokens = ValidationTokenConfig::default();
+        tokens.sent(TOKENS);
+        let mut base = ServerConfig::with_crypto(tls);
+        base.validation_token_config(tokens)
+            .max_incoming(ATTEMPTS_MAX)
+            .incoming_buffer_size(ATTEMPT_BYTES_MAX)
+            .incoming_buffer_size_total(ATTEMPTS_BYTES_MAX);
+        let of_kind = |kind: LinkKind| {
+            let mut config = base.clone();
+            config.transport_config(kind.listening());
+            (kind, Arc::new(config))
+        };
+        Self(LinkKind::ALL.map(of_kind).to_vec())
+    }
+
+    fn of(&self, kind: LinkKind) -> Arc<ServerConfig> {
+        match self.0.iter().find(|(known, _)| *known == kind) {
+            Some((_, config)) => config.clone(),
+            None => unreachable!("there is a configuration for every kind of link"),
+        }
+    }
+
+    /// For attempts that have not yet been looked at.
+    fn cautious(&self) -> ServerConfig {
+        self.of(LinkKind::Mobile).as_ref().clone()
+    }
+}
+
+/// Where connection attempts come in.
+struct Door {
+    admission: Arc<Admission>,
+    handshakes: Arc<Semaphore>,
+    handshakes_max: usize,
+    handshake_timeout: Duration,
+    identify: Identify,
+    profiles: Arc<Mutex<Profiles>>,
+    accepted: mpsc::Sender<Session>,
+}
+
+impl Door {
+    async fn open(self: Arc<Self>, endpoint: quinn::Endpoint) {
+        let mut handshakes = JoinSet::new();
+        loop {
+            tokio::select! {
+                attempt = endpoint.accept() => match attempt {
+                    Some(attempt) => {
+                        if let Some((attempt, turn, place)) = self.let_in(attempt) {
+                            handshakes.spawn(self.clone().shake_hands(attempt, turn, place));
+                        }
+                    }
+                    None => return,
+                },
+                Some(_) = handshakes.join_next(), if !handshakes.is_empty() => {}
+            }
+        }
+    }
+
+    /// Takes an attempt up, or answers it: prove your address, or there is no room.
+    fn let_in(
+        &self,
+        attempt: quinn::Incoming,
+    ) -> Option<(quinn::Incoming, OwnedSemaphorePermit, OwnedSemaphorePermit)> {
+        let busy = self.handshakes_max - self.handshakes.available_permits();
+        let proven = attempt.remote_address_validated();
+        if busy >= RETRY_ABOVE.min(self.handshakes_max / 2) && !proven && attempt.may_retry() {
+            // Cannot fail: `may_retry` was asked.
+            let _ = attempt.retry();
+            return None;
+        }
+        let turn = self.handshakes.clone().try_acquire_owned().ok();
+        let (Some(turn), Some(place)) = (turn, self.admission.place()) else {
+            tracing::debug!(address = %attempt.remote_address(), "no room for another connection");
+            attempt.refuse();
+            return None;
+        };
+        Some((attempt, turn, place))
+    }
+
+    async fn shake_hands(
+        self: Arc<Self>,
+        attempt: quinn::Incoming,
+        turn: OwnedSemaphorePermit,
+        place: OwnedSemaphorePermit,
+    ) {
+        let address = attempt.remote_address();
+        let kind = LinkKind::hinted_by(attempt.orig_dst_cid());
+        let config = self
+            .profiles
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .of(kind);
+        let connecting = async { attempt.accept_with(config)?.await };
+        let connection = match timeout(self.handshake_timeout, connecting).await {
+            Ok(Ok(connection)) => connection,
+            Ok(Err(error)) => {
+                tracing::debug!(%address, %error, "a handshake failed");
+                return;
+            }
+            Err(_) => {
+                tracing::debug!(%address, "a handshake took too long");
+                return;
+            }
+        };
+        drop(turn);
+        let peer = match identify(&connection, &self.identify) {
+            Ok(peer) => peer,
+            Err(ended) => {
+                tracing::info!(%address, %ended, "a peer was turned away");
+                return;
+            }
+        };
+        let live = Live::new(connection);
+        let admitted = self.admission.admit(place, peer.unit.clone(), live.clone());
+        let session = Session::new(live, false, peer, kind, Some(admitted));
+        let _ = self.accepted.send(session).await;
+    }
+}

@@ -1,0 +1,298 @@
+//! One connection over one link, from the handshake to its end.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::mpsc,
+    time::{Duration, Instant, MissedTickBehavior, interval, timeout},
+};
+
+use super::{
+    CloseCode, Ended, LinkKind, PathStats, Peer, Received,
+    admission::Admitted,
+    control,
+    gate::Gate,
+    identity,
+    profile::{BATCH_BYTES_MAX, CHANNEL_SLOTS, CONTROL_STREAM_TIMEOUT},
+    receive, send,
+};
+use crate::model::Lane;
+
+/// How often a session looks whether anything has come.
+const LISTEN_EVERY: Duration = Duration::from_secs(1);
+
+/// What the owner wants done.
+#[derive(Debug)]
+pub enum Command {
+    /// Send a control message of at most [`super::profile::CONTROL_BYTES_MAX`] bytes.
+    Control(Bytes),
+    /// Send a batch, against a grant of [`Event::Room`]. One that was not granted waits in the channel, and everything behind it.
+    Batch(Outgoing),
+    /// End the session: control messages that were sent before are given a second to arrive, batches are not. No command after it counts.
+    Close {
+        /// What the peer is told.
+        code: CloseCode,
+        /// In words, for the peer's log.
+        reason: String,
+    },
+}
+
+/// A batch to send.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The owner's name for it, given back in [`Event::Carried`].
+    pub id: u64,
+    /// Whether it uses a grant of the express class (flash, urgent) or of the bulk class.
+    pub express: bool,
+    /// Its priority among the batches under way.
+    pub lane: Lane,
+    /// Its bytes; the peer refuses more than its own bound.
+    pub bytes: Bytes,
+}
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event {
+    /// A control message came.
+    Control(Bytes),
+    /// A whole batch came.
+    Batch(Received),
+    /// So many more batches may be sent, added to what was granted before.
+    Room {
+        /// Of the express class.
+        express: u16,
+        /// Of the bulk class.
+        bulk: u16,
+    },
+    /// The peer's transport has all of a batch. It may not have been read, and is not on stable storage.
+    Carried {
+        /// The batch's name.
+        id: u64,
+    },
+    /// The session has ended; nothing follows. What was not carried may or may not have arrived.
+    Closed(Ended),
+}
+
+/// An authenticated connection that has not been started. Dropping it closes the connection.
+#[derive(Debug)]
+pub struct Session {
+    live: Arc<Live>,
+    dialled: bool,
+    peer: Peer,
+    kind: LinkKind,
+    batch_bytes_max: usize,
+    /// At a hub, its place among the connections.
+    _admitted: Option<Admitted>,
+}
+
+/// A started session.
+#[derive(Debug)]
+pub struct Running {
+    /// Takes what is to be done; holds [`CHANNEL_SLOTS`] commands. Dropping it ends the session.
+    pub commands: mpsc::Sender<Command>,
+    /// Gives what happened; holds [`CHANNEL_SLOTS`] events. Whoever waits for room among the commands must go on taking events.
+    /// Dropping it ends the session.
+    pub events: mpsc::Receiver<Event>,
+    /// For everyone else.
+    pub handle: SessionHandle,
+}
+
+/// A view of a session that may outlive it.
+#[derive(Clone, Debug)]
+pub struct SessionHandle {
+    live: Arc<Live>,
+}
+
+impl Session {
+    pub(super) fn new(
+        live: Arc<Live>,
+        dialled: bool,
+        peer: Peer,
+        kind: LinkKind,
+        admitted: Option<Admitted>,
+    ) -> Self {
+        Self {
+            live,
+            dialled,
+            peer,
+            kind,
+            batch_bytes_max: BATCH_BYTES_MAX,
+            _admitted: admitted,
+        }
+    }
+
+    /// Who is at the other end.
+    pub fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// The kind of link whose transport profile the session has: at a hub, what the peer hinted at.
+    pub fn kind(&self) -> LinkKind {
+        self.kind
+    }
+
+    /// The peer's address now; it changes when a translator on the way takes another port.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.live.connection.remote_address()
+    }
+
+    #[cfg(test)]
+    pub(super) fn connection(&self) -> quinn::Connection {
+        self.live.connection.clone()
+    }
+
+    /// Bounds the batches that are taken from the peer, in bytes, instead of [`BATCH_BYTES_MAX`].
+    pub fn with_batch_bytes_max(mut self, batch_bytes_max: usize) -> Self {
+        self.batch_bytes_max = batch_bytes_max;
+        self
+    }
+
+    /// Sets the session going, in a task of its own. Its last event is [`Event::Closed`].
+    pub fn start(self) -> Running {
+        let (commands, orders) = mpsc::channel(CHANNEL_SLOTS);
+        let (reports, events) = mpsc::channel(CHANNEL_SLOTS);
+        let handle = SessionHandle {
+            live: self.live.clone(),
+        };
+        tokio::spawn(async move {
+            let ended = match self.run(orders, &reports).await {
+                // The owner's own words, where this side closed.
+                Ended::Here { .. } if self.live.ends.get().is_some() => self.live.ended_here(),
+                ended => ended,
+            };
+            identity::close(&self.live.connection, &ended);
+            // Frees its place before the owner has taken the last event.
+            drop(self);
+            let _ = reports.send(Event::Closed(ended)).await;
+        });
+        Running {
+            commands,
+            events,
+            handle,
+        }
+    }
+
+    async fn run(&self, orders: mpsc::Receiver<Command>, events: &mpsc::Sender<Event>) -> Ended {
+        let connection = &self.live.connection;
+        let opened = async {
+            match self.dialled {
+                true => connection.open_bi().await,
+                false => connection.accept_bi().await,
+            }
+        };
+        let (mut to_peer, mut from_peer) = match timeout(CONTROL_STREAM_TIMEOUT, opened).await {
+            Ok(Ok(streams)) => streams,
+            Ok(Err(error)) => return error.into(),
+            Err(_) => return Ended::here(CloseCode::ControlBroken, "no control stream came"),
+        };
+        let _ = to_peer.set_priority(send::CONTROL_PRIORITY);
+        let gate = Gate::new(connection.clone(), self.kind);
+        let (messages, to_write) = mpsc::channel(CHANNEL_SLOTS);
+        tokio::select! {
+            ended = send::commands(&self.live, &gate, orders, messages, events) => ended,
+            written = control::write(&gate, &mut to_peer, to_write) => match written {
+                Ok(()) => self.live.ended_here(),
+                Err(ended) => ended,
+            },
+            ended = control::read(&mut from_peer, events) => ended,
+            ended = receive::batches(connection, events, self.batch_bytes_max) => ended,
+            error = connection.closed() => error.into(),
+            () = self.live.listen() => Ended::here(CloseCode::Done, "closed"),
+        }
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // Tells the peer at once, also when the session is dropped before it was started. Does nothing to one that has ended.
+        identity::close(
+            &self.live.connection,
+            &Ended::here(CloseCode::Done, "dropped"),
+        );
+    }
+}
+
+impl SessionHandle {
+    /// The path now, and the totals.
+    pub fn stats(&self) -> PathStats {
+        PathStats::of(&self.live.connection, self.live.silent())
+    }
+
+    /// Ends the session at once, without waiting for anything under way.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        self.live.close(Ended::here(code, reason));
+    }
+
+    /// Whether the session has ended.
+    pub fn is_closed(&self) -> bool {
+        self.live.connection.close_reason().is_some()
+    }
+}
+
+/// A connection, when it was last heard, and how this side has decided to end it.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) connection: quinn::Connection,
+    born: Instant,
+    datagrams: AtomicU64,
+    heard_ms: AtomicU64,
+    ends: OnceLock<Ended>,
+}
+
+impl Live {
+    pub(super) fn new(connection: quinn::Connection) -> Arc<Self> {
+        Arc::new(Self {
+            connection,
+            born: Instant::now(),
+            datagrams: AtomicU64::new(0),
+            heard_ms: AtomicU64::new(0),
+            ends: OnceLock::new(),
+        })
+    }
+
+    /// For how long nothing has come, as far as was noticed.
+    pub(super) fn silent(&self) -> Duration {
+        let now = self.born.elapsed();
+        let datagrams = self.connection.stats().udp_rx.datagrams;
+        if self.datagrams.swap(datagrams, Relaxed) != datagrams {
+            self.heard_ms.store(now.as_millis() as u64, Relaxed);
+        }
+        now.saturating_sub(Duration::from_millis(self.heard_ms.load(Relaxed)))
+    }
+
+    /// Notices what comes.
+    async fn listen(&self) {
+        let mut ticks = interval(LISTEN_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            self.silent();
+        }
+    }
+
+    /// Decides how this side ends the session; the first decision counts.
+    pub(super) fn ends_as(&self, ended: Ended) {
+        let _ = self.ends.set(ended);
+    }
+
+    pub(super) fn ended_here(&self) -> Ended {
+        let closed = || Ended::here(CloseCode::Done, "closed");
+        self.ends.get().cloned().unwrap_or_else(closed)
+    }
+
+    pub(super) fn close(&self, ended: Ended) {
+        self.ends_as(ended);
+        identity::close(&self.connection, &self.ended_here());
+    }
+}
+
+pub(super) fn owner_gone() -> Ended {
+    Ended::here(CloseCode::Done, "the node let the session go")
+}

@@ -1,0 +1,626 @@
+//! TLS under QUIC: who may talk to whom.
+//!
+//! TLS 1.3 only, X25519MLKEM768 preferred (what is captured today must stay secret for decades), both sides show a certificate. A
+//! peer is the unit in its certificate's URI name; host names are never compared and the server name in the hello is a constant,
+//! since a unit's name may end in digits, which no host name may.
+//!
+//! A resumed session does not show certificates again, so the verifiers here are not asked. [`peer_certificate`] is for the start
+//! of every session, resumed or not: it judges the certificate that the session began with as it stands now. Session memory lives
+//! in the configuration: when what is trusted changes, a new configuration forgets every session.
+//!
+//! Off, on purpose: early data (it can be replayed) and certificate compression (ours have 400 bytes, half of them random).
+
+use std::{any::Any, sync::Arc};
+
+use aws_lc_rs::hmac;
+use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
+use quinn_proto::HashedConnectionIdGenerator;
+use rustls::{
+    ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, PeerIncompatible,
+    ServerConfig, SignatureScheme,
+    client::{
+        Resumption,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
+    crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs as provider},
+    server::{
+        ServerSessionMemoryCache,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
+    sign::SingleCertAndKey,
+    version::TLS13,
+};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+
+use crate::{
+    model::{Fingerprint, Millis, UnitId},
+    pki::{CertificateFault, Identity, Role, Roots},
+};
+
+/// The application protocol.
+pub const ALPN: &[u8] = b"casegate/1";
+
+/// The server name in every client's hello (RFC 6761 section 6.4: `.invalid` is nobody's).
+pub const SERVER_NAME: &str = "casegate.invalid";
+
+/// Sessions that a hub remembers for resumption, about 1 KiB each. One that is forgotten costs a full handshake.
+pub const SERVER_SESSIONS_MAX: usize = 8192;
+
+/// Servers that a client remembers sessions of: it dials one.
+const CLIENT_SESSIONS_MAX: usize = 1;
+
+/// Single-use tickets that a server hands out per handshake: a lost first flight uses one up.
+const TICKETS: usize = 2;
+
+/// What may sign a handshake. A short list is also a short hello.
+static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
+    all: &[
+        webpki::aws_lc_rs::ED25519,
+        webpki::aws_lc_rs::ECDSA_P256_SHA256,
+    ],
+    mapping: &[
+        (SignatureScheme::ED25519, &[webpki::aws_lc_rs::ED25519]),
+        (
+            SignatureScheme::ECDSA_NISTP256_SHA256,
+            &[webpki::aws_lc_rs::ECDSA_P256_SHA256],
+        ),
+    ],
+};
+
+/// Why a configuration cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// The cryptography does not offer what TLS 1.3 or QUIC needs.
+    #[error("TLS cannot be set up: {0}")]
+    Rustls(#[from] rustls::Error),
+    /// No cipher suite fits QUIC's first packets.
+    #[error("QUIC cannot be set up: {0}")]
+    Quic(#[from] quinn::crypto::rustls::NoInitialCipherSuite),
+}
+
+/// The peer of a session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerCertificate {
+    /// Who it is.
+    pub unit: UnitId,
+    /// The last moment of its certificate, in milliseconds since the Unix epoch: when the session must end.
+    pub not_after: Millis,
+    /// Its certificate.
+    pub fingerprint: Fingerprint,
+}
+
+/// The side that dials `hub`. Make one for each hub and use it on every link, so that links share the sessions to resume.
+///
+/// # Errors
+/// TLS or QUIC cannot be set up.
+pub fn client_config(identity: &Identity, hub: &UnitId) -> Result<QuicClientConfig, TlsError> {
+    Ok(Arc::new(client(identity, hub)?).try_into()?)
+}
+
+/// The side that listens. It remembers at most `sessions_max` sessions ([`SERVER_SESSIONS_MAX`] suits); every call begins with an
+/// empty memory.
+///
+/// # Errors
+/// TLS or QUIC cannot be set up.
+pub fn server_config(
+    identity: &Identity,
+    sessions_max: usize,
+) -> Result<QuicServerConfig, TlsError> {
+    Ok(Arc::new(server(identity, sessions_max)?).try_into()?)
+}
+
+/// The settings of an endpoint by which the peers of a node that was restarted learn at once that their sessions are gone
+/// (RFC 9000 section 10.3): the stateless-reset key, and the key by which an endpoint knows the connection IDs of the one before
+/// it. quinn answers nothing to an ID that it cannot have given out, so either key alone is of no use.
+pub fn endpoint_config(identity: &Identity) -> quinn::EndpointConfig {
+    let reset = identity.derive_key("casegate 2026-11 stateless reset");
+    let mut config =
+        quinn::EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &*reset)));
+    let key = connection_id_key(identity);
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(key)));
+    config
+}
+
+fn connection_id_key(identity: &Identity) -> u64 {
+    let key = identity.derive_key("casegate 2026-11 connection ids");
+    key.iter()
+        .take(8)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// Judges the peer of a session that has just begun, resumed or not. `now` is in milliseconds since the Unix epoch.
+///
+/// # Errors
+/// It showed no certificate, or one that does not count, or not any more.
+pub fn peer_certificate(
+    roots: &Roots,
+    certificates: &[CertificateDer<'_>],
+    now: Millis,
+) -> Result<PeerCertificate, CertificateFault> {
+    let certificate = certificates.first().ok_or(CertificateFault::Absent)?;
+    let certificate = roots.verify_at(certificate, Role::Tls, now)?;
+    Ok(PeerCertificate {
+        unit: certificate.unit,
+        not_after: certificate.not_after,
+        fingerprint: certificate.fingerprint,
+    })
+}
+
+/// [`peer_certificate`] of what [`quinn::Connection::peer_identity`] gives.
+///
+/// # Errors
+/// As [`peer_certificate`].
+pub fn peer_of(
+    roots: &Roots,
+    identity: Option<Box<dyn Any>>,
+    now: Millis,
+) -> Result<PeerCertificate, CertificateFault> {
+    let certificates = identity
+        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
+        .ok_or(CertificateFault::Absent)?;
+    peer_certificate(roots, &certificates, now)
+}
+
+fn cryptography() -> Arc<CryptoProvider> {
+    Arc::new(CryptoProvider {
+        kx_groups: vec![
+            provider::kx_group::X25519MLKEM768,
+            provider::kx_group::X25519,
+        ],
+        signature_verification_algorithms: SIGNATURES,
+        ..provider::default_provider()
+    })
+}
+
+fn client(identity: &Identity, hub: &UnitId) -> Result<ClientConfig, TlsError> {
+    let verifier = HubVerifier {
+        roots: identity.roots().clone(),
+        hub: hub.clone(),
+    };
+    let own = SingleCertAndKey::from(identity.tls().as_ref().clone());
+    let mut config = ClientConfig::builder_with_provider(cryptography())
+        .with_protocol_versions(&[&TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(verifier))
+        .with_client_cert_resolver(Arc::new(own));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS_MAX);
+    Ok(config)
+}
+
+fn server(identity: &Identity, sessions_max: usize) -> Result<ServerConfig, TlsError> {
+    let verifier = UnitVerifier {
+        roots: identity.roots().clone(),
+    };
+    let own = SingleCertAndKey::from(identity.tls().as_ref().clone());
+    let mut config = ServerConfig::builder_with_provider(cryptography())
+        .with_protocol_versions(&[&TLS13])?
+        .with_client_cert_verifier(Arc::new(verifier))
+        .with_cert_resolver(Arc::new(own));
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.session_storage = ServerSessionMemoryCache::new(sessions_max);
+    config.send_tls13_tickets = TICKETS;
+    Ok(config)
+}
+
+/// The dialling side's judgement of the hub.
+#[derive(Debug)]
+struct HubVerifier {
+    roots: Roots,
+    hub: UnitId,
+}
+
+/// The listening side's judgement of whoever dials in. Which units may is decided when the session starts.
+#[derive(Debug)]
+struct UnitVerifier {
+    roots: Roots,
+}
+
+impl ServerCertVerifier for HubVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.roots
+            .verify_at(end_entity, Role::Tls, millis(now))
+            .and_then(|certificate| certificate.check_unit(&self.hub))
+            .map(|()| ServerCertVerified::assertion())
+            .map_err(|fault| refuse("hub", fault))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &SIGNATURES)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        SIGNATURES.supported_schemes()
+    }
+}
+
+impl ClientCertVerifier for UnitVerifier {
+    /// None: a unit has one certificate and needs no hint which to show.
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        self.roots
+            .verify_at(end_entity, Role::Tls, millis(now))
+            .map(|_| ClientCertVerified::assertion())
+            .map_err(|fault| refuse("unit", fault))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _message: &[u8],
+        _certificate: &CertificateDer<'_>,
+        _signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(PeerIncompatible::Tls12NotOffered.into())
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &SIGNATURES)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        SIGNATURES.supported_schemes()
+    }
+}
+
+fn millis(time: UnixTime) -> Millis {
+    time.as_secs().saturating_mul(1000)
+}
+
+/// Logs the fault. quinn carries its text to the peer as well, so that an operator at either end reads why. (As an
+/// `InvalidCertificate` rustls would print it for programmers, not for people.)
+fn refuse(peer: &'static str, fault: CertificateFault) -> rustls::Error {
+    tracing::warn!(peer, %fault, "a certificate was refused");
+    rustls::Error::Other(OtherError(Arc::new(fault)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use bytes::BytesMut;
+    use quinn_proto::{ConnectionIdGenerator as _, DatagramEvent, Endpoint};
+    use rustls::{
+        ClientConnection, Connection, HandshakeKind, NamedGroup, ServerConnection,
+        sign::CertifiedKey,
+    };
+
+    use super::*;
+    use crate::pki::lab::{DAY, Lab, name, now};
+
+    const HUB: &str = "hebi.hub";
+    /// Its last label is a number, which rustls allows in no host name.
+    const UNIT: &str = "hebi.410621.031";
+
+    fn client_of(identity: &Identity) -> ClientConfig {
+        client(identity, &name(HUB)).expect("a client's configuration")
+    }
+
+    fn server_of(identity: &Identity) -> ServerConfig {
+        server(identity, 16).expect("a server's configuration")
+    }
+
+    fn client_with(lab: &Lab, own: CertifiedKey) -> ClientConfig {
+        let mut config = client_of(&lab.identity(UNIT));
+        config.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(own));
+        config
+    }
+
+    fn server_with(lab: &Lab, own: CertifiedKey) -> ServerConfig {
+        let mut config = server_of(&lab.identity(HUB));
+        config.cert_resolver = Arc::new(SingleCertAndKey::from(own));
+        config
+    }
+
+    #[derive(Debug, PartialEq, Eq)]
+    enum Refused {
+        ByClient(String),
+        ByServer(String),
+    }
+
+    impl Refused {
+        fn by_client(self) -> String {
+            match self {
+                Refused::ByClient(why) => why,
+                Refused::ByServer(why) => panic!("the server refused: {why}"),
+            }
+        }
+
+        fn by_server(self) -> String {
+            match self {
+                Refused::ByServer(why) => why,
+                Refused::ByClient(why) => panic!("the client refused: {why}"),
+            }
+        }
+    }
+
+    /// A handshake in memory: the client, the server.
+    fn shake(
+        client: &Arc<ClientConfig>,
+        server: &Arc<ServerConfig>,
+    ) -> Result<(Connection, Connection), Refused> {
+        let host = ServerName::try_from(SERVER_NAME).expect("a server name");
+        let client = ClientConnection::new(client.clone(), host).expect("a client");
+        let server = ServerConnection::new(server.clone()).expect("a server");
+        let (mut client, mut server) = (Connection::from(client), Connection::from(server));
+        loop {
+            let asked = flow(&mut client, &mut server)
+                .map_err(|error| Refused::ByServer(error.to_string()))?;
+            let answered = flow(&mut server, &mut client)
+                .map_err(|error| Refused::ByClient(error.to_string()))?;
+            if asked + answered == 0 {
+                assert!(!client.is_handshaking() && !server.is_handshaking());
+                return Ok((client, server));
+            }
+        }
+    }
+
+    fn flow(from: &mut Connection, to: &mut Connection) -> Result<usize, rustls::Error> {
+        let mut bytes = Vec::new();
+        while from.wants_write() {
+            from.write_tls(&mut bytes).expect("memory takes a write");
+        }
+        let mut rest = &bytes[..];
+        while !rest.is_empty() {
+            to.read_tls(&mut rest).expect("memory gives a read");
+            to.process_new_packets()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn peer_seen_by(connection: &Connection, lab: &Lab) -> PeerCertificate {
+        let certificates = connection.peer_certificates().expect("certificates");
+        peer_certificate(&lab.roots(), certificates, now()).expect("a peer")
+    }
+
+    #[test]
+    fn a_unit_whose_name_ends_in_digits_and_its_hub_know_each_other() {
+        let lab = Lab::new();
+        let (unit, hub) = (lab.identity(UNIT), lab.identity(HUB));
+        let (client, server) =
+            shake(&Arc::new(client_of(&unit)), &Arc::new(server_of(&hub))).expect("a handshake");
+        assert_eq!(peer_seen_by(&client, &lab).unit.as_str(), HUB);
+        let seen = peer_seen_by(&server, &lab);
+        assert_eq!(seen.unit.as_str(), UNIT);
+        assert_eq!(seen.not_after, unit.tls_not_after());
+        for connection in [&client, &server] {
+            let group = connection.negotiated_key_exchange_group().expect("a group");
+            assert_eq!(group.name(), NamedGroup::X25519MLKEM768);
+            assert_eq!(connection.alpn_protocol(), Some(ALPN));
+        }
+    }
+
+    #[test]
+    fn the_configurations_serve_quic() {
+        let lab = Lab::new();
+        let identity = lab.identity(HUB);
+        client_config(&identity, &name(HUB)).expect("a client for QUIC");
+        server_config(&identity, SERVER_SESSIONS_MAX).expect("a server for QUIC");
+    }
+
+    #[test]
+    fn a_hub_that_is_not_the_expected_one_is_refused_by_name() {
+        let lab = Lab::new();
+        let (unit, other) = (lab.identity(UNIT), lab.identity("hebi.other"));
+        let refused = shake(&Arc::new(client_of(&unit)), &Arc::new(server_of(&other)));
+        let why = refused.map(drop).expect_err("a refusal").by_client();
+        assert!(why.contains("that of hebi.other, not of hebi.hub"), "{why}");
+    }
+
+    #[test]
+    fn another_ca_is_refused_by_both_sides() {
+        let (lab, foreign) = (Lab::new(), Lab::new());
+        let own = |lab: &Lab, unit| lab.certified(unit, Role::Tls, |_| {});
+        let hub = Arc::new(server_of(&lab.identity(HUB)));
+        let stranger = Arc::new(client_with(&lab, own(&foreign, UNIT)));
+        let why = shake(&stranger, &hub).map(drop).expect_err("a refusal");
+        let why = why.by_server();
+        assert!(why.contains("not issued by the CA in ca.pem"), "{why}");
+
+        let unit = Arc::new(client_of(&lab.identity(UNIT)));
+        let imposter = Arc::new(server_with(&lab, own(&foreign, HUB)));
+        let why = shake(&unit, &imposter).map(drop).expect_err("a refusal");
+        let why = why.by_client();
+        assert!(why.contains("not issued by the CA in ca.pem"), "{why}");
+    }
+
+    #[test]
+    fn an_expired_certificate_is_refused_by_both_sides_with_its_date() {
+        let lab = Lab::new();
+        let past = |params: &mut rcgen::CertificateParams| {
+            params.not_before = rcgen::date_time_ymd(2019, 1, 1);
+            params.not_after = rcgen::date_time_ymd(2020, 1, 1);
+        };
+        let hub = Arc::new(server_of(&lab.identity(HUB)));
+        let late = Arc::new(client_with(&lab, lab.certified(UNIT, Role::Tls, past)));
+        let why = shake(&late, &hub).map(drop).expect_err("a refusal");
+        let why = why.by_server();
+        assert!(why.contains("expired at 2020-01-01T00:00:00Z"), "{why}");
+
+        let unit = Arc::new(client_of(&lab.identity(UNIT)));
+        let late = Arc::new(server_with(&lab, lab.certified(HUB, Role::Tls, past)));
+        let why = shake(&unit, &late).map(drop).expect_err("a refusal");
+        let why = why.by_client();
+        assert!(why.contains("expired at 2020-01-01T00:00:00Z"), "{why}");
+    }
+
+    #[test]
+    fn a_signing_certificate_does_not_speak_tls_on_either_side() {
+        let lab = Lab::new();
+        let hub = Arc::new(server_of(&lab.identity(HUB)));
+        let signer = lab.certified(UNIT, Role::Signing, |_| {});
+        let refused = shake(&Arc::new(client_with(&lab, signer)), &hub);
+        let why = refused.map(drop).expect_err("a refusal").by_server();
+        assert!(why.contains("signing certificate where a tls"), "{why}");
+
+        let unit = Arc::new(client_of(&lab.identity(UNIT)));
+        let signer = lab.certified(HUB, Role::Signing, |_| {});
+        let refused = shake(&unit, &Arc::new(server_with(&lab, signer)));
+        let why = refused.map(drop).expect_err("a refusal").by_client();
+        assert!(why.contains("signing certificate where a tls"), "{why}");
+    }
+
+    #[test]
+    fn a_client_without_a_unit_or_without_usages_is_refused() {
+        let lab = Lab::new();
+        let hub = Arc::new(server_of(&lab.identity(HUB)));
+        let nameless = lab.certified(UNIT, Role::Tls, |params| params.subject_alt_names.clear());
+        let refused = shake(&Arc::new(client_with(&lab, nameless)), &hub);
+        let why = refused.map(drop).expect_err("a refusal").by_server();
+        assert!(why.contains("names no unit"), "{why}");
+
+        // webpki's own client_auth() lets a certificate without extended key usages pass.
+        let plain = lab.certified(UNIT, Role::Tls, |params| params.extended_key_usages.clear());
+        let refused = shake(&Arc::new(client_with(&lab, plain)), &hub);
+        let why = refused.map(drop).expect_err("a refusal").by_server();
+        assert!(why.contains("key usages of neither"), "{why}");
+    }
+
+    #[test]
+    fn a_client_whose_certificate_may_do_more_than_tls_is_refused() {
+        use rcgen::{ExtendedKeyUsagePurpose, KeyUsagePurpose};
+        let lab = Lab::new();
+        let hub = Arc::new(server_of(&lab.identity(HUB)));
+        let changes: [fn(&mut rcgen::CertificateParams); 4] = [
+            |params| {
+                params
+                    .extended_key_usages
+                    .push(ExtendedKeyUsagePurpose::Any)
+            },
+            |params| {
+                params
+                    .extended_key_usages
+                    .push(ExtendedKeyUsagePurpose::CodeSigning)
+            },
+            |params| {
+                let other = ExtendedKeyUsagePurpose::Other(vec![2, 25, 7]);
+                params.extended_key_usages.push(other);
+            },
+            |params| params.key_usages.push(KeyUsagePurpose::ContentCommitment),
+        ];
+        for change in changes {
+            let own = lab.certified(UNIT, Role::Tls, change);
+            let refused = shake(&Arc::new(client_with(&lab, own)), &hub);
+            let why = refused.map(drop).expect_err("a refusal").by_server();
+            assert!(why.contains("key usages of neither"), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_client_that_shows_nothing_is_refused() {
+        let lab = Lab::new();
+        let mut client = client_of(&lab.identity(UNIT));
+        client.client_auth_cert_resolver = ClientConfig::builder_with_provider(cryptography())
+            .with_protocol_versions(&[&TLS13])
+            .expect("TLS 1.3")
+            .with_root_certificates(rustls::RootCertStore::empty())
+            .with_no_client_auth()
+            .client_auth_cert_resolver;
+        let refused = shake(&Arc::new(client), &Arc::new(server_of(&lab.identity(HUB))));
+        refused.map(drop).expect_err("a refusal").by_server();
+    }
+
+    #[test]
+    fn a_resumed_session_is_judged_by_the_certificate_that_it_began_with() {
+        let lab = Lab::new();
+        let (unit, hub) = (lab.identity(UNIT), lab.identity(HUB));
+        let (client, server) = (Arc::new(client_of(&unit)), Arc::new(server_of(&hub)));
+        shake(&client, &server).expect("a first handshake");
+        let (client_end, server_end) = shake(&client, &server).expect("a second handshake");
+        for (end, peer) in [(&client_end, HUB), (&server_end, UNIT)] {
+            assert_eq!(end.handshake_kind(), Some(HandshakeKind::Resumed));
+            assert_eq!(peer_seen_by(end, &lab).unit.as_str(), peer);
+        }
+        let certificates = server_end.peer_certificates().expect("certificates");
+        let later = unit.tls_not_after() + 1;
+        assert_eq!(
+            peer_certificate(&lab.roots(), certificates, later),
+            Err(CertificateFault::Expired {
+                unit: name(UNIT),
+                not_after: unit.tls_not_after()
+            })
+        );
+        assert_eq!(
+            peer_certificate(&Lab::new().roots(), certificates, now()),
+            Err(CertificateFault::ForeignCa(name(UNIT)))
+        );
+        let renewed = Arc::new(server_of(&hub));
+        let (_, server_end) = shake(&client, &renewed).expect("a third handshake");
+        assert_eq!(server_end.handshake_kind(), Some(HandshakeKind::Full));
+    }
+
+    #[test]
+    fn what_is_no_list_of_certificates_is_no_peer() {
+        let roots = Lab::new().roots();
+        for nothing in [
+            None,
+            Some(Box::new(7) as Box<dyn Any>),
+            Some(Box::new(Vec::<CertificateDer<'static>>::new())),
+        ] {
+            assert_eq!(
+                peer_of(&roots, nothing, now()),
+                Err(CertificateFault::Absent)
+            );
+        }
+    }
+
+    #[test]
+    fn a_restarted_node_resets_the_sessions_of_the_one_before_it() {
+        let lab = Lab::new();
+        let folder = lab.issue_at(HUB, now() - DAY);
+        let identity = || Identity::load(&folder, &name(HUB), now()).expect("an identity");
+        let id = connection_ids(&identity()).generate_cid();
+        assert!(resets(&identity(), &id), "the same identity answers");
+        assert!(!resets(&lab.identity(UNIT), &id), "another one does not");
+    }
+
+    fn connection_ids(identity: &Identity) -> HashedConnectionIdGenerator {
+        HashedConnectionIdGenerator::from_key(connection_id_key(identity))
+    }
+
+    /// Whether a new endpoint answers a packet of a session that it does not know.
+    fn resets(identity: &Identity, id: &[u8]) -> bool {
+        let config = Arc::new(endpoint_config(identity));
+        let mut endpoint = Endpoint::new(config, None, false, None);
+        let mut packet = BytesMut::zeroed(100);
+        packet[0] = 0x40;
+        packet[1..1 + id.len()].copy_from_slice(id);
+        let peer = ([127, 0, 0, 1], 4433).into();
+        let (now, mut out) = (Instant::now(), Vec::new());
+        let answer = endpoint.handle(now, peer, None, None, packet, &mut out);
+        matches!(answer, Some(DatagramEvent::Response(_)))
+    }
+}

@@ -1,0 +1,290 @@
+//! Links and the sessions over them, as people want to see them. Nothing here decides anything.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use crate::{
+    api::{LinkView, PerLane},
+    delivery::SessionId,
+    link::{LinkKind, SessionHandle},
+    model::{Lane, Millis, UnitId},
+    observe::{LinkMetrics, Metrics, NeighbourMetrics},
+};
+
+/// Longest name of a link that is shown, in characters; a neighbour says how its link is called.
+const LINK_NAME_CHARS_MAX: usize = 64;
+
+/// All links and sessions.
+#[derive(Debug)]
+pub(super) struct LinkBoard {
+    metrics: Arc<Metrics>,
+    board: Mutex<Board>,
+}
+
+#[derive(Debug, Default)]
+struct Board {
+    /// The links that this node dials.
+    dialled: BTreeMap<(UnitId, String), Dialled>,
+    sessions: BTreeMap<SessionId, Arc<SessionRecord>>,
+    /// When a unit was last connected. Only units with a certificate get in here.
+    seen: BTreeMap<UnitId, Millis>,
+}
+
+#[derive(Debug)]
+struct Dialled {
+    kind: LinkKind,
+    /// Since when there is no session, and why.
+    down: Option<(Millis, String)>,
+}
+
+/// A session that has been set up.
+#[derive(Debug)]
+pub(super) struct Up {
+    /// Who is at the other end.
+    pub(super) neighbour: UnitId,
+    /// The link's name, if this node has dialled it.
+    pub(super) link: Option<String>,
+    /// The link's kind.
+    pub(super) kind: LinkKind,
+    /// The other end's address.
+    pub(super) address: SocketAddr,
+    /// For what the transport knows.
+    pub(super) handle: SessionHandle,
+    /// When, milliseconds since the Unix epoch.
+    pub(super) since: Millis,
+}
+
+/// One session.
+#[derive(Debug)]
+pub(super) struct SessionRecord {
+    neighbour: UnitId,
+    kind: LinkKind,
+    since: Millis,
+    address: SocketAddr,
+    handle: SessionHandle,
+    link: OnceLock<Named>,
+    lanes_sent: [AtomicU64; Lane::ALL.len()],
+    of_neighbour: NeighbourMetrics,
+}
+
+/// What a session has once its link's name is known.
+#[derive(Debug)]
+struct Named {
+    name: String,
+    metrics: LinkMetrics,
+    /// What the metrics have been told of the wire: bytes sent and received.
+    told: Mutex<(u64, u64)>,
+}
+
+impl LinkBoard {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics,
+            board: Mutex::default(),
+        }
+    }
+
+    /// A link that this node is to dial.
+    pub(super) fn link(&self, neighbour: &UnitId, name: &str, kind: LinkKind, now: Millis) {
+        let down = Some((now, "no session yet".to_owned()));
+        let key = (neighbour.clone(), name.to_owned());
+        self.lock().dialled.insert(key, Dialled { kind, down });
+    }
+
+    /// A link that is dialled no more.
+    pub(super) fn forget_link(&self, neighbour: &UnitId, name: &str) {
+        let key = (neighbour.clone(), name.to_owned());
+        self.lock().dialled.remove(&key);
+    }
+
+    /// There is no session over a link that this node dials. The time is that of the first failure in a row.
+    pub(super) fn link_down(&self, neighbour: &UnitId, name: &str, why: String, now: Millis) {
+        let key = (neighbour.clone(), name.to_owned());
+        if let Some(link) = self.lock().dialled.get_mut(&key) {
+            let since = link.down.as_ref().map_or(now, |(since, _)| *since);
+            link.down = Some((since, why));
+        }
+    }
+
+    /// A session has been set up.
+    pub(super) fn up(&self, session: SessionId, up: Up) -> Arc<SessionRecord> {
+        let record = Arc::new(SessionRecord {
+            of_neighbour: self.metrics.neighbour(&up.neighbour),
+            neighbour: up.neighbour,
+            kind: up.kind,
+            since: up.since,
+            address: up.address,
+            handle: up.handle,
+            link: OnceLock::new(),
+            lanes_sent: Default::default(),
+        });
+        if let Some(name) = &up.link {
+            self.name(&record, name);
+        }
+        record.of_neighbour.session_up();
+        let mut board = self.lock();
+        if let Some(name) = up.link
+            && let Some(link) = board.dialled.get_mut(&(record.neighbour.clone(), name))
+        {
+            link.down = None;
+        }
+        board.seen.insert(record.neighbour.clone(), record.since);
+        board.sessions.insert(session, record.clone());
+        record
+    }
+
+    /// The neighbour says how its link is called.
+    pub(super) fn name(&self, record: &SessionRecord, name: &str) {
+        let shown: String = name
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(LINK_NAME_CHARS_MAX)
+            .collect();
+        record.link.get_or_init(|| Named {
+            metrics: self.metrics.link(&shown),
+            name: shown,
+            told: Mutex::default(),
+        });
+    }
+
+    /// A session has ended.
+    pub(super) fn down(&self, session: SessionId, now: Millis) {
+        let ended = {
+            let mut board = self.lock();
+            let ended = board.sessions.remove(&session);
+            if let Some(record) = &ended {
+                board.seen.insert(record.neighbour.clone(), now);
+            }
+            ended
+        };
+        if let Some(record) = ended {
+            record.tell_wire();
+            record.of_neighbour.session_down();
+        }
+    }
+
+    /// Brings what the metrics say of the wire up to date.
+    pub(super) fn tell_wire(&self) {
+        let sessions: Vec<_> = self.lock().sessions.values().cloned().collect();
+        for session in sessions {
+            session.tell_wire();
+        }
+    }
+
+    /// When a unit was last connected, if ever since the node started.
+    pub(super) fn seen(&self, unit: &UnitId) -> Option<Millis> {
+        self.lock().seen.get(unit).copied()
+    }
+
+    /// Every link and every session, in order of neighbour and link.
+    pub(super) fn views(&self) -> Vec<LinkView> {
+        let board = self.lock();
+        let mut views: Vec<_> = board
+            .sessions
+            .values()
+            .map(|record| record.view())
+            .collect();
+        for ((neighbour, name), link) in &board.dialled {
+            if let Some((since, why)) = &link.down {
+                views.push(LinkView {
+                    neighbour: neighbour.clone(),
+                    link: name.clone(),
+                    kind: link.kind.as_str().to_owned(),
+                    up: false,
+                    since: Some(*since),
+                    address: None,
+                    rtt_ms: None,
+                    loss_percent: None,
+                    rate_bps: None,
+                    bytes_sent: 0,
+                    bytes_received: 0,
+                    lanes_sent: PerLane::default(),
+                    error: Some(why.clone()),
+                });
+            }
+        }
+        views.sort_by(|a, b| (&a.neighbour, &a.link).cmp(&(&b.neighbour, &b.link)));
+        views
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SessionRecord {
+    /// A batch of so many bytes was given to the link; its parcels had `payload_bytes`.
+    pub(super) fn batch_sent(&self, lane: Lane, bytes: u64, payload_bytes: u64) {
+        if let Some(sent) = self.lanes_sent.get(lane.index()) {
+            sent.fetch_add(bytes, Ordering::Relaxed);
+        }
+        if let Some(link) = self.link.get() {
+            link.metrics.batch_sent(payload_bytes);
+        }
+    }
+
+    /// A batch came whose parcels have `payload_bytes`.
+    pub(super) fn batch_received(&self, payload_bytes: u64) {
+        if let Some(link) = self.link.get() {
+            link.metrics.batch_received(payload_bytes);
+        }
+    }
+
+    /// An ack frame was sent.
+    pub(super) fn ack_sent(&self) {
+        if let Some(link) = self.link.get() {
+            link.metrics.ack_sent();
+        }
+    }
+
+    /// An ack frame came.
+    pub(super) fn ack_received(&self) {
+        if let Some(link) = self.link.get() {
+            link.metrics.ack_received();
+        }
+    }
+
+    /// The link's name, as far as it is known.
+    pub(super) fn link(&self) -> &str {
+        self.link.get().map_or("", |named| named.name.as_str())
+    }
+
+    fn tell_wire(&self) {
+        let Some(link) = self.link.get() else { return };
+        let stats = self.handle.stats();
+        let mut told = link.told.lock().unwrap_or_else(PoisonError::into_inner);
+        link.metrics.wire(
+            stats.sent_bytes.saturating_sub(told.0),
+            stats.received_bytes.saturating_sub(told.1),
+        );
+        *told = (stats.sent_bytes, stats.received_bytes);
+    }
+
+    fn view(&self) -> LinkView {
+        let stats = self.handle.stats();
+        let rtt = stats.rtt.as_secs_f64();
+        let lost = stats.lost_packets as f64 / stats.sent_datagrams.max(1) as f64;
+        let lanes = self.lanes_sent.each_ref();
+        LinkView {
+            neighbour: self.neighbour.clone(),
+            link: self.link().to_owned(),
+            kind: self.kind.as_str().to_owned(),
+            up: true,
+            since: Some(self.since),
+            address: Some(self.address.to_string()),
+            rtt_ms: Some((rtt * 1e5).round() / 100.0),
+            loss_percent: Some((lost * 1e4).round().min(1e4) / 100.0),
+            rate_bps: (rtt > 0.0).then(|| (stats.cwnd_bytes as f64 * 8.0 / rtt) as u64),
+            bytes_sent: stats.sent_bytes,
+            bytes_received: stats.received_bytes,
+            lanes_sent: lanes.map(|sent| sent.load(Ordering::Relaxed)).into(),
+            error: None,
+        }
+    }
+}

@@ -1,0 +1,382 @@
+//! What the API asks of the node, answered.
+
+use std::sync::atomic::Ordering;
+
+use super::handle::{NodeHandle, refusal};
+use crate::{
+    api::{
+        Action, Cause, Gateway, Handed, InboxAsk, LinkView, MessageView, PerLane, QueueAsk,
+        QueueEntry, QueuePage, ReceiverView, Refusal, Settled, Status, StepView, UnitView, Volume,
+    },
+    cloudevents::{Intake, Submission},
+    delivery::{Delivery, Input, NeighbourView, ParcelView, QueueRow, hop::Seq},
+    model::{Lane, MessageId, Millis, Reason, State, UnitId},
+    parcel::Header,
+};
+
+/// Rows of the queue that one page looks at, at most: a filter that fits few of many rows takes several pages.
+const ROWS_PER_PAGE_MAX: usize = 10_000;
+/// Rows that are asked for at a time.
+const ROWS_AT_ONCE: usize = 500;
+/// How long before a certificate expires the status warns.
+const WARN_BEFORE: Millis = 30 * 24 * 3600 * 1000;
+
+impl Gateway for NodeHandle {
+    fn intake(&self) -> Intake<'_> {
+        self.shared.rules.intake(self.shared.clock.wall())
+    }
+
+    async fn submit(&self, messages: Vec<Submission>) -> Result<(), Refusal> {
+        NodeHandle::submit(self, messages).await
+    }
+
+    async fn message(&self, message: MessageId) -> Result<Option<MessageView>, Refusal> {
+        let found = self.look(move |machine| machine.find(&message)).await?;
+        let Some(found) = found else { return Ok(None) };
+        let header = self.headers(vec![found.location]).await?.pop().flatten();
+        Ok(header.map(|(header, bytes)| message_view(found, header, bytes)))
+    }
+
+    async fn inbox(&self, ask: InboxAsk) -> Result<Vec<Handed>, Refusal> {
+        NodeHandle::inbox(self, ask).await
+    }
+
+    async fn inbox_ack(&self, messages: Vec<MessageId>) -> Result<Settled, Refusal> {
+        self.settle(|ticket| Input::InboxAck { ticket, messages })
+            .await
+    }
+
+    async fn inbox_release(&self, messages: Vec<MessageId>) -> Result<Settled, Refusal> {
+        self.settle(|ticket| Input::InboxRelease { ticket, messages })
+            .await
+    }
+
+    async fn queue(&self, ask: QueueAsk) -> Result<QueuePage, Refusal> {
+        let after = match ask.cursor.as_deref() {
+            Some(cursor) => Some(read_cursor(cursor)?),
+            None => None,
+        };
+        let QueueAsk {
+            max,
+            state,
+            neighbour,
+            ..
+        } = ask;
+        let (rows, next, total) = self
+            .look(move |machine| {
+                let (rows, next) = rows(machine, neighbour.as_ref(), after, max as usize, state);
+                (rows, next, queue_total(machine, neighbour.as_ref()))
+            })
+            .await?;
+        let places = rows.iter().map(|row| row.location).collect();
+        let headers = self.headers(places).await?;
+        let entries = rows.into_iter().zip(headers);
+        Ok(QueuePage {
+            // What left the queue just now is not shown.
+            messages: entries
+                .filter_map(|(row, header)| header.map(|(h, bytes)| queue_entry(row, h, bytes)))
+                .collect(),
+            total,
+            next: next.map(|(unit, seq)| format!("{unit}/{seq}")),
+        })
+    }
+
+    async fn act(&self, message: MessageId, action: Action) -> Result<(), Refusal> {
+        NodeHandle::act(self, message, action).await
+    }
+
+    async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
+        Ok(self.shared.board.views())
+    }
+
+    async fn units(&self) -> Result<Vec<UnitView>, Refusal> {
+        let neighbours = self.look(|machine| machine.neighbours()).await?;
+        let live = self.shared.live();
+        let mut views: Vec<_> = neighbours
+            .into_iter()
+            .map(|neighbour| {
+                let configured = live.settings.units.iter();
+                let title = configured
+                    .filter(|unit| unit.name == neighbour.unit)
+                    .find_map(|unit| unit.title.clone());
+                let seen = self.shared.board.seen(&neighbour.unit);
+                unit_view(neighbour, title, seen)
+            })
+            .collect();
+        views.sort_by(|a, b| a.unit.cmp(&b.unit));
+        Ok(views)
+    }
+
+    async fn status(&self) -> Result<Status, Refusal> {
+        let (epoch, neighbours, inbox, awaiting) = self
+            .look(|machine| {
+                (
+                    machine.epoch(),
+                    machine.neighbours(),
+                    machine.inbox_view(),
+                    machine.totals().owed,
+                )
+            })
+            .await?;
+        let live = self.shared.live();
+        let settings = &live.settings;
+        let open = neighbours.iter().flat_map(|n| &n.sessions);
+        let figures = &self.shared.figures;
+        Ok(Status {
+            unit: settings.unit.clone(),
+            version: env!("CARGO_PKG_VERSION"),
+            upstream: settings.upstream.as_ref().map(|up| up.hub.clone()),
+            listens: settings.listen.is_some(),
+            started: self.started,
+            epoch,
+            ready: self.status_now().is_ready(),
+            sessions: open.filter(|session| session.open).count() as u64,
+            units: neighbours.iter().filter(|n| !n.upstream).count() as u64,
+            queued: neighbours.iter().fold(Volume::default(), |sum, n| {
+                let volume = volume(n);
+                Volume {
+                    messages: sum.messages + volume.messages,
+                    bytes: sum.bytes + volume.bytes,
+                }
+            }),
+            queued_lanes: queued_lanes(&neighbours),
+            inbox: Volume {
+                messages: inbox.messages,
+                bytes: inbox.bytes,
+            },
+            awaiting_receipts: awaiting,
+            journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
+            journal_bytes_max: u64::from(settings.limits.journal_mib) << 20,
+            quarantined: figures.quarantined.load(Ordering::Relaxed),
+            warnings: self.warnings(),
+        })
+    }
+
+    async fn metrics(&self) -> String {
+        let seen = self
+            .look(|machine| (machine.neighbours(), machine.inbox_view()))
+            .await;
+        let metrics = &self.shared.metrics;
+        if let Ok((neighbours, inbox)) = seen {
+            metrics.set_inbox(inbox.messages, inbox.bytes);
+            for neighbour in neighbours {
+                let shown = metrics.neighbour(&neighbour.unit);
+                for (lane, depth) in Lane::ALL.into_iter().zip(neighbour.lanes) {
+                    shown.set_queue(lane, depth.messages, depth.bytes);
+                }
+            }
+        }
+        self.shared.board.tell_wire();
+        metrics.render()
+    }
+
+    fn ready(&self) -> Result<(), Refusal> {
+        NodeHandle::ready(self)
+    }
+}
+
+impl NodeHandle {
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Delivery) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        self.shared.look(look).await.map_err(refusal)
+    }
+
+    /// What an operator should look at.
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let status = self.status_now();
+        if !status.is_ready() {
+            warnings.push(status.to_string());
+        }
+        let figures = &self.shared.figures;
+        if figures.disk_full.load(Ordering::Relaxed) {
+            warnings
+                .push("the disk is full: only urgent messages are taken; free some room".into());
+        }
+        let quarantined = figures.quarantined.load(Ordering::Relaxed);
+        if quarantined > 0 {
+            warnings.push(format!(
+                "{quarantined} damaged stretches of the journal were set aside; see the data folder's quarantine"
+            ));
+        }
+        let live = self.shared.live();
+        let soon = self.shared.clock.wall() + WARN_BEFORE;
+        for (role, not_after) in [
+            ("TLS", live.identity.tls_not_after()),
+            ("signing", live.identity.signing_not_after()),
+        ] {
+            if not_after < soon {
+                let at = i64::try_from(not_after)
+                    .ok()
+                    .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+                    .unwrap_or(jiff::Timestamp::MAX);
+                warnings.push(format!(
+                    "the {role} certificate expires at {at:.0}; renew it with `casegate pki issue`, then reload"
+                ));
+            }
+        }
+        warnings
+    }
+}
+
+/// The rows of a page, and where it ended when there is more.
+fn rows(
+    machine: &Delivery,
+    neighbour: Option<&UnitId>,
+    mut after: Option<(UnitId, Seq)>,
+    max: usize,
+    state: Option<State>,
+) -> (Vec<QueueRow>, Option<(UnitId, Seq)>) {
+    let mut page = Vec::new();
+    let mut looked_at = 0;
+    while looked_at < ROWS_PER_PAGE_MAX {
+        let rows = machine.queue(neighbour, after.clone(), ROWS_AT_ONCE);
+        if rows.is_empty() {
+            return (page, None);
+        }
+        for row in rows {
+            if page.len() == max {
+                return (page, after);
+            }
+            looked_at += 1;
+            after = Some((row.neighbour.clone(), row.seq));
+            if state.is_none_or(|state| state == row.state) {
+                page.push(row);
+            }
+        }
+    }
+    (page, after)
+}
+
+fn read_cursor(cursor: &str) -> Result<(UnitId, Seq), Refusal> {
+    let read = |cursor: &str| {
+        let (unit, seq) = cursor.rsplit_once('/')?;
+        Some((unit.parse().ok()?, seq.parse().ok()?))
+    };
+    read(cursor).ok_or_else(|| Refusal {
+        attribute: Some("cursor"),
+        ..Refusal::new(
+            Cause::InvalidRequest,
+            "the cursor is not one that this node gave; begin without one",
+        )
+    })
+}
+
+fn queue_total(machine: &Delivery, of: Option<&UnitId>) -> u64 {
+    let neighbours = machine.neighbours();
+    let wanted = neighbours
+        .iter()
+        .filter(|n| of.is_none_or(|of| n.unit == *of));
+    wanted.map(|n| volume(n).messages).sum()
+}
+
+fn volume(neighbour: &NeighbourView) -> Volume {
+    Volume {
+        messages: neighbour.lanes.iter().map(|lane| lane.messages).sum(),
+        bytes: neighbour.lanes.iter().map(|lane| lane.bytes).sum(),
+    }
+}
+
+fn queued_lanes(neighbours: &[NeighbourView]) -> PerLane {
+    let mut sums = [0; Lane::ALL.len()];
+    for neighbour in neighbours {
+        for (sum, lane) in sums.iter_mut().zip(&neighbour.lanes) {
+            *sum += lane.messages;
+        }
+    }
+    sums.into()
+}
+
+fn unit_view(neighbour: NeighbourView, title: Option<String>, seen: Option<Millis>) -> UnitView {
+    let open = neighbour.sessions.iter().filter(|session| session.open);
+    let mut links: Vec<_> = open.map(|session| session.link.name.clone()).collect();
+    links.sort();
+    links.dedup();
+    UnitView {
+        title,
+        connected: !links.is_empty(),
+        blocked: neighbour.blocked,
+        links,
+        seen,
+        mailbox: volume(&neighbour),
+        unit: neighbour.unit,
+    }
+}
+
+fn queue_entry(row: QueueRow, header: Header, bytes: u64) -> QueueEntry {
+    QueueEntry {
+        messageid: row.message,
+        neighbour: row.neighbour,
+        from: header.sender,
+        to: header.to,
+        kind: header.kind,
+        caseid: header.case,
+        priority: row.lane,
+        state: row.state,
+        link: None,
+        bytes,
+        accepted: header.accepted,
+        expires: header.expires,
+    }
+}
+
+fn message_view(found: ParcelView, header: Header, bytes: u64) -> MessageView {
+    let subject = header.text("subject").map(str::to_owned);
+    let receivers = found.receivers.into_iter().map(|receiver| ReceiverView {
+        receiver: receiver.target,
+        state: receiver.state,
+        reason: Some(receiver.reason).filter(|reason| *reason != Reason::None),
+        at: found.received,
+        note: None,
+    });
+    let receivers: Vec<_> = receivers.collect();
+    let of_receivers = receivers.iter().map(|receiver| receiver.state);
+    let of_hops = found.hops.iter().map(|(_, state)| *state);
+    let here = StepView {
+        at: found.received,
+        step: if found.origin { "accepted" } else { "received" },
+        bytes: Some(bytes),
+        priority: Some(found.lane),
+        ..StepView::default()
+    };
+    MessageView {
+        messageid: found.message,
+        state: of_receivers
+            .chain(of_hops)
+            .min()
+            .unwrap_or(State::Delivered),
+        id: header.id,
+        from: header.sender,
+        to: header.to,
+        kind: header.kind,
+        caseid: header.case,
+        subject,
+        priority: found.lane,
+        accepted: header.accepted,
+        expires: found.expires,
+        bytes,
+        receivers,
+        timeline: vec![here],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_reads_back_and_nothing_else_does() {
+        let unit: UnitId = "hebi.xunxian.tobacco".parse().expect("a unit");
+        assert_eq!(
+            read_cursor(&format!("{unit}/17")),
+            Ok((unit, 17)),
+            "the page before it ended there"
+        );
+        for strange in ["", "17", "hebi.hub/", "/17", "Hebi/17", "hebi.hub/x"] {
+            let refused = read_cursor(strange).expect_err(strange);
+            assert_eq!(refused.attribute, Some("cursor"));
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The node as the API, the command line and tests use it.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::{
+    command::Command,
+    shared::{Shared, Unavailable},
+    status::Status,
+    workers::{Urgency, WorkerFailed},
+};
+use crate::{
+    api::{Action, Cause, Handed, InboxAsk, Refusal, Settled},
+    cloudevents,
+    delivery::{self, Answer, Input, Order, Submission, Ticket},
+    model::{Location, MessageId},
+    observe::Entry,
+    parcel::{Header, Parcel},
+};
+
+/// A running node, for those who want something of it. Cheap to clone; it does not keep the node alive.
+#[derive(Clone, Debug)]
+pub struct NodeHandle {
+    pub(super) shared: Arc<Shared>,
+    pub(super) started: crate::model::Millis,
+}
+
+impl NodeHandle {
+    /// What the node is up to.
+    pub fn status_now(&self) -> Status {
+        self.shared.status.now()
+    }
+
+    /// For those who wait until that changes.
+    pub fn watch_status(&self) -> watch::Receiver<Status> {
+        self.shared.status.subscribe()
+    }
+
+    pub(super) async fn submit(
+        &self,
+        messages: Vec<cloudevents::Submission>,
+    ) -> Result<(), Refusal> {
+        self.ready()?;
+        let live = self.shared.live();
+        let signer = live.identity.signer();
+        let messages = messages.into_iter().map(|message| {
+            let cloudevents::Submission {
+                mut header,
+                body,
+                content,
+            } = message;
+            // The identity may have been renewed since the request was read.
+            header.signer = signer.certificate();
+            let parcel = signer.seal(&header, &body);
+            Submission {
+                parcel,
+                header,
+                content,
+            }
+        });
+        let messages = messages.collect();
+        match self
+            .ask(|ticket| Input::Submit { ticket, messages })
+            .await?
+        {
+            Answer::Accepted(_) => Ok(()),
+            Answer::NotAccepted { index, why } => Err(Refusal::not_accepted(index, &why)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn inbox(&self, ask: InboxAsk) -> Result<Vec<Handed>, Refusal> {
+        self.ready()?;
+        let ticket = self.shared.new_ticket();
+        let wait = u64::try_from(ask.wait.as_millis()).unwrap_or(u64::MAX);
+        let until = self.shared.clock.mono().saturating_add(wait);
+        let mut leases = Leases {
+            shared: &self.shared,
+            ticket: Some(ticket),
+        };
+        let input = Input::Inbox {
+            ticket,
+            max: ask.max,
+            until,
+        };
+        let handed = match self.shared.ask(ticket, input).await.map_err(refusal)? {
+            Answer::Inbox(handed) => handed,
+            other => return Err(unexpected(&other)),
+        };
+        if handed.is_empty() {
+            leases.ticket = None;
+            return Ok(Vec::new());
+        }
+        let (taken, beyond) = within(handed, ask.bytes_max);
+        if !beyond.is_empty() {
+            self.shared
+                .command(Command::Tell(Input::InboxRelease {
+                    ticket: self.shared.new_ticket(),
+                    messages: beyond,
+                }))
+                .await
+                .map_err(refusal)?;
+        }
+        let read = self.read_all(taken).await?;
+        leases.ticket = None;
+        Ok(read)
+    }
+
+    /// Reads what was handed over. A parcel that cannot be read stays leased until the lease ends, and others go on.
+    async fn read_all(&self, handed: Vec<delivery::Handed>) -> Result<Vec<Handed>, Refusal> {
+        let reader = self.shared.reader().map_err(refusal)?;
+        let read = self.shared.workers.run(Urgency::Express, move || {
+            let read = handed.into_iter().filter_map(|handed| {
+                let parcel = reader.read(handed.at).map_err(|error| error.to_string());
+                let parcel = parcel
+                    .and_then(|bytes| Parcel::read(bytes).map_err(|error| error.to_string()))
+                    .and_then(|parcel| {
+                        let header = parcel.header().map_err(|error| error.to_string())?;
+                        Ok((header, parcel.body()))
+                    });
+                match parcel {
+                    Ok((header, body)) => Some(Handed {
+                        header,
+                        body,
+                        received: handed.received,
+                    }),
+                    Err(error) => {
+                        tracing::error!(message = %handed.message, error, "a message in the inbox cannot be read");
+                        None
+                    }
+                }
+            });
+            read.collect()
+        });
+        read.await.map_err(broken)
+    }
+
+    pub(super) async fn settle(
+        &self,
+        input: impl FnOnce(Ticket) -> Input,
+    ) -> Result<Settled, Refusal> {
+        self.ready()?;
+        match self.ask(input).await? {
+            Answer::Acked { acked, unknown } => Ok(Settled {
+                known: acked,
+                unknown,
+            }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn act(&self, message: MessageId, action: Action) -> Result<(), Refusal> {
+        self.ready()?;
+        self.audit(message, &action).await?;
+        let order = match action {
+            Action::Hold => Order::Hold(message),
+            Action::Release => Order::Release(message),
+            Action::Retry => Order::Retry(message),
+            Action::Reprioritise(lane) => Order::Reprioritise(message, lane),
+            Action::Drop(why) => Order::Drop(message, why),
+        };
+        match self.ask(|ticket| Input::Operate { ticket, order }).await? {
+            Answer::Ordered(outcome) => Ok(outcome?),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// What is not on record is not done.
+    async fn audit(&self, message: MessageId, action: &Action) -> Result<(), Refusal> {
+        let (name, reason) = match action {
+            Action::Hold => ("hold", String::new()),
+            Action::Release => ("release", String::new()),
+            Action::Retry => ("retry", String::new()),
+            Action::Reprioritise(lane) => ("reprioritise", lane.to_string()),
+            Action::Drop(why) => ("drop", why.clone()),
+        };
+        let audit = self.shared.audit.clone();
+        let at = self.shared.clock.wall();
+        let recorded = self.shared.workers.run(Urgency::Express, move || {
+            let subject = message.to_string();
+            let entry = Entry {
+                actor: "operator",
+                action: name,
+                subject: &subject,
+                reason: &reason,
+            };
+            tracing::info!(%message, action = name, "an operator acts");
+            audit.record(at, entry)
+        });
+        let recorded = recorded.await.map_err(broken)?;
+        recorded.map_err(|error| Refusal::new(Cause::StorageFailed, error.to_string()))
+    }
+
+    pub(super) fn ready(&self) -> Result<(), Refusal> {
+        match self.shared.status.now() {
+            Status::Ready => Ok(()),
+            status => Err(refusal(Unavailable(status))),
+        }
+    }
+
+    /// Reads one parcel's header, and tells the parcel's size in bytes; nothing when it is not there any more.
+    pub(super) async fn headers(
+        &self,
+        places: Vec<Location>,
+    ) -> Result<Vec<Option<(Header, u64)>>, Refusal> {
+        let reader = self.shared.reader().map_err(refusal)?;
+        let read = self.shared.workers.run(Urgency::Express, move || {
+            let read = places.into_iter().map(|at| {
+                let parcel = Parcel::read(reader.read(at).ok()?).ok()?;
+                Some((parcel.header().ok()?, parcel.bytes().len() as u64))
+            });
+            read.collect()
+        });
+        read.await.map_err(broken)
+    }
+
+    async fn ask(&self, input: impl FnOnce(Ticket) -> Input) -> Result<Answer, Refusal> {
+        let ticket = self.shared.new_ticket();
+        let answer = self.shared.ask(ticket, input(ticket)).await;
+        answer.map_err(refusal)
+    }
+}
+
+/// Leases that go back unless the call comes to its end.
+struct Leases<'a> {
+    shared: &'a Arc<Shared>,
+    ticket: Option<Ticket>,
+}
+
+impl Drop for Leases<'_> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.ticket else { return };
+        let forget = Command::Tell(Input::Forget { ticket });
+        let Err(tokio::sync::mpsc::error::TrySendError::Full(forget)) =
+            self.shared.commands.try_send(forget)
+        else {
+            return;
+        };
+        // A call may be dropped where nothing can wait; otherwise the leases end by themselves.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let shared = self.shared.clone();
+            runtime.spawn(async move {
+                // A node that is gone has no leases.
+                let _ = shared.command(forget).await;
+            });
+        }
+    }
+}
+
+/// As many as fit in `bytes_max`, the first in any case, and the names of the others. Sizes are those of the records, a little more
+/// than the bodies.
+fn within(
+    mut handed: Vec<delivery::Handed>,
+    bytes_max: u64,
+) -> (Vec<delivery::Handed>, Vec<MessageId>) {
+    let mut bytes = 0u64;
+    let mut fit = 0;
+    for message in &handed {
+        if fit > 0 && bytes >= bytes_max {
+            break;
+        }
+        bytes = bytes.saturating_add(message.at.len.into());
+        fit += 1;
+    }
+    let beyond = handed.split_off(fit);
+    (handed, beyond.into_iter().map(|h| h.message).collect())
+}
+
+/// What the API tells when the node gives no answer.
+pub(super) fn refusal(Unavailable(status): Unavailable) -> Refusal {
+    let cause = match &status {
+        Status::Starting => Cause::Recovering,
+        Status::Ready | Status::Stopping => Cause::Stopping,
+        Status::StorageFailed(_) => Cause::StorageFailed,
+    };
+    Refusal::new(cause, status.to_string())
+}
+
+fn broken(error: WorkerFailed) -> Refusal {
+    Refusal::new(Cause::Internal, error.to_string())
+}
+
+fn unexpected(answer: &Answer) -> Refusal {
+    tracing::error!(?answer, "the machine gave an answer to another question");
+    Refusal::new(
+        Cause::Internal,
+        "the node gave an answer to another question",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_message_is_handed_out_whatever_its_size() {
+        let handed = |sizes: &[u32]| {
+            let one = |(n, len): (usize, &u32)| delivery::Handed {
+                message: MessageId([n as u8; 16]),
+                at: Location {
+                    segment: 1,
+                    offset: 0,
+                    len: *len,
+                },
+                received: 0,
+            };
+            sizes.iter().enumerate().map(one).collect::<Vec<_>>()
+        };
+        let fit = |sizes: &[u32], bytes_max| {
+            let (taken, beyond) = within(handed(sizes), bytes_max);
+            assert_eq!(taken.len() + beyond.len(), sizes.len());
+            taken.len()
+        };
+        assert_eq!(fit(&[1000, 1], 10), 1);
+        assert_eq!(fit(&[4, 4, 4, 4], 10), 3);
+        assert_eq!(fit(&[4, 4], u64::MAX), 2);
+        assert_eq!(fit(&[], 10), 0);
+    }
+}

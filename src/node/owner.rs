@@ -1,0 +1,383 @@
+//! The one task that owns the machine and the journal's front. Whatever happens to the node happens here, one thing after another.
+//!
+//! A turn: take what has come, give it to the machine, carry out what the machine wants, and have what was appended written if no
+//! write is under way. While the disk syncs, the next turns append what will go together in the next write (group commit).
+//! The owner never waits for a session or for a caller: it waits for commands, for the journal and for time.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    pin::pin,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
+
+use super::{
+    command::{Command, End, Port, ToSession},
+    events::Events,
+    receipts::ReceiptMaker,
+    shared::Shared,
+    status::Status,
+    store::{self, JobDone, Landed, Store},
+};
+use crate::{
+    delivery::{Answer, Delivery, Input, Output, Room, SessionId, Ticket},
+    model::Now,
+};
+
+/// Commands taken in one turn.
+const COMMANDS_PER_TURN: usize = 256;
+/// How long after something happened the journal's house is kept: compaction, checkpoint, another try on a full disk.
+const HOUSE_KEPT_AFTER: Duration = Duration::from_secs(1);
+/// How far the journal's room may have changed before the machine is told, bytes. Reserves and bounds are far larger.
+const ROOM_GRAIN_BYTES: u64 = 256 * 1024;
+
+/// The owner.
+pub(super) struct Owner {
+    machine: Delivery,
+    store: Store,
+    shared: Arc<Shared>,
+    events: Events,
+    receipts: ReceiptMaker,
+    commands: mpsc::Receiver<Command>,
+    /// Who waits for which answer.
+    awaited: HashMap<Ticket, oneshot::Sender<Answer>>,
+    ports: HashMap<SessionId, Port>,
+    /// What the machine's own outputs led to, to be given to it next.
+    own_inputs: VecDeque<Input>,
+    room_told: Option<Room>,
+    house: Option<Instant>,
+    failed: bool,
+    stopping: Option<Stopping>,
+}
+
+struct Stopping {
+    told: oneshot::Sender<()>,
+    checkpoint_asked: bool,
+}
+
+impl Owner {
+    /// An owner of a machine that has recovered and started.
+    pub(super) fn new(
+        machine: Delivery,
+        store: Store,
+        shared: Arc<Shared>,
+        events: Events,
+        receipts: ReceiptMaker,
+        commands: mpsc::Receiver<Command>,
+    ) -> Self {
+        Self {
+            machine,
+            store,
+            shared,
+            events,
+            receipts,
+            commands,
+            awaited: HashMap::new(),
+            ports: HashMap::new(),
+            own_inputs: VecDeque::new(),
+            room_told: None,
+            house: Some(Instant::now() + HOUSE_KEPT_AFTER),
+            failed: false,
+            stopping: None,
+        }
+    }
+
+    /// Takes turns until the node has stopped.
+    pub(super) async fn run(mut self) {
+        let mut taken = Vec::with_capacity(COMMANDS_PER_TURN);
+        let mut armed = None;
+        let mut timer = pin!(sleep_until(Instant::now()));
+        // What the machine wanted at its start.
+        self.carry_out_all(self.shared.clock.now());
+        loop {
+            self.finish_turn();
+            if self.has_stopped() {
+                return;
+            }
+            let due = self.next_due();
+            if due != armed {
+                armed = due;
+                timer.as_mut().reset(due.unwrap_or_else(Instant::now));
+            }
+            tokio::select! {
+                biased;
+                done = self.store.done() => self.landed(done),
+                count = self.commands.recv_many(&mut taken, COMMANDS_PER_TURN), if !self.store.is_behind() => {
+                    if count == 0 {
+                        // Nobody can ask for anything any more.
+                        return;
+                    }
+                    for command in taken.drain(..) {
+                        self.take(command);
+                    }
+                }
+                () = timer.as_mut(), if armed.is_some() => armed = None,
+            }
+        }
+    }
+
+    fn take(&mut self, command: Command) {
+        match command {
+            Command::Ask {
+                ticket,
+                input,
+                reply,
+            } => {
+                // Without an answer the sender is dropped, and the node's status says why.
+                if !self.failed {
+                    self.awaited.insert(ticket, reply);
+                    self.tell(input);
+                }
+            }
+            Command::Tell(input) => {
+                if let Input::Forget { ticket } = &input {
+                    self.awaited.remove(ticket);
+                }
+                self.tell(input);
+            }
+            Command::Arrived {
+                session,
+                arrivals,
+                room,
+            } => {
+                self.tell(Input::Arrivals { session, arrivals });
+                drop(room);
+            }
+            Command::Up {
+                session,
+                neighbour,
+                link,
+                mut port,
+            } => {
+                if let Some(end) = self.no_sessions() {
+                    port.end(end);
+                }
+                self.ports.insert(session, port);
+                self.tell(Input::SessionUp {
+                    session,
+                    neighbour,
+                    link,
+                });
+            }
+            Command::Down { session } => {
+                self.ports.remove(&session);
+                self.tell(Input::SessionDown { session });
+            }
+            Command::Look(look) => look(&self.machine),
+            Command::Stop(told) => {
+                self.stopping = Some(Stopping {
+                    told,
+                    checkpoint_asked: false,
+                });
+            }
+        }
+    }
+
+    /// Why no session may be up now.
+    fn no_sessions(&self) -> Option<End> {
+        if self.failed {
+            Some(End::StorageFailed)
+        } else {
+            self.stopping.as_ref().map(|_| End::Stopping)
+        }
+    }
+
+    /// Gives the machine an input, and whatever follows from it. A node whose storage failed decides nothing any more.
+    fn tell(&mut self, input: Input) {
+        let mut next = Some(input);
+        while let Some(input) = next.take() {
+            if self.failed {
+                return;
+            }
+            let now = self.shared.clock.now();
+            self.machine.handle(now, input, self.store.log());
+            self.store.end_group();
+            self.carry_out_all(now);
+            next = self.own_inputs.pop_front();
+        }
+    }
+
+    fn carry_out_all(&mut self, now: Now) {
+        while let Some(output) = self.machine.poll_output() {
+            self.carry_out(now, output);
+        }
+    }
+
+    fn carry_out(&mut self, now: Now, output: Output) {
+        match output {
+            Output::Reply { ticket, answer } => {
+                if let Some(reply) = self.awaited.remove(&ticket)
+                    && let Err(Answer::Inbox(_)) = reply.send(answer)
+                {
+                    // Whoever asked went away just now; what was handed over is free again.
+                    self.own_inputs.push_back(Input::Forget { ticket });
+                }
+            }
+            Output::Send { session, frame } => self.port(session, ToSession::Frame(frame)),
+            Output::Batch {
+                session,
+                lane,
+                parcels,
+            } => self.port(session, ToSession::Batch { lane, parcels }),
+            Output::Close { session, why } => {
+                if let Some(port) = self.ports.get_mut(&session) {
+                    port.end(why.into());
+                }
+            }
+            Output::MakeReceipt {
+                number,
+                to,
+                items,
+                expires,
+            } => {
+                let live = self.shared.live();
+                let signer = live.identity.signer();
+                let signed = self
+                    .receipts
+                    .sign(signer, now.wall, number, &to, &items, expires);
+                self.own_inputs.push_back(signed);
+            }
+            Output::Freed(location) => self.store.freed(location),
+            Output::Event(event) => {
+                let lsn = self.store.appended();
+                let machine = &self.machine;
+                self.events.take(lsn, now.wall, &event, |message| {
+                    machine.find(message).map(|parcel| parcel.lane)
+                });
+            }
+        }
+    }
+
+    fn port(&mut self, session: SessionId, output: ToSession) {
+        if let Some(port) = self.ports.get_mut(&session) {
+            port.send(output);
+        }
+    }
+
+    fn landed(&mut self, done: JobDone) {
+        match self.store.landed(done) {
+            Landed::Synced(lsn, took) => {
+                self.shared.metrics.journal_synced(lsn, took);
+                self.tell(Input::Synced(lsn));
+            }
+            Landed::Checkpoint => self.shared.metrics.journal_checkpoint(),
+            Landed::Nothing => {}
+            Landed::Failed(why) => self.fail(&why),
+        }
+    }
+
+    /// The storage failed. The node promises nothing any more and stays up to be looked at.
+    fn fail(&mut self, why: &str) {
+        tracing::error!(
+            why,
+            "the storage failed; the node takes and passes on nothing until it is restarted"
+        );
+        self.failed = true;
+        self.shared.status.tell(Status::StorageFailed(why.into()));
+        self.awaited.clear();
+        self.end_sessions(&End::StorageFailed);
+    }
+
+    fn end_sessions(&mut self, end: &End) {
+        for port in self.ports.values_mut() {
+            port.end(end.clone());
+        }
+    }
+
+    /// What is to be done after anything that happened.
+    fn finish_turn(&mut self) {
+        if self.failed {
+            return;
+        }
+        let due = self.machine.next_timer();
+        if due.is_some_and(|due| due <= self.shared.clock.mono()) {
+            self.tell(Input::Tick);
+        }
+        self.tell_room();
+        self.store.write();
+        match self.house {
+            Some(due) if due <= Instant::now() => self.keep_house(),
+            Some(_) => {}
+            None => self.house = Some(Instant::now() + HOUSE_KEPT_AFTER),
+        }
+        if self.stopping.is_some() && !self.failed {
+            self.stop();
+        }
+    }
+
+    fn tell_room(&mut self) {
+        let room = store::for_machine(&self.store.room());
+        let changed = self.room_told.is_none_or(|told| {
+            told.disk_full != room.disk_full
+                || told.bound != room.bound
+                || told.free.abs_diff(room.free) >= ROOM_GRAIN_BYTES
+        });
+        if changed {
+            self.room_told = Some(room);
+            self.tell(Input::Room(room));
+        }
+    }
+
+    fn keep_house(&mut self) {
+        self.house = None;
+        if let Some(segment) = self.store.victim() {
+            self.tell(Input::Compact { segment });
+        }
+        let machine = &self.machine;
+        self.store.checkpoint(false, || machine.checkpoint());
+        self.store.retry();
+        let room = self.store.room();
+        let figures = &self.shared.figures;
+        let disk_full = room.full || room.spare_missing;
+        figures.journal_bytes.store(room.bytes_used, Relaxed);
+        figures.disk_full.store(disk_full, Relaxed);
+        if disk_full {
+            self.house = Some(Instant::now() + HOUSE_KEPT_AFTER);
+        }
+    }
+
+    /// Goes on with stopping: what was appended becomes durable and is acked, then the sessions end, then a checkpoint makes the next
+    /// start quick.
+    fn stop(&mut self) {
+        if !self.store.is_settled() {
+            return;
+        }
+        self.end_sessions(&End::Stopping);
+        let machine = &self.machine;
+        let store = &mut self.store;
+        if let Some(stopping) = &mut self.stopping
+            && !stopping.checkpoint_asked
+        {
+            stopping.checkpoint_asked = true;
+            if !store.room().full {
+                store.checkpoint(true, || machine.checkpoint());
+            }
+        }
+    }
+
+    /// Whether all is done. Tells whoever asked the node to stop.
+    fn has_stopped(&mut self) -> bool {
+        let Some(stopping) = self.stopping.take_if(|stopping| {
+            self.failed || (stopping.checkpoint_asked && self.store.is_settled())
+        }) else {
+            return false;
+        };
+        // Whoever asked may have lost patience.
+        let _ = stopping.told.send(());
+        true
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        if self.failed {
+            return None;
+        }
+        let machine = self.machine.next_timer();
+        let machine = machine.map(|due| self.shared.clock.instant(due));
+        [machine, self.house].into_iter().flatten().min()
+    }
+}

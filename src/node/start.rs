@@ -1,0 +1,312 @@
+//! How a node starts: lock, identity, API, journal, links, in this order, so that whatever is wrong is told before anything is
+//! changed, and so that the API can say that the node is recovering.
+
+use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, thread};
+
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
+
+use super::{
+    clock::Clock,
+    command::COMMANDS_MAX,
+    events::Events,
+    handle::NodeHandle,
+    links,
+    live::{Live, LiveError},
+    outgoing,
+    owner::Owner,
+    random,
+    receipts::ReceiptMaker,
+    running::{LinkTasks, RunningNode},
+    shared::{Parts, Shared},
+    status::{Status, StatusBoard},
+    store::Store,
+    workers::Workers,
+};
+use crate::{
+    api::{self, Token},
+    config,
+    delivery::{self, Delivery, ReplayError},
+    journal::{self, Folder, Journal, LockError, OpenError, Recovery, Replay, lock_folder},
+    model::{Location, Lsn, Now},
+    observe::{Audit, AuditError, Metrics},
+};
+
+/// The folder of the journal in the data folder.
+const JOURNAL_FOLDER: &str = "journal";
+/// The file with the token of operators' actions in the data folder.
+const OPERATOR_TOKEN_FILE: &str = "operator.token";
+
+/// A node.
+#[derive(Debug)]
+pub struct Node;
+
+/// A node cannot start. The text says what, where and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data folder cannot be had.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The identity or what goes with it cannot be used.
+    #[error(transparent)]
+    Live(#[from] LiveError),
+    /// The audit log cannot be used.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// A token cannot be read or made.
+    #[error("{}: no token can be had from it: {error}", path.display())]
+    Token {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        error: io::Error,
+    },
+    /// The API cannot listen.
+    #[error(
+        "api.listen: {address} cannot be listened on: {error}; stop what uses it, or write another"
+    )]
+    Api {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The hub cannot listen.
+    #[error(
+        "listen.address: {address} cannot be listened on: {error}; stop what uses it, or write another"
+    )]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The journal cannot be opened.
+    #[error(transparent)]
+    Journal(#[from] OpenError),
+    /// The journal was written by something else.
+    #[error("the journal's content is not what this program writes: {0}")]
+    Replay(#[from] ReplayError),
+    /// The system gives no thread.
+    #[error("no thread can be started: {0}")]
+    Thread(io::Error),
+}
+
+impl Node {
+    /// Starts a node and returns once it takes messages. It runs in tasks of the runtime that this is called in, and in a few
+    /// threads of its own.
+    ///
+    /// # Errors
+    /// See [`StartError`]. Nothing of the node is left running.
+    pub async fn start(settings: config::Settings) -> Result<RunningNode, StartError> {
+        let clock = Clock::start();
+        let started = clock.wall();
+        let lock = lock_folder(&settings.data_dir)?;
+        let live = Live::load(settings.clone(), started)?;
+        let audit = Arc::new(Audit::open(&settings.data_dir.join(Audit::FILE))?);
+        let api_settings = api_settings(&settings)?;
+        let address = settings.api.listen;
+        let bound = |error| StartError::Api { address, error };
+        let api = TcpListener::bind(address).await.map_err(bound)?;
+        let api_address = api.local_addr().map_err(bound)?;
+
+        let metrics = Arc::new(Metrics::new(settings.limits.units as usize));
+        let threads = thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
+        let workers = Workers::start(threads, outgoing::shed).map_err(StartError::Thread)?;
+        let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
+        let for_machine = live.for_machine();
+        let shared = Shared::new(Parts {
+            commands,
+            clock,
+            status: StatusBoard::new(),
+            workers,
+            metrics: metrics.clone(),
+            audit: audit.clone(),
+            live,
+        });
+        let handle = NodeHandle {
+            shared: shared.clone(),
+            started,
+        };
+        let (stop_api, api_stops) = oneshot::channel::<()>();
+        let api = tokio::spawn(api::serve(
+            api,
+            Arc::new(handle.clone()),
+            api_settings,
+            async move {
+                // A node that was dropped stops its API too.
+                let _ = api_stops.await;
+            },
+        ));
+
+        let now = shared.clock.now();
+        let recovered =
+            tokio::task::spawn_blocking(move || recover(&settings, for_machine, now)).await;
+        let (machine, store, quarantined) = match recovered {
+            Ok(recovered) => recovered?,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
+        shared.recovered(store.reader(), quarantined);
+        let events = Events::start(metrics, audit).map_err(StartError::Thread)?;
+        let receipts = ReceiptMaker::new(shared.live().settings.unit.clone(), random());
+        let owner = Owner::new(machine, store, shared.clone(), events, receipts, waiting);
+        let owner = tokio::spawn(async move {
+            owner.run().await;
+            // The folder is free for another process only when nothing is written to it any more.
+            drop(lock);
+        });
+
+        let listening = links::listen(&shared);
+        let listener = listening.map_err(|error| {
+            let live = shared.live();
+            let address = live
+                .settings
+                .listen
+                .map_or(address, |listen| listen.address);
+            StartError::Listen { address, error }
+        })?;
+        let links = LinkTasks::start(&shared, listener);
+        shared.status.tell(Status::Ready);
+        tracing::info!(
+            unit = %shared.live().settings.unit,
+            api = %api_address,
+            millis = shared.clock.mono(),
+            "the node is ready"
+        );
+        Ok(RunningNode::new(
+            handle,
+            api_address,
+            api,
+            stop_api,
+            owner,
+            links,
+        ))
+    }
+}
+
+fn api_settings(settings: &config::Settings) -> Result<api::Settings, StartError> {
+    let failed = |path: &PathBuf| {
+        let path = path.clone();
+        |error| StartError::Token { path, error }
+    };
+    let operator = settings.data_dir.join(OPERATOR_TOKEN_FILE);
+    let token = match &settings.api.token_file {
+        Some(path) => Some(Token::read(path).map_err(failed(path))?),
+        None => None,
+    };
+    Ok(api::Settings {
+        limits: settings.limits,
+        hosts: Vec::new(),
+        token,
+        operator: Token::read_or_create(&operator).map_err(failed(&operator))?,
+    })
+}
+
+/// Brings the machine to where the journal left it. Tells also how many damaged stretches were set aside.
+fn recover(
+    settings: &config::Settings,
+    for_machine: delivery::Settings,
+    now: Now,
+) -> Result<(Delivery, Store, u64), StartError> {
+    let folder = settings.data_dir.join(JOURNAL_FOLDER);
+    let disk = Folder::at(&folder).map_err(|error| LockError::Io {
+        path: folder,
+        error,
+    })?;
+    let mut replayed = Replayed {
+        settings: for_machine,
+        machine: None,
+        error: None,
+    };
+    let journal_settings = journal::Settings::from(&settings.limits);
+    let (mut journal, recovery) = Journal::open(disk, journal_settings, seed(), &mut replayed)?;
+    let Replayed {
+        settings,
+        machine,
+        error,
+    } = replayed;
+    if let Some(error) = error {
+        return Err(error.into());
+    }
+    let damaged = report(&recovery);
+    let mut machine = machine.unwrap_or_else(|| Delivery::new(settings));
+    for location in machine.live() {
+        journal.live(location);
+    }
+    machine.start(now, random().max(1), damaged > 0, &mut journal);
+    journal.end_group();
+    let store = Store::start(journal).map_err(StartError::Thread)?;
+    Ok((machine, store, damaged))
+}
+
+/// Tells what the journal found, and how many damaged places.
+fn report(recovery: &Recovery) -> u64 {
+    if let Some(torn) = recovery.torn {
+        tracing::warn!(
+            segment = torn.segment,
+            offset = torn.offset,
+            bytes = torn.bytes,
+            "the end of the last write, which was promised to nobody, was cut off"
+        );
+    }
+    for damage in &recovery.damage {
+        tracing::error!(%damage, "the journal is damaged; the node goes on and takes a new epoch");
+    }
+    if recovery.damage_more > 0 {
+        tracing::error!(
+            places = recovery.damage_more,
+            "the journal is damaged in more places"
+        );
+    }
+    tracing::debug!(
+        checkpoint = recovery.checkpoint,
+        replayed = recovery.replayed,
+        "the journal is recovered"
+    );
+    recovery.damage.len() as u64 + recovery.damage_more
+}
+
+/// Rebuilds the machine from what the journal hands out.
+struct Replayed {
+    settings: delivery::Settings,
+    machine: Option<Delivery>,
+    /// The first record that the machine does not understand: the journal vouches for its bytes, so it was written by something else.
+    error: Option<ReplayError>,
+}
+
+impl Replay for Replayed {
+    fn checkpoint(&mut self, lsn: Lsn, state: &[u8]) -> bool {
+        match Delivery::restore(self.settings.clone(), state) {
+            Ok(machine) => {
+                self.machine = Some(machine);
+                true
+            }
+            Err(error) => {
+                tracing::error!(lsn, %error, "a checkpoint does not read");
+                false
+            }
+        }
+    }
+
+    fn record(&mut self, lsn: Lsn, record: &[u8], payload: &[u8], location: Location) {
+        if self.error.is_some() {
+            return;
+        }
+        let settings = &self.settings;
+        let machine = self
+            .machine
+            .get_or_insert_with(|| Delivery::new(settings.clone()));
+        self.error = machine.replay(record, payload, lsn, location).err();
+    }
+}
+
+/// Random bytes for the journal's salts.
+fn seed() -> [u8; 32] {
+    let mut seed = [0; 32];
+    for part in seed.chunks_exact_mut(8) {
+        part.copy_from_slice(&random().to_le_bytes());
+    }
+    seed
+}

@@ -1,0 +1,238 @@
+//! The journal as the owner uses it: the front, the thread that writes, and when a checkpoint is made.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use tokio::sync::mpsc;
+
+use crate::{
+    delivery,
+    journal::{CheckpointJob, Done, Folder, Job, Journal, Reader, Room, Write, WriteError, Writer},
+    model::{Location, Log, Lsn},
+};
+
+/// Reads parcels back.
+pub(super) type JournalReader = Reader<Folder>;
+
+/// A job that has come back.
+pub(super) type JobDone = Done<Folder>;
+
+/// Bytes that may wait for a write. Beyond, the owner takes no more commands until one has come back.
+const PENDING_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The journal and the threads that write it.
+pub(super) struct Store {
+    journal: Journal<Folder>,
+    writer: Writer<Folder>,
+    /// A checkpoint may be large; writes do not wait for it.
+    checkpointer: Writer<Folder>,
+    done: mpsc::UnboundedReceiver<JobDone>,
+    /// When the write that is under way began.
+    writing: Option<Instant>,
+    /// A checkpoint that waits until all that it covers is durable.
+    checkpoint: Option<CheckpointJob<Folder>>,
+    checkpointing: bool,
+}
+
+/// What a job's end means.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Landed {
+    /// Everything up to this record is durable; the write took so long.
+    Synced(Lsn, Duration),
+    /// A checkpoint was made.
+    Checkpoint,
+    /// Nothing that matters to anyone else.
+    Nothing,
+    /// The storage failed: nothing more becomes durable.
+    Failed(String),
+}
+
+impl Store {
+    /// Starts the threads; they end when this is dropped.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start(journal: Journal<Folder>) -> io::Result<Self> {
+        // A write and a checkpoint are all that is ever under way, so that this channel needs no bound.
+        let (tell, done) = mpsc::unbounded_channel();
+        let writer = || {
+            let tell = tell.clone();
+            Writer::spawn(move |done| {
+                // The owner waits for every job before it ends.
+                let _ = tell.send(done);
+            })
+        };
+        Ok(Self {
+            journal,
+            writer: writer()?,
+            checkpointer: writer()?,
+            done,
+            writing: None,
+            checkpoint: None,
+            checkpointing: false,
+        })
+    }
+
+    /// Reads payloads back.
+    pub(super) fn reader(&self) -> JournalReader {
+        self.journal.reader()
+    }
+
+    /// What the machine appends to.
+    pub(super) fn log(&mut self) -> &mut impl Log {
+        &mut self.journal
+    }
+
+    /// The records since the last end are one group.
+    pub(super) fn end_group(&mut self) {
+        self.journal.end_group();
+    }
+
+    /// A payload is no longer needed.
+    pub(super) fn freed(&mut self, location: Location) {
+        self.journal.freed(location);
+    }
+
+    /// The number of the last record.
+    pub(super) fn appended(&self) -> Lsn {
+        self.journal.appended()
+    }
+
+    /// How much room there is, in the journal's own words.
+    pub(super) fn room(&self) -> Room {
+        self.journal.room()
+    }
+
+    /// The segment that should be given up.
+    pub(super) fn victim(&self) -> Option<u32> {
+        self.journal.victim()
+    }
+
+    /// Has everything that waits written, unless a write is under way: what comes meanwhile goes together in the next.
+    pub(super) fn write(&mut self) {
+        if self.writing.is_none()
+            && let Some(write) = self.journal.take_write()
+        {
+            self.give(write);
+        }
+    }
+
+    /// Tries again what found no room on the disk.
+    pub(super) fn retry(&mut self) {
+        if self.writing.is_none()
+            && let Some(write) = self.journal.retry()
+        {
+            self.give(write);
+        }
+    }
+
+    /// Makes a checkpoint when one is due, or in any case when `wanted`. `state` is what the machine is at this moment.
+    pub(super) fn checkpoint(&mut self, wanted: bool, state: impl FnOnce() -> Vec<u8>) {
+        let busy = self.checkpointing || self.checkpoint.is_some();
+        if !busy && (wanted || self.journal.checkpoint_due()) {
+            self.write();
+            self.checkpoint = self.journal.checkpoint(state());
+            self.start_checkpoint();
+        }
+    }
+
+    /// Waits for a job to come back. May be dropped at any time; nothing is lost.
+    pub(super) async fn done(&mut self) -> JobDone {
+        match self.done.recv().await {
+            Some(done) => done,
+            None => unreachable!("the threads hold senders as long as the store has them"),
+        }
+    }
+
+    /// Takes note of a job that has come back.
+    pub(super) fn landed(&mut self, done: JobDone) -> Landed {
+        match done {
+            Done::Write(outcome) => {
+                let took = self
+                    .writing
+                    .take()
+                    .map_or(Duration::ZERO, |began| began.elapsed());
+                let failure = match &outcome {
+                    Err(error @ WriteError::Failed { .. }) => Some(error.to_string()),
+                    Err(WriteError::Full { .. }) => {
+                        tracing::error!("the disk is full; records wait until there is room");
+                        None
+                    }
+                    Ok(_) => None,
+                };
+                let synced = self.journal.finished(outcome);
+                if let Some(failure) = failure {
+                    return Landed::Failed(failure);
+                }
+                self.start_checkpoint();
+                Landed::Synced(synced, took)
+            }
+            Done::Checkpoint(outcome) => {
+                self.checkpointing = false;
+                self.journal.checkpointed(&outcome);
+                match outcome {
+                    Ok(done) => {
+                        if let Some(error) = done.left {
+                            tracing::warn!(%error, "a file of the journal that is superfluous could not be removed");
+                        }
+                        Landed::Checkpoint
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "no checkpoint was made");
+                        Landed::Nothing
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether so much waits to be written that no more should be taken in.
+    pub(super) fn is_behind(&self) -> bool {
+        self.room().bytes_pending > PENDING_BYTES_MAX
+    }
+
+    /// Whether nothing is left to write, or nothing can be written.
+    pub(super) fn is_settled(&self) -> bool {
+        let room = self.room();
+        let resting = self.writing.is_none() && !self.checkpointing;
+        let written = self.journal.synced() == self.journal.appended();
+        room.failed || (resting && (room.full || (written && self.checkpoint.is_none())))
+    }
+
+    fn give(&mut self, write: Write<Folder>) {
+        self.writing = Some(Instant::now());
+        if let Err(busy) = self.writer.send(Job::Write(write)) {
+            unreachable!("one write at a time: {busy}");
+        }
+    }
+
+    /// Starts a checkpoint that waits, once all that it covers is durable.
+    fn start_checkpoint(&mut self) {
+        let synced = self.journal.synced();
+        if let Some(job) = self.checkpoint.take_if(|job| job.lsn() <= synced) {
+            self.checkpointing = true;
+            if let Err(busy) = self.checkpointer.send(Job::Checkpoint(job)) {
+                unreachable!("one checkpoint at a time: {busy}");
+            }
+        }
+    }
+}
+
+/// The room as the machine knows it. When the disk is full, what is left of the last segment is for urgent work.
+pub(super) fn for_machine(room: &Room) -> delivery::Room {
+    let disk_full = room.full || room.spare_missing;
+    let bounded = room
+        .bytes_max
+        .saturating_sub(room.bytes_used)
+        .saturating_sub(room.bytes_pending);
+    delivery::Room {
+        free: match disk_full {
+            true => bounded.min(room.bytes_left / 2),
+            false => bounded,
+        },
+        bound: room.bytes_max,
+        disk_full,
+    }
+}

@@ -1,0 +1,517 @@
+//! The node's metrics, rendered for Prometheus.
+//!
+//! Names follow the conventions: `casegate_` first, base units (bytes, seconds), `_total` for what only grows. Every label is
+//! bounded: lanes, reasons, routes and statuses by their types, neighbours by `limits.units`, links by [`Metrics::LINKS_MAX`].
+
+use std::time::Duration;
+
+use prometheus_client::{
+    encoding::text,
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Metric, Registry, Unit},
+};
+
+use super::labels::{
+    BuildLabel, LaneLabel, LinkLabel, Names, NeighbourLabel, OTHER, QueueLabel, ReasonLabel,
+    RequestLabel, RouteLabel, Word,
+};
+use crate::model::{Lane, Lsn, Reason, UnitId};
+
+type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
+
+/// Everything that a node counts. Cheap to update from any task or thread.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    neighbours: Names,
+    links: Names,
+
+    accepted: Family<LaneLabel, Counter>,
+    received: Family<LaneLabel, Counter>,
+    delivered: Family<LaneLabel, Counter>,
+    expired: Family<LaneLabel, Counter>,
+    dropped: Family<LaneLabel, Counter>,
+    refused: Family<ReasonLabel, Counter>,
+
+    queue_messages: Family<QueueLabel, Gauge>,
+    queue_bytes: Family<QueueLabel, Gauge>,
+    sessions: Family<NeighbourLabel, Gauge>,
+
+    wire_sent: Family<LinkLabel, Counter>,
+    wire_received: Family<LinkLabel, Counter>,
+    payload_sent: Family<LinkLabel, Counter>,
+    payload_received: Family<LinkLabel, Counter>,
+    batches_sent: Family<LinkLabel, Counter>,
+    batches_received: Family<LinkLabel, Counter>,
+    acks_sent: Family<LinkLabel, Counter>,
+    acks_received: Family<LinkLabel, Counter>,
+
+    journal_synced_lsn: Gauge,
+    journal_bytes: Gauge,
+    journal_segments: Gauge,
+    journal_sync: Histogram,
+    journal_checkpoints: Counter,
+    journal_quarantined: Counter,
+
+    inbox_messages: Gauge,
+    inbox_bytes: Gauge,
+
+    api_requests: Family<RequestLabel, Counter>,
+    api_duration: HistogramFamily<RouteLabel>,
+}
+
+/// The metrics of one neighbour. Those beyond the bound share one set, under the name `_other`.
+#[derive(Clone, Debug)]
+pub struct NeighbourMetrics {
+    queue_messages: [Gauge; Lane::ALL.len()],
+    queue_bytes: [Gauge; Lane::ALL.len()],
+    sessions: Gauge,
+    is_shared: bool,
+}
+
+/// The metrics of all links of one name: of one link at an edge; at a hub, of every unit's link that bears the name.
+#[derive(Clone, Debug)]
+pub struct LinkMetrics {
+    wire_sent: Counter,
+    wire_received: Counter,
+    payload_sent: Counter,
+    payload_received: Counter,
+    batches_sent: Counter,
+    batches_received: Counter,
+    acks_sent: Counter,
+    acks_received: Counter,
+}
+
+impl Metrics {
+    /// Most names of links; those beyond share the name `_other`. A neighbour names its own links, so the number needs a bound.
+    pub const LINKS_MAX: usize = 32;
+
+    /// What [`Metrics::render`] writes, for the `Content-Type` of `/metrics`.
+    pub const CONTENT_TYPE: &'static str =
+        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// Metrics that tell at most `neighbours_max` neighbours apart.
+    pub fn new(neighbours_max: usize) -> Self {
+        let mut all = Register(Registry::with_prefix("casegate"));
+        let version = Word(env!("CARGO_PKG_VERSION"));
+        all.0.register(
+            "build",
+            "The program's version",
+            Info::new(BuildLabel { version }),
+        );
+        Self {
+            neighbours: Names::new(neighbours_max),
+            links: Names::new(Self::LINKS_MAX),
+
+            accepted: all.add("messages_accepted", "Messages accepted from applications"),
+            received: all.add(
+                "messages_received",
+                "Parcels stored from neighbours, each once",
+            ),
+            delivered: all.add("messages_delivered", "Messages put into the inbox"),
+            expired: all.add("messages_expired", "Messages whose time ran out here"),
+            dropped: all.add("messages_dropped", "Messages that an operator dropped here"),
+            refused: all.add("messages_refused", "Messages not let through, by reason"),
+
+            queue_messages: all.add("queue_messages", "Messages queued towards a neighbour"),
+            queue_bytes: all.add_in(Unit::Bytes, "queue", "Bodies queued towards a neighbour"),
+            sessions: all.add("sessions", "Live sessions with a neighbour"),
+
+            wire_sent: all.add_in(Unit::Bytes, "wire_sent", "UDP payload sent over a link"),
+            wire_received: all.add_in(
+                Unit::Bytes,
+                "wire_received",
+                "UDP payload received over a link",
+            ),
+            payload_sent: all.add_in(
+                Unit::Bytes,
+                "payload_sent",
+                "Parcels sent over a link, before compression",
+            ),
+            payload_received: all.add_in(
+                Unit::Bytes,
+                "payload_received",
+                "Parcels received over a link, after decompression",
+            ),
+            batches_sent: all.add("batches_sent", "Batches sent over a link"),
+            batches_received: all.add("batches_received", "Batches received over a link"),
+            acks_sent: all.add("acks_sent", "Ack frames sent over a link"),
+            acks_received: all.add("acks_received", "Ack frames received over a link"),
+
+            journal_synced_lsn: all.add("journal_synced_lsn", "The last record on stable storage"),
+            journal_bytes: all.add_in(Unit::Bytes, "journal", "The journal on disk"),
+            journal_segments: all.add("journal_segments", "Segment files of the journal"),
+            journal_sync: all.add_with(
+                Unit::Seconds,
+                "journal_sync",
+                "How long a write and its fdatasync took",
+                sync_histogram(),
+            ),
+            journal_checkpoints: all.add("journal_checkpoints", "Checkpoints written"),
+            journal_quarantined: all.add(
+                "journal_quarantined",
+                "Damaged stretches of the journal that were set aside",
+            ),
+
+            inbox_messages: all.add(
+                "inbox_messages",
+                "Messages waiting for the local application",
+            ),
+            inbox_bytes: all.add_in(
+                Unit::Bytes,
+                "inbox",
+                "Bodies waiting for the local application",
+            ),
+
+            api_requests: all.add("api_requests", "HTTP requests answered"),
+            api_duration: all.add_with(
+                Unit::Seconds,
+                "api_request_duration",
+                "How long an HTTP request took, long polls included",
+                HistogramFamily::new_with_constructor(request_histogram),
+            ),
+            registry: all.0,
+        }
+    }
+
+    /// The metrics as text, in the OpenMetrics format, which Prometheus reads.
+    pub fn render(&self) -> String {
+        let mut rendered = String::new();
+        // Writing into a `String` does not fail, and no value here is one that cannot be written.
+        let written = text::encode(&mut rendered, &self.registry);
+        debug_assert!(written.is_ok(), "every value can be written");
+        rendered
+    }
+
+    /// A message was accepted from an application.
+    pub fn accepted(&self, lane: Lane) {
+        self.accepted.get_or_create(&lane.into()).inc();
+    }
+
+    /// A parcel came from a neighbour and was stored.
+    pub fn received(&self, lane: Lane) {
+        self.received.get_or_create(&lane.into()).inc();
+    }
+
+    /// A message was put into the inbox.
+    pub fn delivered(&self, lane: Lane) {
+        self.delivered.get_or_create(&lane.into()).inc();
+    }
+
+    /// A message's time ran out here.
+    pub fn expired(&self, lane: Lane) {
+        self.expired.get_or_create(&lane.into()).inc();
+    }
+
+    /// An operator dropped a message here.
+    pub fn dropped(&self, lane: Lane) {
+        self.dropped.get_or_create(&lane.into()).inc();
+    }
+
+    /// A message was not let through.
+    pub fn refused(&self, reason: Reason) {
+        self.refused.get_or_create(&reason.into()).inc();
+    }
+
+    /// The metrics of a neighbour; keep them with the session or the hop, looking them up takes locks.
+    pub fn neighbour(&self, unit: &UnitId) -> NeighbourMetrics {
+        let name = self.neighbours.label(unit.as_str());
+        let of_lanes = |family: &Family<QueueLabel, Gauge>| {
+            Lane::ALL.map(|lane| {
+                family.get_or_create_owned(&QueueLabel {
+                    neighbour: name.clone(),
+                    lane: Word(lane.as_str()),
+                })
+            })
+        };
+        NeighbourMetrics {
+            queue_messages: of_lanes(&self.queue_messages),
+            queue_bytes: of_lanes(&self.queue_bytes),
+            is_shared: name == OTHER,
+            sessions: self
+                .sessions
+                .get_or_create_owned(&NeighbourLabel { neighbour: name }),
+        }
+    }
+
+    /// Shows a neighbour no more, and makes room for another. Handles to its metrics go on working and are no longer shown.
+    pub fn forget_neighbour(&self, unit: &UnitId) {
+        if !self.neighbours.forget(unit.as_str()) {
+            return;
+        }
+        let neighbour = unit.as_str().to_owned();
+        for lane in Lane::ALL {
+            let label = QueueLabel {
+                neighbour: neighbour.clone(),
+                lane: Word(lane.as_str()),
+            };
+            self.queue_messages.remove(&label);
+            self.queue_bytes.remove(&label);
+        }
+        self.sessions.remove(&NeighbourLabel { neighbour });
+    }
+
+    /// The metrics of the links called `name`; keep them with the session, looking them up takes locks.
+    pub fn link(&self, name: &str) -> LinkMetrics {
+        let label = LinkLabel {
+            link: self.links.label(name),
+        };
+        LinkMetrics {
+            wire_sent: self.wire_sent.get_or_create_owned(&label),
+            wire_received: self.wire_received.get_or_create_owned(&label),
+            payload_sent: self.payload_sent.get_or_create_owned(&label),
+            payload_received: self.payload_received.get_or_create_owned(&label),
+            batches_sent: self.batches_sent.get_or_create_owned(&label),
+            batches_received: self.batches_received.get_or_create_owned(&label),
+            acks_sent: self.acks_sent.get_or_create_owned(&label),
+            acks_received: self.acks_received.get_or_create_owned(&label),
+        }
+    }
+
+    /// Everything up to `lsn` is on stable storage; the last write and its fdatasync took `took`.
+    pub fn journal_synced(&self, lsn: Lsn, took: Duration) {
+        self.journal_synced_lsn.set(gauge_value(lsn));
+        self.journal_sync.observe(took.as_secs_f64());
+    }
+
+    /// The journal takes `bytes` on disk, in `segments` files.
+    pub fn set_journal_size(&self, bytes: u64, segments: u64) {
+        self.journal_bytes.set(gauge_value(bytes));
+        self.journal_segments.set(gauge_value(segments));
+    }
+
+    /// A checkpoint was written.
+    pub fn journal_checkpoint(&self) {
+        self.journal_checkpoints.inc();
+    }
+
+    /// A damaged stretch of the journal was set aside.
+    pub fn journal_quarantined(&self) {
+        self.journal_quarantined.inc();
+    }
+
+    /// So much waits for the local application.
+    pub fn set_inbox(&self, messages: u64, bytes: u64) {
+        self.inbox_messages.set(gauge_value(messages));
+        self.inbox_bytes.set(gauge_value(bytes));
+    }
+
+    /// An HTTP request was answered with `status` after `took`. `route` is the route's template (`/v1/messages/{messageid}`), never
+    /// the path that was asked for; for one that no route takes, use a fixed word.
+    pub fn api_request(&self, route: &'static str, status: u16, took: Duration) {
+        let route = Word(route);
+        self.api_requests
+            .get_or_create(&RequestLabel { route, status })
+            .inc();
+        self.api_duration
+            .get_or_create(&RouteLabel { route })
+            .observe(took.as_secs_f64());
+    }
+}
+
+impl NeighbourMetrics {
+    /// So much is queued in a lane.
+    ///
+    /// Nothing changes for neighbours beyond the bound: the last of many to be set would be shown as if it were all of them.
+    pub fn set_queue(&self, lane: Lane, messages: u64, bytes: u64) {
+        if self.is_shared {
+            return;
+        }
+        if let Some(gauge) = self.queue_messages.get(lane.index()) {
+            gauge.set(gauge_value(messages));
+        }
+        if let Some(gauge) = self.queue_bytes.get(lane.index()) {
+            gauge.set(gauge_value(bytes));
+        }
+    }
+
+    /// A session came up.
+    pub fn session_up(&self) {
+        self.sessions.inc();
+    }
+
+    /// A session ended.
+    pub fn session_down(&self) {
+        self.sessions.dec();
+    }
+}
+
+impl LinkMetrics {
+    /// UDP payload was sent and received since the last call, in bytes.
+    pub fn wire(&self, sent_bytes: u64, received_bytes: u64) {
+        self.wire_sent.inc_by(sent_bytes);
+        self.wire_received.inc_by(received_bytes);
+    }
+
+    /// A batch was sent whose parcels have `payload_bytes` before compression.
+    pub fn batch_sent(&self, payload_bytes: u64) {
+        self.batches_sent.inc();
+        self.payload_sent.inc_by(payload_bytes);
+    }
+
+    /// A batch came whose parcels have `payload_bytes` after decompression.
+    pub fn batch_received(&self, payload_bytes: u64) {
+        self.batches_received.inc();
+        self.payload_received.inc_by(payload_bytes);
+    }
+
+    /// An ack frame was sent.
+    pub fn ack_sent(&self) {
+        self.acks_sent.inc();
+    }
+
+    /// An ack frame came.
+    pub fn ack_received(&self) {
+        self.acks_received.inc();
+    }
+}
+
+/// A registry that hands back what it registered.
+struct Register(Registry);
+
+impl Register {
+    fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
+        let metric = M::default();
+        self.0.register(name, help, metric.clone());
+        metric
+    }
+
+    fn add_in<M: Metric + Clone + Default>(&mut self, unit: Unit, name: &str, help: &str) -> M {
+        self.add_with(unit, name, help, M::default())
+    }
+
+    fn add_with<M: Metric + Clone>(&mut self, unit: Unit, name: &str, help: &str, metric: M) -> M {
+        self.0.register_with_unit(name, help, unit, metric.clone());
+        metric
+    }
+}
+
+/// From an SSD's 50 us to a disk that hangs for seconds.
+fn sync_histogram() -> Histogram {
+    Histogram::new([
+        0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0,
+    ])
+}
+
+/// From a look-up in memory to a long poll of 60 s.
+fn request_histogram() -> Histogram {
+    Histogram::new([
+        0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 30.0, 60.0,
+    ])
+}
+
+/// A gauge holds an `i64`, and a greater one cannot be written.
+fn gauge_value(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn unit(name: &str) -> UnitId {
+        name.parse().expect("a unit")
+    }
+
+    fn busy() -> Metrics {
+        let metrics = Metrics::new(2);
+        metrics.accepted(Lane::Urgent);
+        metrics.received(Lane::Normal);
+        metrics.delivered(Lane::Normal);
+        metrics.expired(Lane::Bulk);
+        metrics.dropped(Lane::Bulk);
+        metrics.refused(Reason::UnknownUnit);
+        let neighbour = metrics.neighbour(&unit("hebi.police"));
+        neighbour.set_queue(Lane::Bulk, 7, 7000);
+        neighbour.session_up();
+        let link = metrics.link("3g");
+        link.wire(1200, 80);
+        link.batch_sent(4096);
+        link.batch_received(100);
+        link.ack_sent();
+        link.ack_received();
+        metrics.journal_synced(u64::MAX, Duration::from_millis(2));
+        metrics.set_journal_size(1 << 24, 3);
+        metrics.journal_checkpoint();
+        metrics.journal_quarantined();
+        metrics.set_inbox(5, 500);
+        metrics.api_request("/v1/messages", 202, Duration::from_millis(3));
+        metrics
+    }
+
+    #[test]
+    fn what_was_counted_is_shown_under_its_name() {
+        let text = busy().render();
+        for line in [
+            "casegate_messages_accepted_total{lane=\"urgent\"} 1",
+            "casegate_messages_refused_total{reason=\"unknown-unit\"} 1",
+            "casegate_queue_messages{neighbour=\"hebi.police\",lane=\"bulk\"} 7",
+            "casegate_queue_bytes{neighbour=\"hebi.police\",lane=\"bulk\"} 7000",
+            "casegate_sessions{neighbour=\"hebi.police\"} 1",
+            "casegate_wire_sent_bytes_total{link=\"3g\"} 1200",
+            "casegate_payload_sent_bytes_total{link=\"3g\"} 4096",
+            "casegate_journal_synced_lsn 9223372036854775807",
+            "casegate_journal_bytes 16777216",
+            "casegate_journal_sync_seconds_bucket{le=\"0.0025\"} 1",
+            "casegate_journal_checkpoints_total 1",
+            "casegate_inbox_messages 5",
+            "casegate_api_requests_total{route=\"/v1/messages\",status=\"202\"} 1",
+            concat!(
+                "casegate_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\"} 1"
+            ),
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn every_name_follows_the_conventions() {
+        let text = busy().render();
+        let mut metrics = 0;
+        for line in text.lines().filter(|line| line.starts_with("# TYPE ")) {
+            let mut words = line.split(' ').skip(2);
+            let (name, kind) = (words.next().expect("a name"), words.next().expect("a type"));
+            assert!(name.starts_with("casegate_"), "{name}");
+            if kind == "histogram" {
+                assert!(name.ends_with("_seconds"), "{name}");
+            }
+            let sample = text
+                .lines()
+                .find(|line| line.starts_with(name))
+                .expect("a sample");
+            assert_eq!(sample.contains("_total"), kind == "counter", "{sample}");
+            metrics += 1;
+        }
+        assert_eq!(metrics, 28, "every metric is shown once it was used");
+    }
+
+    #[test]
+    fn neighbours_and_links_beyond_the_bound_share_one_name() {
+        let metrics = busy();
+        for n in 0..50 {
+            let neighbour = metrics.neighbour(&unit(&format!("hebi.{n}")));
+            neighbour.session_up();
+            neighbour.set_queue(Lane::Normal, 1, 1);
+            metrics.link(&format!("link-{n}")).ack_sent();
+        }
+        let text = metrics.render();
+        let count = |start: &str| text.lines().filter(|line| line.starts_with(start)).count();
+        assert_eq!(count("casegate_sessions{"), 3, "{text}");
+        assert!(text.contains("casegate_sessions{neighbour=\"_other\"} 49"));
+        assert_eq!(count("casegate_acks_sent_total{"), Metrics::LINKS_MAX + 1);
+    }
+
+    #[test]
+    fn a_forgotten_neighbour_is_shown_no_more_and_makes_room() {
+        let metrics = busy();
+        metrics.neighbour(&unit("hebi.court")).session_up();
+        metrics.forget_neighbour(&unit("hebi.court"));
+        metrics.neighbour(&unit("hebi.tax")).session_up();
+        let text = metrics.render();
+        assert!(!text.contains("hebi.court"), "{text}");
+        assert!(text.contains("casegate_sessions{neighbour=\"hebi.tax\"} 1"));
+    }
+}

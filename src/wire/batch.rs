@@ -1,0 +1,290 @@
+//! A batch: several parcels in few bytes, for one trip over one link.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+
+use super::{
+    columns::{self, Item},
+    dictionary::{BUILT_IN, DictionaryId, NONE},
+    squeeze::{Compressor, Effort, Method, expand},
+    varint,
+};
+use crate::{
+    delivery::hop::Entry,
+    model::UnitId,
+    parcel::{Header, Parcel},
+};
+
+/// The version that a batch starts with, in the upper half of its first byte.
+const VERSION: u8 = 1;
+
+/// In the lower half of the first byte: the dictionary's number follows.
+const DICTIONARY_FOLLOWS: u8 = 15;
+
+/// Most parcels of one batch, whatever a node's settings say.
+pub const BATCH_PARCELS_MAX: usize = 1024;
+
+/// What may share a compressed frame.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Compression {
+    /// Only what one sender wrote, so that a frame's size tells nobody about somebody else's text (CRIME, BREACH).
+    #[default]
+    Isolated,
+    /// Everything: smallest, for neighbours whose senders trust each other.
+    Shared,
+    /// Nothing is compressed.
+    Off,
+}
+
+/// How batches are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// What may share a compressed frame.
+    pub compression: Compression,
+    /// How much work goes into it.
+    pub effort: Effort,
+    /// Whether the built-in dictionary is used.
+    pub dictionary: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            compression: Compression::Isolated,
+            effort: Effort::Level(9),
+            dictionary: true,
+        }
+    }
+}
+
+/// What a node takes from a neighbour in one batch (G7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BatchLimits {
+    /// Most parcels; never more than [`BATCH_PARCELS_MAX`].
+    pub parcels: usize,
+    /// Most bytes after decompression, all parcels' headers and bodies together.
+    pub plain_bytes: usize,
+}
+
+impl BatchLimits {
+    /// The longest batch that can be within these limits, in bytes: read no more than this from a stream.
+    pub const fn packed_bytes_max(&self) -> usize {
+        // A signature, an identifier and a signer for each parcel; a group's head takes less than the rest.
+        self.plain_bytes + self.parcels * 128 + 64
+    }
+}
+
+impl Default for BatchLimits {
+    fn default() -> Self {
+        Self {
+            parcels: BATCH_PARCELS_MAX,
+            plain_bytes: 4 * 1024 * 1024,
+        }
+    }
+}
+
+/// Bytes from a neighbour are not a batch, or not one that this node takes. Nothing of it is used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BatchError {
+    /// Written by another version.
+    #[error("batch version {0} is not known")]
+    Version(u8),
+    /// It was compressed against a dictionary that this node does not have: ask for it again without.
+    #[error("batch dictionary {0} is not known")]
+    Dictionary(u64),
+    /// Compressed in a way that is not known.
+    #[error("batch compression method {0} is not known")]
+    Method(u64),
+    /// More parcels than the limit.
+    #[error("the batch has more than {0} parcels")]
+    TooManyParcels(usize),
+    /// Larger than the limit once decompressed.
+    #[error(
+        "the batch is {bytes} bytes or more after decompression, at most {bytes_max} are allowed"
+    )]
+    TooLarge {
+        /// What it claims.
+        bytes: u64,
+        /// The limit.
+        bytes_max: usize,
+    },
+    /// It ends before what it announces.
+    #[error("the batch is cut short")]
+    Short,
+    /// No parcels, or a group without any.
+    #[error("the batch has a group without parcels")]
+    Empty,
+    /// The compressed bytes do not decompress to what the batch says.
+    #[error("the batch does not decompress to the {0} bytes that it announces")]
+    Expand(usize),
+    /// A field of an entry does not read.
+    #[error("the batch's {0} does not read")]
+    Field(&'static str),
+    /// A header's fields do not decode.
+    #[error("a header in the batch does not decode: {0}")]
+    Header(String),
+    /// Bytes are left over in a group.
+    #[error("{0} bytes are left over in the batch")]
+    LeftOver(usize),
+    /// The entries' places are not each taken once.
+    #[error("the batch's entries do not stand in one order")]
+    Order,
+}
+
+/// Writes a batch. What [`unpack`] gives back is what was given, in the same order.
+///
+/// At most [`BATCH_PARCELS_MAX`] parcels; nothing at all is not a batch.
+pub fn pack(entries: &[(Entry, Parcel)], settings: Settings, compressor: &mut Compressor) -> Bytes {
+    debug_assert!(!entries.is_empty() && entries.len() <= BATCH_PARCELS_MAX);
+    let dictionary = match (settings.compression, settings.dictionary) {
+        (Compression::Off, _) | (_, false) => NONE,
+        _ => BUILT_IN,
+    };
+    let mut out = Vec::new();
+    put_head(&mut out, dictionary);
+    for group in groups(entries, settings.compression) {
+        let (plain, random) = columns::write(&group);
+        let plain_bytes = plain.len();
+        let (method, packed) = match settings.compression {
+            Compression::Off => (Method::Stored, plain),
+            _ => compressor.squeeze(plain, settings.effort, dictionary),
+        };
+        varint::put(&mut out, (group.len() as u64) << 2 | method as u64);
+        varint::put(&mut out, plain_bytes as u64);
+        if method != Method::Stored {
+            varint::put(&mut out, packed.len() as u64);
+        }
+        out.extend_from_slice(&packed);
+        out.extend_from_slice(&random);
+    }
+    out.into()
+}
+
+/// The bytes of a batch that get compressed, when all of `entries` share a frame: what a dictionary is trained on.
+pub fn compressible(entries: &[(Entry, Parcel)]) -> Vec<u8> {
+    groups(entries, Compression::Shared)
+        .iter()
+        .flat_map(|group| columns::write(group).0)
+        .collect()
+}
+
+/// Reads a batch, within `limits`: nothing beyond them is allocated, whatever the bytes say.
+///
+/// Signatures are not looked at.
+///
+/// # Errors
+/// The bytes are not a batch, or one that is beyond the limits.
+pub fn unpack(bytes: &[u8], limits: &BatchLimits) -> Result<Vec<(Entry, Parcel)>, BatchError> {
+    let parcels_max = limits.parcels.min(BATCH_PARCELS_MAX);
+    let mut rest = bytes;
+    let dictionary = take_head(&mut rest)?;
+    let mut entries: Vec<(u64, (Entry, Parcel))> = Vec::new();
+    let mut plain_left = limits.plain_bytes;
+    while !rest.is_empty() {
+        let head = varint::take(&mut rest).ok_or(BatchError::Short)?;
+        let (count, method) = (head >> 2, head & 3);
+        let method = Method::from_number(method).ok_or(BatchError::Method(method))?;
+        let count = usize::try_from(count)
+            .ok()
+            .filter(|count| *count <= parcels_max - entries.len())
+            .ok_or(BatchError::TooManyParcels(parcels_max))?;
+        if count == 0 {
+            return Err(BatchError::Empty);
+        }
+        let plain_bytes = varint::take(&mut rest).ok_or(BatchError::Short)?;
+        let length = usize::try_from(plain_bytes)
+            .ok()
+            .filter(|length| *length <= plain_left)
+            .ok_or(BatchError::TooLarge {
+                bytes: plain_bytes.saturating_add((limits.plain_bytes - plain_left) as u64),
+                bytes_max: limits.plain_bytes,
+            })?;
+        plain_left -= length;
+        let packed_bytes = match method {
+            Method::Stored => plain_bytes,
+            _ => varint::take(&mut rest).ok_or(BatchError::Short)?,
+        };
+        let (packed, after) = usize::try_from(packed_bytes)
+            .ok()
+            .and_then(|length| rest.split_at_checked(length))
+            .ok_or(BatchError::Short)?;
+        rest = after;
+        let plain = expand(method, packed, length, dictionary).ok_or(BatchError::Expand(length))?;
+        columns::read(&plain, &mut rest, count, parcels_max, &mut entries)?;
+    }
+    in_order(entries)
+}
+
+fn put_head(out: &mut Vec<u8>, dictionary: DictionaryId) {
+    match u8::try_from(dictionary) {
+        Ok(small) if small < DICTIONARY_FOLLOWS => out.push(VERSION << 4 | small),
+        _ => {
+            out.push(VERSION << 4 | DICTIONARY_FOLLOWS);
+            varint::put(out, dictionary);
+        }
+    }
+}
+
+fn take_head(rest: &mut &[u8]) -> Result<DictionaryId, BatchError> {
+    let (first, after) = rest.split_first().ok_or(BatchError::Short)?;
+    *rest = after;
+    if first >> 4 != VERSION {
+        return Err(BatchError::Version(first >> 4));
+    }
+    let dictionary = match first & 0x0f {
+        DICTIONARY_FOLLOWS => varint::take(rest).ok_or(BatchError::Short)?,
+        small => small.into(),
+    };
+    match dictionary {
+        NONE | BUILT_IN => Ok(dictionary),
+        other => Err(BatchError::Dictionary(other)),
+    }
+}
+
+/// The entries, by who may share a frame; groups in the order of their first entry, each with its entries in order.
+fn groups(entries: &[(Entry, Parcel)], compression: Compression) -> Vec<Vec<Item<'_>>> {
+    let items = entries
+        .iter()
+        .enumerate()
+        .map(|(position, (entry, parcel))| Item {
+            position: position as u64,
+            entry,
+            parcel,
+            header: parcel.header().ok(),
+        });
+    if compression != Compression::Isolated {
+        return vec![items.collect()];
+    }
+    let mut groups: Vec<Vec<Item<'_>>> = Vec::new();
+    let mut of_sender: HashMap<UnitId, usize> = HashMap::new();
+    for item in items {
+        // Whose header does not read has no sender to share a frame with.
+        let sender = item
+            .header
+            .as_ref()
+            .map(|header: &Header| header.sender.clone());
+        let at = match sender {
+            Some(sender) => *of_sender.entry(sender).or_insert(groups.len()),
+            None => groups.len(),
+        };
+        match groups.get_mut(at) {
+            Some(group) => group.push(item),
+            None => groups.push(vec![item]),
+        }
+    }
+    groups
+}
+
+fn in_order(mut entries: Vec<(u64, (Entry, Parcel))>) -> Result<Vec<(Entry, Parcel)>, BatchError> {
+    if entries.is_empty() {
+        return Err(BatchError::Empty);
+    }
+    entries.sort_by_key(|(position, _)| *position);
+    let places = entries.iter().map(|(position, _)| *position);
+    if !places.eq(0..entries.len() as u64) {
+        return Err(BatchError::Order);
+    }
+    Ok(entries.into_iter().map(|(_, entry)| entry).collect())
+}

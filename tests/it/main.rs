@@ -1,0 +1,4 @@
+//! The integration tests: real nodes, real sockets, real disks.
+
+mod end_to_end;
+mod world;

@@ -1,0 +1,221 @@
+//! The vocabulary of the integration tests: a folder with a CA, nodes in this process, and what applications do with them.
+
+use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
+
+use casegate::{
+    config::{self, Compression, LinkKind, Local, Settings},
+    model::{Allow, Kinds, Limits, Millis, Policy, UnitId},
+    node::{Node, RunningNode},
+    pki::{self, Issue},
+};
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A folder of its own, with a CA and everything that nodes keep.
+pub(crate) struct World {
+    folder: tempfile::TempDir,
+}
+
+pub(crate) fn unit(name: &str) -> UnitId {
+    name.parse().expect("a unit")
+}
+
+fn now() -> Millis {
+    let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+    since.as_millis() as Millis
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        pki::init(&folder.path().join("ca"), "test", now()).expect("a CA");
+        Self { folder }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The settings of a hub.
+    pub(crate) fn hub(&self, name: &str) -> Settings {
+        Settings {
+            listen: Some(config::Listen {
+                address: ([127, 0, 0, 1], 0).into(),
+            }),
+            ..self.node(name)
+        }
+    }
+
+    /// The settings of an edge that dials `hub` over a local network.
+    pub(crate) fn edge(&self, name: &str, hub: &str, address: SocketAddr) -> Settings {
+        let link = config::Link {
+            name: "lan".into(),
+            kind: LinkKind::Lan,
+            address: address.to_string().parse().expect("an address"),
+            local: Local::Any,
+            budget_mib_per_day: None,
+            compression: Compression::Isolated,
+        };
+        Settings {
+            upstream: Some(config::Upstream {
+                hub: unit(hub),
+                links: vec![link],
+            }),
+            ..self.node(name)
+        }
+    }
+
+    /// The settings of a node with neither, whose identity has just been issued.
+    fn node(&self, name: &str) -> Settings {
+        let folder = self.path().join(name);
+        let unit = unit(name);
+        let asked = Issue {
+            dir: &self.path().join("ca"),
+            unit: &unit,
+            out: &folder.join("identity"),
+            hosts: &[],
+            csr: None,
+            days: 30,
+        };
+        pki::issue(&asked, now()).expect("an identity");
+        let all = |text: &str| text.parse().expect("a pattern");
+        Settings {
+            unit,
+            data_dir: folder.join("data"),
+            identity: config::Identity {
+                dir: folder.join("identity"),
+            },
+            api: config::Api {
+                listen: ([127, 0, 0, 1], 0).into(),
+                token_file: None,
+            },
+            listen: None,
+            units: Vec::new(),
+            upstream: None,
+            policy: Policy {
+                allow: vec![Allow {
+                    from: all("**"),
+                    to: all("**"),
+                    kinds: vec![all("**")],
+                }],
+            },
+            kinds: Kinds::default(),
+            limits: Limits::default(),
+            log: config::Log::default(),
+        }
+    }
+}
+
+/// A node that runs in this process, and what an application does with it.
+pub(crate) struct Running {
+    pub(crate) node: RunningNode,
+    pub(crate) unit: UnitId,
+}
+
+impl Running {
+    pub(crate) async fn start(settings: Settings) -> Self {
+        let unit = settings.unit.clone();
+        let node = Node::start(settings).await.expect("the node starts");
+        Self { node, unit }
+    }
+
+    /// Where units dial in.
+    pub(crate) async fn dial_in(&self) -> SocketAddr {
+        self.node.listen_address().await.expect("it is a hub")
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.node.api_address())
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (u16, Value) {
+        let url = self.url(path);
+        call(move || agent().get(&url).call()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, kind: &'static str, body: Value) -> (u16, Value) {
+        let url = self.url(path);
+        let body = body.to_string();
+        call(move || agent().post(&url).content_type(kind).send(body)).await
+    }
+
+    /// An event from this unit.
+    pub(crate) fn event(&self, id: &str, to: &str, kind: &str, data: Value) -> Value {
+        serde_json::json!({
+            "specversion": "1.0", "id": id, "source": format!("/unit/{}", self.unit),
+            "type": kind, "to": to, "caseid": "A-1", "data": data,
+        })
+    }
+
+    /// Submits an event; gives its messageid.
+    pub(crate) async fn submit(&self, event: Value) -> String {
+        let kind = "application/cloudevents+json";
+        let (status, answer) = self.post("/v1/messages", kind, event).await;
+        assert_eq!(status, 202, "{answer}");
+        let message = answer["messageid"].as_str().expect("a messageid");
+        message.to_owned()
+    }
+
+    /// Pulls the inbox until so many events have come.
+    pub(crate) async fn receive(&self, count: usize) -> Vec<Value> {
+        let mut events = Vec::new();
+        let deadline = Instant::now() + PATIENCE;
+        while events.len() < count {
+            assert!(Instant::now() < deadline, "only {} events", events.len());
+            let (status, answer) = self.get("/v1/inbox?max=1000&wait=2s").await;
+            assert_eq!(status, 200, "{answer}");
+            events.extend(answer.as_array().expect("a batch").iter().cloned());
+        }
+        events
+    }
+
+    /// Tells that the application is done with these.
+    pub(crate) async fn ack(&self, events: &[Value]) {
+        let messages: Vec<_> = events.iter().map(|event| &event["messageid"]).collect();
+        let named = serde_json::json!({ "messageids": messages });
+        let (status, answer) = self.post("/v1/inbox/ack", "application/json", named).await;
+        assert_eq!((status, &answer["acked"]), (200, &events.len().into()));
+    }
+
+    /// Waits until a message is in a state here.
+    pub(crate) async fn until_state(&self, message: &str, state: &str) {
+        let path = format!("/v1/messages/{message}");
+        eventually(&format!("{message} is {state}"), async || {
+            let (_, view) = self.get(&path).await;
+            view["state"] == state
+        })
+        .await;
+    }
+}
+
+/// Waits for a condition; fails the test when it does not come.
+pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .timeout_global(Some(PATIENCE));
+    config.build().into()
+}
+
+type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+
+async fn call(call: impl FnOnce() -> Answer + Send + 'static) -> (u16, Value) {
+    let answered = tokio::task::spawn_blocking(move || {
+        let mut answer = call().expect("an answer");
+        let text = answer.body_mut().read_to_string().expect("a text");
+        (answer.status().as_u16(), text)
+    });
+    let (status, text) = answered.await.expect("no panic");
+    let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
+    (status, value)
+}
