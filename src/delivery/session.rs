@@ -5,7 +5,7 @@ use super::{
     hop::{Ack, Entry, Frame, GoneAnswer, Hello, Hop, OfferAnswer, PROTOCOL_VERSION, Seq, Targets},
     record::Record,
 };
-use crate::model::{Digest, Lane, Log, Millis, Pattern, Ranges, UnitId};
+use crate::model::{Digest, Lane, Log, Lsn, Millis, Pattern, Ranges, UnitId};
 
 use super::Arrival;
 
@@ -20,6 +20,8 @@ pub(super) struct Session {
     bulk: u16,
     /// Numbers that were leased to it; some may be acked since.
     leases: Vec<Seq>,
+    /// This node's last hello leaves when this record is synced; nothing may leave before it.
+    hello_at: Lsn,
 }
 
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl Delivery {
                 express: 0,
                 bulk: 0,
                 leases: Vec::new(),
+                hello_at: 0,
             },
         );
         self.hop(&neighbour).sessions.insert(session);
@@ -124,6 +127,9 @@ impl Delivery {
             link_kind: live.link.kind.clone(),
             link_name: live.link.name.clone(),
         });
+        if let Some(live) = self.sessions.get_mut(&session) {
+            live.hello_at = self.lsn;
+        }
         // Nothing is said of new numbers before they are on stable storage: they would be given twice.
         self.after_sync(Output::Send { session, frame });
     }
@@ -308,16 +314,24 @@ impl Delivery {
         let hop = self.hop(neighbour);
         hop.inbound.forget_gone_below(hello.base);
         hop.inbound.settle_at(hello.next);
-        let numbered_at = hop.numbered_at;
         if let Some(live) = self.sessions.get_mut(&session)
             && let Stage::ExpectHello { early } = &mut live.stage
         {
             let early = std::mem::take(early);
             live.stage = Stage::Opening { early };
         }
-        if numbered_at <= self.synced {
+        if self.has_said_hello(session) {
             self.open(session, log);
         }
+    }
+
+    /// Whether this node's last hello has left, with the numbers that the hop has now.
+    fn has_said_hello(&self, session: SessionId) -> bool {
+        let Some(live) = self.sessions.get(&session) else {
+            return false;
+        };
+        let numbered_at = self.hops.get(&live.neighbour).map_or(0, |h| h.numbered_at);
+        live.hello_at.max(numbered_at) <= self.synced
     }
 
     /// This node's own hello has left: parcels may flow.
@@ -659,7 +673,7 @@ impl Delivery {
                 .map(|(id, _)| *id)
                 .collect();
             for session in opening {
-                if self.hop(&neighbour).numbered_at <= synced {
+                if self.has_said_hello(session) {
                     self.open(session, log);
                 }
             }
