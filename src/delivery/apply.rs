@@ -449,14 +449,22 @@ impl Delivery {
             } => {
                 let kept = self.parcels.get(slot);
                 let (digest, expires) = (kept.digest, kept.expires);
-                self.fanouts.entry(digest).or_default().push(Fanout {
+                let fanout = Fanout {
                     pattern,
                     back,
                     remaining: units.into_iter().collect(),
                     delivered: 0,
                     failed: Vec::new(),
                     expires,
-                });
+                };
+                if fanout.remaining.is_empty() {
+                    self.owe_summary(&fanout, digest, wall);
+                    return;
+                }
+                let all = self.fanouts.entry(digest).or_default();
+                // The parcel has come once more: what is awaited is awaited once.
+                all.retain(|f| (&f.pattern, &f.back) != (&fanout.pattern, &fanout.back));
+                all.push(fanout);
             }
         }
     }
@@ -510,6 +518,8 @@ impl Delivery {
             return;
         };
         let slot = queued.slot;
+        // What is told here and now may be the last that was awaited of the parcel.
+        self.parcels.get_mut(slot).uses += 1;
         self.forget_copy(slot, neighbour, seq);
         for target in queued.for_whom {
             let ended = Step::Ended {
@@ -520,6 +530,7 @@ impl Delivery {
             self.step(slot, wall, ended);
             self.conclude(slot, target, state, reason, note, wall);
         }
+        self.parcels.get_mut(slot).uses -= 1;
         self.let_go(slot);
     }
 
@@ -575,13 +586,14 @@ impl Delivery {
         let slots: Vec<Slot> = self.parcels.of_message(message).collect();
         for slot in slots {
             if self.inbox.remove(slot) {
-                self.parcels.get_mut(slot).uses -= 1;
                 self.step(slot, wall, Step::Taken);
                 let kept = self.parcels.get(slot);
                 let named = kept.reply_to == kept.sender;
                 if kept.wants_read && named {
                     self.tell(slot, Outcome::Read, wall);
                 }
+                // Only now: what is told here and now may be the last that was awaited of the parcel.
+                self.parcels.get_mut(slot).uses -= 1;
                 self.let_go(slot);
             }
         }
@@ -629,7 +641,10 @@ impl Delivery {
         if let Some(all) = self.fanouts.get_mut(&item.parcel) {
             let unit = item.receiver.as_unit();
             let unit = unit.as_ref().unwrap_or(issuer);
-            let taken = all.iter_mut().any(|f| f.take(unit, item.outcome));
+            // Two patterns may mean the same unit, which tells its outcome once.
+            let taken = all
+                .iter_mut()
+                .fold(false, |taken, f| f.take(unit, item.outcome) | taken);
             let done: Vec<Fanout> = all.extract_if(.., |f| f.remaining.is_empty()).collect();
             if all.is_empty() {
                 self.fanouts.remove(&item.parcel);

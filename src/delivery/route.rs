@@ -162,6 +162,7 @@ impl Delivery {
         let mut known: Vec<&UnitId> = self.met.iter().chain(configured).collect();
         known.sort_unstable();
         known.dedup();
+        let mut is_matched = false;
         for unit in known {
             let county = self
                 .settings
@@ -173,6 +174,11 @@ impl Delivery {
                 Some(_) if what.from != Some(unit) => pattern.clone(),
                 Some(_) => continue,
                 None if unit == what.sender || !pattern.matches(unit.as_str()) => continue,
+                // It is on the sender's list by its name too: it has its copy, and tells the sender itself.
+                None if what.signed.contains(&Pattern::from(unit)) => {
+                    is_matched = true;
+                    continue;
+                }
                 None if !self.settings.policy.allows(what.sender, unit, what.kind) => continue,
                 None => Pattern::from(unit),
             };
@@ -183,7 +189,8 @@ impl Delivery {
                 None => by_neighbour.push((unit.clone(), vec![target])),
             }
         }
-        if units.is_empty() {
+        let is_passed_on = what.from.is_some_and(|from| self.is_upstream(from));
+        if units.is_empty() && !is_matched && !is_passed_on {
             found.refused.push((pattern.clone(), Reason::UnknownUnit));
             return;
         }
