@@ -101,9 +101,10 @@ impl World {
                 let message = self.ledger.get(*index);
                 message.sender == node
                     && message.is_promised()
-                    && run.machine.find(&message.id).is_some_and(|view| {
-                        view.receivers.iter().any(|r| !r.state.is_terminal())
-                    })
+                    && run
+                        .machine
+                        .find(&message.id)
+                        .is_some_and(|view| view.receivers.iter().any(|r| !r.state.is_terminal()))
             })
             .collect()
     }
@@ -131,7 +132,11 @@ impl World {
         this.disk = disk;
         this.is_set_back = true;
         this.set_back_to = Some(to);
-        if this.backup.as_ref().is_some_and(|(made_at, _)| *made_at > to) {
+        if this
+            .backup
+            .as_ref()
+            .is_some_and(|(made_at, _)| *made_at > to)
+        {
             this.backup = None;
         }
         for message in self.ledger.iter_mut() {
@@ -208,7 +213,10 @@ impl World {
                     .is_some_and(|run| run.machine.find(&message.id).is_some());
                 if !is_known {
                     let id = message.id;
-                    return Err(broken("G1", format!("n{node} forgot {id}, which it accepted")));
+                    return Err(broken(
+                        "G1",
+                        format!("n{node} forgot {id}, which it accepted"),
+                    ));
                 }
             }
         }

@@ -28,7 +28,10 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
 use crate::delivery::Bug;
 
@@ -185,7 +188,10 @@ impl fmt::Display for Failure {
             what,
             trace,
         } = self;
-        write!(f, "seed {seed}: {promise} is broken: {what}\n{options:?}\n{trace}")
+        write!(
+            f,
+            "seed {seed}: {promise} is broken: {what}\n{options:?}\n{trace}"
+        )
     }
 }
 
@@ -197,7 +203,9 @@ impl std::error::Error for Failure {}
 /// A promise was broken. The last lines of the trace are told when the options ask for them.
 pub fn run(seed: u64, options: Options) -> Result<Stats, Box<Failure>> {
     let mut world = world::World::new(seed, options);
-    let lived = world.live();
+    // A panic is a failure like any other: of this world, with its seed.
+    let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
+    let lived = lived.unwrap_or_else(|panic| Err(world::panicked(panic.as_ref())));
     world.stats.trace = world.trace.hash();
     match lived {
         Ok(()) => Ok(world.stats),

@@ -373,10 +373,7 @@ impl Net {
     ) {
         self.lose(index, rng);
         let session = index;
-        agenda.after(
-            rng.below(2 * MILLISECOND),
-            Event::Down { session, end },
-        );
+        agenda.after(rng.below(2 * MILLISECOND), Event::Down { session, end });
         self.tell(index, 1 - end, rng, agenda);
     }
 

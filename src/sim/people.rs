@@ -309,7 +309,8 @@ impl World {
                 }
                 _ => {
                     let soon = self.rng.below(SECOND);
-                    self.agenda.after(soon, Event::Forget { node, life, ticket });
+                    self.agenda
+                        .after(soon, Event::Forget { node, life, ticket });
                 }
             }
         }

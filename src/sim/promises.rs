@@ -34,7 +34,10 @@ impl World {
         };
         let synced = run.journal.synced();
         let Some(waiting) = run.tickets.remove(&ticket) else {
-            return Err(broken("G7", format!("n{node} answers {ticket}, which nobody awaits")));
+            return Err(broken(
+                "G7",
+                format!("n{node} answers {ticket}, which nobody awaits"),
+            ));
         };
         self.line(|| format!("n{node} answers {ticket}: {answer:?}"));
         self.trace.mark(ticket, synced);
@@ -42,7 +45,10 @@ impl World {
         match (waiting.asked, answer) {
             (Asked::Submit { messages, is_other }, Answer::Accepted(accepted)) => {
                 if is_other {
-                    return Err(broken("G4", format!("other content is accepted: {accepted:?}")));
+                    return Err(broken(
+                        "G4",
+                        format!("other content is accepted: {accepted:?}"),
+                    ));
                 }
                 if !is_durable && accepted.iter().any(|a| !a.repeated) {
                     return Err(broken("G1", format!("accepted before sync: {accepted:?}")));
@@ -109,9 +115,15 @@ impl World {
             let message = self.ledger.get(*index);
             let id = message.id;
             if answer.message != id {
-                return Err(broken("G1", format!("{id} is answered as {}", answer.message)));
+                return Err(broken(
+                    "G1",
+                    format!("{id} is answered as {}", answer.message),
+                ));
             }
-            if message.record.is_some_and(|(l, lsn)| l == life && lsn > synced) {
+            if message
+                .record
+                .is_some_and(|(l, lsn)| l == life && lsn > synced)
+            {
                 return Err(broken("G1", format!("{id} is accepted before sync")));
             }
             if self.is_refused_at_once(node, &message.header) {
@@ -145,7 +157,10 @@ impl World {
         why: &NotAccepted,
     ) -> Kept {
         let Some(message) = messages.get(at).map(|m| self.ledger.get(*m)) else {
-            return Err(broken("G1", format!("message {at} of fewer is not accepted")));
+            return Err(broken(
+                "G1",
+                format!("message {at} of fewer is not accepted"),
+            ));
         };
         let is_hub = self.nodes[node].parent.is_none();
         let is_right = match why {
@@ -158,7 +173,10 @@ impl World {
         };
         if !is_right {
             let id = message.id;
-            return Err(broken("G1", format!("{id} is not accepted at {now:?}: {why}")));
+            return Err(broken(
+                "G1",
+                format!("{id} is not accepted at {now:?}: {why}"),
+            ));
         }
         if is_other {
             return Ok(());
@@ -191,20 +209,35 @@ impl World {
                 Parcel::read(bytes).map_err(|e| broken("G8", format!("{id} is no parcel: {e}")))
             })?;
         let Some(index) = self.ledger.find(id) else {
-            return Err(broken("G6", format!("{id}, which nobody wrote, is handed over")));
+            return Err(broken(
+                "G6",
+                format!("{id}, which nobody wrote, is handed over"),
+            ));
         };
         let message = self.ledger.get(index);
         if !message.parcels.contains(&parcel.digest()) {
-            return Err(broken("G6", format!("{id} is handed over with strange content")));
+            return Err(broken(
+                "G6",
+                format!("{id} is handed over with strange content"),
+            ));
         }
         let Some(copy) = message.copies.get(&node) else {
-            return Err(broken("G6", format!("{id} is handed over at n{node}, for whom it is not")));
+            return Err(broken(
+                "G6",
+                format!("{id} is handed over at n{node}, for whom it is not"),
+            ));
         };
         if copy.is_forbidden {
-            return Err(broken("G6", format!("{id} is handed over against the policy")));
+            return Err(broken(
+                "G6",
+                format!("{id} is handed over against the policy"),
+            ));
         }
         if copy.taken_at.is_some() {
-            return Err(broken("G4", format!("{id} is handed over again after its ack")));
+            return Err(broken(
+                "G4",
+                format!("{id} is handed over again after its ack"),
+            ));
         }
         if let Some((l, t, until)) = copy.lease
             && l == life
@@ -214,7 +247,10 @@ impl World {
             return Err(broken("G4", what));
         }
         if let Some(before) = self.overtaken(node, message) {
-            return Err(broken("G5", format!("{id} is handed over before {before} at n{node}")));
+            return Err(broken(
+                "G5",
+                format!("{id} is handed over before {before} at n{node}"),
+            ));
         }
         let lease = Millis::from(self.nodes[node].settings.limits.inbox_lease_s) * 1000;
         if let Some(copy) = self.ledger.get_mut(index).copies.get_mut(&node) {
@@ -253,7 +289,10 @@ impl World {
             copy.lease = None;
             if unknown.contains(id) {
                 if copy.takes == 1 && !copy.is_excused {
-                    return Err(broken("G3", format!("{id} was handed over and is not known")));
+                    return Err(broken(
+                        "G3",
+                        format!("{id} was handed over and is not known"),
+                    ));
                 }
             } else if copy.taken_at.replace(now).is_some() {
                 return Err(broken("G4", format!("{id} is taken twice")));
@@ -286,7 +325,10 @@ impl World {
         match event {
             Told::Message { message, what, .. } => {
                 let Some(index) = self.ledger.find(*message) else {
-                    return Err(broken("G6", format!("{message}, which nobody wrote, is at n{node}")));
+                    return Err(broken(
+                        "G6",
+                        format!("{message}, which nobody wrote, is at n{node}"),
+                    ));
                 };
                 match what {
                     Step::Delivered => {
@@ -312,7 +354,10 @@ impl World {
                 if is_rogue || self.ledger.of_parcel(parcel).is_none() {
                     return Ok(());
                 }
-                Err(broken("G6", format!("n{node} refuses an honest parcel: {reason}")))
+                Err(broken(
+                    "G6",
+                    format!("n{node} refuses an honest parcel: {reason}"),
+                ))
             }
             Told::Receipt {
                 parcel,
@@ -350,11 +395,11 @@ impl World {
             State::Expired => message.expires <= self.latest_wall(),
             State::Dropped => message.drops > 0,
             State::Refused => match reason {
-                Reason::Policy => message
-                    .copies
-                    .iter()
-                    .any(|(node, copy)| copy.is_forbidden && receiver.matches(self.unit(*node).as_str()))
-                    || self.node_of_pattern(receiver).is_none(),
+                Reason::Policy => {
+                    message.copies.iter().any(|(node, copy)| {
+                        copy.is_forbidden && receiver.matches(self.unit(*node).as_str())
+                    }) || self.node_of_pattern(receiver).is_none()
+                }
                 Reason::UnknownUnit => self.node_of_pattern(receiver).is_none(),
                 // A sender that forgot the message may submit it again.
                 Reason::IdConflict => message.parcels.len() > 1,
@@ -381,10 +426,13 @@ impl World {
         let message = self.ledger.get(index);
         let id = message.id;
         let receiver = self.node_of_pattern(&item.receiver);
-        let is_lie = self.plan.rogue.as_ref() == Some(issuer)
-            && item.receiver.as_str() != issuer.as_str();
+        let is_lie =
+            self.plan.rogue.as_ref() == Some(issuer) && item.receiver.as_str() != issuer.as_str();
         if is_lie {
-            return Err(broken("G6", format!("n{node} believes a receipt of the rogue for {id}")));
+            return Err(broken(
+                "G6",
+                format!("n{node} believes a receipt of the rogue for {id}"),
+            ));
         }
         match (item.outcome, receiver) {
             (Outcome::Delivered | Outcome::Read, Some(receiver)) if receiver < self.nodes.len() => {
@@ -399,9 +447,13 @@ impl World {
                 }
                 Ok(())
             }
-            (outcome, _) => {
-                self.ended(node, index, &item.receiver, State::from(outcome), item.reason)
-            }
+            (outcome, _) => self.ended(
+                node,
+                index,
+                &item.receiver,
+                State::from(outcome),
+                item.reason,
+            ),
         }
     }
 
@@ -446,7 +498,10 @@ impl World {
             for (node, copy) in &message.copies {
                 let is_due = !copy.is_forbidden && !copy.is_excused && copy.taken_at.is_none();
                 if is_due && !message.may_have_ended(wall) {
-                    return Some(broken("G3", format!("{id} of n{sender} has not come to n{node}")));
+                    return Some(broken(
+                        "G3",
+                        format!("{id} of n{sender} has not come to n{node}"),
+                    ));
                 }
             }
             let view = self.nodes[sender].run.as_ref()?.machine.find(&id);
@@ -468,7 +523,10 @@ impl World {
             }
             let left = run.machine.totals();
             if !is_disturbed && (left.parcels > 0 || left.owed > 0 || left.waiting > 0) {
-                return Some(broken("G7", format!("n{index} keeps what is over: {left:?}")));
+                return Some(broken(
+                    "G7",
+                    format!("n{index} keeps what is over: {left:?}"),
+                ));
             }
         }
         None
@@ -487,7 +545,10 @@ impl World {
             if has <= u64::from(bound) + slack {
                 Ok(())
             } else {
-                Err(broken("G7", format!("n{node} has {has} in its {name}, of at most {bound}")))
+                Err(broken(
+                    "G7",
+                    format!("n{node} has {has} in its {name}, of at most {bound}"),
+                ))
             }
         };
         check("inbox", inbox.messages, limits.inbox_messages)?;

@@ -58,9 +58,8 @@ impl World {
         }
         let (child, open) = (rogue.node, rogue.open);
         self.agenda.after(self.rng.below(2 * SECOND), Event::Rogue);
-        let is_open = open.is_some_and(|session| {
-            self.net.sessions[session].ends[CHILD].state == EndState::Up
-        });
+        let is_open = open
+            .is_some_and(|session| self.net.sessions[session].ends[CHILD].state == EndState::Up);
         match open.filter(|_| is_open) {
             Some(session) => self.mischief(session),
             None => self.agenda.after(1, Event::Dial { child, link: 0 }),

@@ -1,6 +1,9 @@
 //! The world: nodes, network, people and faults, on one thread and one clock.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::{
+    any::Any,
+    collections::{BTreeMap, BTreeSet, VecDeque},
+};
 
 use crate::{
     codec,
@@ -9,7 +12,9 @@ use crate::{
         hop::Seq,
     },
     journal,
-    model::{Fingerprint, Kind, Lane, MessageId, Millis, Now, Pattern, Reason, ReceiptItem, UnitId},
+    model::{
+        Fingerprint, Kind, Lane, MessageId, Millis, Now, Pattern, Reason, ReceiptItem, UnitId,
+    },
     parcel::{BodyForm, Header, Parcel},
 };
 
@@ -18,7 +23,7 @@ use super::{
     agenda::{Agenda, DiskStep, Event, Life, MILLISECOND, NodeIndex, SECOND, Us},
     hops::{Direction, HopWatch},
     ledger::Ledger,
-    net::{Batch, CHILD, EndState, Net, PARENT, SessionIndex},
+    net::{Batch, CHILD, EndState, Net, SessionIndex},
     node::{Asked, Node, wall_of},
     plan::{HUB, Plan},
     rng::Rng,
@@ -42,6 +47,18 @@ pub(super) fn broken(promise: &'static str, what: impl Into<String>) -> Broken {
         promise,
         what: what.into(),
     }
+}
+
+/// The failure that a panic is.
+pub(super) fn panicked(panic: &(dyn Any + Send)) -> Broken {
+    let said = panic
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| panic.downcast_ref::<&str>().copied());
+    broken(
+        "G8",
+        format!("a panic: {}", said.unwrap_or("without words")),
+    )
 }
 
 /// More outputs than one input can have reason for (G7).
@@ -147,8 +164,7 @@ impl World {
             let links = self.plan.nodes[HUB].links();
             self.net.links.insert(index, links);
             self.rogue = Some(Rogue::new(unit, index));
-            self.agenda
-                .at(self.rng.below(5 * SECOND), Event::Rogue);
+            self.agenda.at(self.rng.below(5 * SECOND), Event::Rogue);
         }
         if !self.plan.faults.is_empty() {
             self.agenda.at(self.plan.fault_every, Event::Fault);
@@ -204,8 +220,7 @@ impl World {
             Event::Fault => self.fault(),
             Event::Start { node } => self.start(node),
             Event::Mend { child, link } => {
-                self.net
-                    .mend(child, link, &mut self.rng, &mut self.agenda);
+                self.net.mend(child, link, &mut self.rng, &mut self.agenda);
                 Ok(())
             }
             Event::Unblock { unit } => self.block(unit, false),
@@ -272,6 +287,7 @@ impl World {
         let mut own = VecDeque::from([input]);
         while let Some(input) = own.pop_front() {
             let now = self.now(node);
+            let life = self.nodes[node].life;
             let Some(run) = self.nodes[node].run.as_mut() else {
                 return Ok(());
             };
@@ -289,7 +305,6 @@ impl World {
             {
                 waiting.record = Some(after);
                 if let Asked::Submit { messages, .. } = &waiting.asked {
-                    let life = self.nodes[node].life;
                     for message in messages {
                         let message = self.ledger.get_mut(*message);
                         if message.record.is_none_or(|(l, _)| l != life) {
@@ -317,7 +332,10 @@ impl World {
         {
             outputs += 1;
             if outputs > OUTPUTS_MAX {
-                return Err(broken("G7", "one input has more outputs than it can have reason for"));
+                return Err(broken(
+                    "G7",
+                    "one input has more outputs than it can have reason for",
+                ));
             }
             match output {
                 Output::Reply { ticket, answer } => self.answered(node, now, ticket, answer)?,
@@ -444,7 +462,10 @@ impl World {
     fn tick(&mut self, node: NodeIndex, life: Life) -> Kept {
         let now = self.agenda.now();
         let Node { run, life: l, .. } = &mut self.nodes[node];
-        let Some(run) = run.as_mut().filter(|run| *l == life && run.timer == Some(now)) else {
+        let Some(run) = run
+            .as_mut()
+            .filter(|run| *l == life && run.timer == Some(now))
+        else {
             return Ok(());
         };
         run.timer = None;
@@ -473,7 +494,11 @@ impl World {
         let most = 2 * self.plan.sync;
         let slow = self.nodes[node].slow_until > self.agenda.now();
         let delay = self.rng.between(self.plan.sync / 4, most);
-        if slow { delay + self.rng.below(2 * SECOND) } else { delay }
+        if slow {
+            delay + self.rng.below(2 * SECOND)
+        } else {
+            delay
+        }
     }
 
     /// Has everything that waits written, unless a write is under way.
@@ -518,7 +543,10 @@ impl World {
                 let failed = written.as_ref().err().map(ToString::to_string);
                 let synced = run.journal.finished(written);
                 if let Some(failed) = failed {
-                    return Err(broken("G8", format!("a write failed for no reason: {failed}")));
+                    return Err(broken(
+                        "G8",
+                        format!("a write failed for no reason: {failed}"),
+                    ));
                 }
                 self.start_checkpoint(node);
                 self.trace.mark(1, synced);
@@ -574,9 +602,8 @@ impl World {
         let Some(run) = self.nodes[node].run.as_mut() else {
             return Ok(());
         };
-        let busy = run.checkpoint.is_some()
-            || run.checkpointing.is_some()
-            || run.checkpointed.is_some();
+        let busy =
+            run.checkpoint.is_some() || run.checkpointing.is_some() || run.checkpointed.is_some();
         if !busy && run.journal.checkpoint_due() {
             self.write(node);
             if let Some(run) = self.nodes[node].run.as_mut() {
@@ -735,7 +762,10 @@ impl World {
         };
         self.line(|| format!("n{node} session {id} > {frame:?}"));
         self.stats.frames += 1;
-        let synced = self.nodes[node].run.as_ref().map_or(0, |r| r.journal.synced());
+        let synced = self.nodes[node]
+            .run
+            .as_ref()
+            .map_or(0, |r| r.journal.synced());
         if let Frame::Hello(hello) = &frame {
             self.net.sessions[session].ends[end].hello = Some((hello.epoch, hello.peer_epoch));
         }
@@ -794,8 +824,9 @@ impl World {
             let bytes = run.reader.read(departure.at).map_err(|error| {
                 broken("G8", format!("n{node} cannot read what it sends: {error}"))
             })?;
-            let parcel = Parcel::read(bytes)
-                .map_err(|error| broken("G8", format!("n{node} sends what is no parcel: {error}")))?;
+            let parcel = Parcel::read(bytes).map_err(|error| {
+                broken("G8", format!("n{node} sends what is no parcel: {error}"))
+            })?;
             self.hops
                 .sends(direction, departure.entry.seq, parcel.digest())
                 .map_err(|what| broken("G3", what))?;
@@ -827,10 +858,7 @@ impl World {
     }
 
     fn batch(&mut self, session: SessionIndex, end: usize, batch: Box<Batch>) -> Kept {
-        let Some(batch) = self
-            .net
-            .arriving_batch(session, end, batch, &mut self.rng)
-        else {
+        let Some(batch) = self.net.arriving_batch(session, end, batch, &mut self.rng) else {
             return Ok(());
         };
         let express = batch.lane.has_reserve();
