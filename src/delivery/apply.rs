@@ -528,7 +528,7 @@ impl Delivery {
                 reason,
             };
             self.step(slot, wall, ended);
-            self.conclude(slot, target, state, reason, note, wall);
+            self.conclude(slot, neighbour, target, state, reason, note, wall);
         }
         self.parcels.get_mut(slot).uses -= 1;
         self.let_go(slot);
@@ -542,9 +542,14 @@ impl Delivery {
     }
 
     /// A copy has ended here: its sender, or the sum of its pattern, is told.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the fields of one record, taken apart once"
+    )]
     fn conclude(
         &mut self,
         slot: Slot,
+        neighbour: &UnitId,
         receiver: Pattern,
         state: State,
         reason: Reason,
@@ -569,14 +574,15 @@ impl Delivery {
             at: wall,
             note: note.to_owned(),
         };
-        let of_pattern = item.receiver.as_unit().is_some_and(|unit| {
-            self.fanouts
-                .get(&item.parcel)
-                .is_some_and(|all| all.iter().any(|f| f.remaining.contains(&unit)))
-        });
+        // A pattern that was passed on has no outcome for the hub that it was passed on to.
+        let unit = item.receiver.as_unit();
+        let unit = unit.as_ref().unwrap_or(neighbour);
+        let of_pattern = self
+            .fanouts
+            .get(&item.parcel)
+            .is_some_and(|all| all.iter().any(|f| f.remaining.contains(unit)));
         if of_pattern {
-            let me = self.settings.unit.clone();
-            self.take_line(&item, &me, wall);
+            self.take_line(&item, unit, wall);
         } else {
             self.owe(to, Line { item, expires }, wall);
         }
@@ -798,10 +804,7 @@ impl Delivery {
                 .iter()
                 .filter(|(_, kept)| kept.in_custody())
                 .filter(|(_, kept)| !kept.copies.iter().any(|(hop, _)| hop == neighbour))
-                .filter(|(_, kept)| {
-                    let mut open = kept.receivers.iter().filter(|r| !r.state.is_terminal());
-                    open.any(|r| self.next_hop(&r.target).as_ref() == Some(neighbour))
-                })
+                .filter(|(_, kept)| !self.targets_via(kept, neighbour).is_empty())
                 .map(|(_, kept)| kept.digest)
                 .collect();
             let offered = offers.len() as u64;
@@ -822,11 +825,7 @@ impl Delivery {
                 continue;
             };
             let kept = self.parcels.get(slot);
-            let open = kept.receivers.iter().filter(|r| !r.state.is_terminal());
-            let for_whom: Vec<Pattern> = open
-                .filter(|r| self.next_hop(&r.target).as_ref() == Some(neighbour))
-                .map(|r| r.target.clone())
-                .collect();
+            let for_whom = self.targets_via(kept, neighbour);
             if for_whom.is_empty() || kept.copies.iter().any(|(hop, _)| hop == neighbour) {
                 continue;
             }
@@ -837,7 +836,7 @@ impl Delivery {
                 is_receipt: false,
                 chain: kept.chain,
                 after: Vec::new(),
-                as_signed: for_whom.len() == kept.receivers.len(),
+                as_signed: kept.receivers.iter().map(|r| &r.target).eq(&for_whom),
                 for_whom,
                 held: false,
                 ending: None,
