@@ -129,11 +129,7 @@ impl Delivery {
         arrival.verdict?;
         let me = self.settings.unit.clone();
         let limits = &self.settings.limits;
-        let targets = match &arrival.entry.targets {
-            Targets::Signed => header.to.clone(),
-            Targets::You => vec![Pattern::from(&me)],
-            Targets::Named(named) => named.clone(),
-        };
+        let targets = self.targets_of(arrival, header);
         if targets.is_empty() || !targets.iter().all(|t| covers(&header.to, t)) {
             return Err(Reason::ForeignTarget);
         }
@@ -170,21 +166,23 @@ impl Delivery {
                         Reason::IdConflict,
                     )
                 };
-                let to = match header.to.contains(&target) {
-                    true => header.sender.clone(),
-                    false => neighbour.clone(),
-                };
-                received.owed.push((to, line));
+                received
+                    .owed
+                    .push((told_of(header, &target, neighbour), line));
             } else if is_late || (is_here && header.expires <= self.seen.purged()) {
                 let line = self.line(digest, header, &target, Outcome::Expired, Reason::Expiry);
-                received.owed.push((header.sender.clone(), line));
+                received
+                    .owed
+                    .push((told_of(header, &target, neighbour), line));
             } else if !self
                 .settings
                 .policy
                 .allows_pattern(&header.sender, &target, &header.kind)
             {
                 let line = self.line(digest, header, &target, Outcome::Refused, Reason::Policy);
-                received.owed.push((header.sender.clone(), line));
+                received
+                    .owed
+                    .push((told_of(header, &target, neighbour), line));
             } else {
                 open.push(target);
             }
@@ -192,7 +190,9 @@ impl Delivery {
         let found = self.routes(&what, &open);
         for (target, reason) in found.refused {
             let line = self.line(digest, header, &target, Outcome::Refused, reason);
-            received.owed.push((header.sender.clone(), line));
+            received
+                .owed
+                .push((told_of(header, &target, neighbour), line));
         }
         // The first hub says that it has it and that its signer holds.
         if self.settings.listens && *neighbour == header.sender {
@@ -208,6 +208,14 @@ impl Delivery {
         }
         received.routes = found.routes;
         Ok(())
+    }
+
+    fn targets_of(&self, arrival: &Arrival, header: &Header) -> Vec<Pattern> {
+        match &arrival.entry.targets {
+            Targets::Signed => header.to.clone(),
+            Targets::You => vec![Pattern::from(&self.settings.unit)],
+            Targets::Named(named) => named.clone(),
+        }
     }
 
     /// A receipt is outside the policy, and goes only where its lines are believed.
@@ -275,17 +283,21 @@ impl Delivery {
             return;
         };
         // A name that the neighbour may not speak for is nobody to be told.
-        let to = match self.may_bring(neighbour, &header.sender) {
-            true => header.sender.clone(),
-            false => neighbour.clone(),
-        };
-        for target in header
-            .to
+        let is_foreign = !self.may_bring(neighbour, &header.sender);
+        let receivers_max = self.settings.limits.receivers as usize;
+        // This node speaks for the copies that it was brought, and for no other.
+        let targets = self.targets_of(arrival, header);
+        for target in targets
             .iter()
-            .take(usize::try_from(self.settings.limits.receivers).unwrap_or(64))
+            .filter(|t| covers(&header.to, t))
+            .take(receivers_max)
         {
+            let to = match is_foreign {
+                true => neighbour.clone(),
+                false => told_of(header, target, neighbour),
+            };
             let line = self.line(digest, header, target, Outcome::Refused, reason);
-            received.owed.push((to.clone(), line));
+            received.owed.push((to, line));
         }
     }
 
@@ -339,6 +351,14 @@ impl Delivery {
             }
         }
         false
+    }
+}
+
+/// Who is told what becomes of a copy: the sender of one that is on its list, else the hub that expanded the pattern or passed it on.
+fn told_of(header: &Header, target: &Pattern, neighbour: &UnitId) -> UnitId {
+    match target.is_name() && header.to.contains(target) {
+        true => header.sender.clone(),
+        false => neighbour.clone(),
     }
 }
 
