@@ -115,14 +115,12 @@ impl Delivery {
                 wall,
             } => {
                 self.saw(wall);
-                if let Some(queued) = self.hop(&neighbour).outbox.get_mut(seq) {
-                    queued.ending = Some(super::hop::Ending {
-                        state,
-                        reason,
-                        note,
-                    });
-                }
-                self.hop(&neighbour).outbox.park_if_ready(seq);
+                let ending = super::hop::Ending {
+                    state,
+                    reason,
+                    note,
+                };
+                self.hop(&neighbour).outbox.begin_ending(seq, ending);
             }
             Record::Ended {
                 neighbour,
@@ -142,7 +140,7 @@ impl Delivery {
             } => self.apply_reset(&neighbour, peer_epoch, forget_waiting),
             Record::Settled { neighbour } => {
                 let mut orphans = self.hop(&neighbour).inbound.take_orphans();
-                orphans.sort_by_key(|w| self.parcels.get(w.slot).accepted);
+                orphans.sort_by_key(|w| w.slot.map(|slot| self.parcels.get(slot).accepted));
                 for waiting in orphans {
                     self.release(waiting);
                 }
@@ -313,6 +311,17 @@ impl Delivery {
                 carried,
                 at,
             );
+        } else {
+            let waiting = Waiting {
+                slot: None,
+                chain: 0,
+                after: received.after,
+                routes: Vec::new(),
+            };
+            let inbound = &mut self.hop(&neighbour).inbound;
+            if inbound.must_wait(&waiting.after, 0) {
+                inbound.wait(seq, waiting);
+            }
         }
         for (to, line) in received.owed {
             self.owe(to, line, wall);
@@ -366,7 +375,7 @@ impl Delivery {
         let chain = self.parcels.get(slot).chain;
         self.parcels.get_mut(slot).uses += 1;
         let waiting = Waiting {
-            slot,
+            slot: Some(slot),
             chain,
             after,
             routes,
@@ -387,11 +396,14 @@ impl Delivery {
     }
 
     fn release(&mut self, waiting: Waiting) {
+        let Some(slot) = waiting.slot else {
+            return;
+        };
         for route in waiting.routes {
-            self.route(waiting.slot, route);
+            self.route(slot, route);
         }
-        self.parcels.get_mut(waiting.slot).uses -= 1;
-        self.let_go(waiting.slot);
+        self.parcels.get_mut(slot).uses -= 1;
+        self.let_go(slot);
     }
 
     /// Puts a copy where it goes.
@@ -782,7 +794,10 @@ impl Delivery {
         self.hop(neighbour).peer_epoch = peer_epoch;
         if forget_waiting {
             for waiting in self.hop(neighbour).inbound.reset() {
-                let kept = self.parcels.get_mut(waiting.slot);
+                let Some(slot) = waiting.slot else {
+                    continue;
+                };
+                let kept = self.parcels.get_mut(slot);
                 kept.uses -= 1;
                 let message = kept.message;
                 if waiting
@@ -792,7 +807,7 @@ impl Delivery {
                 {
                     self.seen.forget(&message);
                 }
-                self.let_go(waiting.slot);
+                self.let_go(slot);
             }
         } else {
             self.hop(neighbour).inbound.renumber();

@@ -8,7 +8,7 @@ use super::{
     record::Record,
 };
 use crate::{
-    model::{Digest, Log, MessageId, Millis, Pattern, Payload, Ranges, Reason, State, UnitId},
+    model::{Digest, Log, MessageId, Millis, Pattern, Payload, Reason, State, UnitId},
     parcel::{Header, Parcel},
 };
 
@@ -111,15 +111,17 @@ impl Delivery {
             }
         };
         self.commit(record, log);
-        self.tell_gone(&neighbour, seq);
+        self.tell_gone(&neighbour);
     }
 
-    fn tell_gone(&mut self, neighbour: &UnitId, seq: Seq) {
-        let Some(hop) = self.hops.get(neighbour) else {
+    /// Tells a neighbour what ended, and what is to end, as far as it may be told now.
+    pub(super) fn tell_gone(&mut self, neighbour: &UnitId) {
+        let Some(session) = self.hops.get(neighbour).and_then(|h| self.open_session(h)) else {
             return;
         };
-        if let Some(session) = self.open_session(hop) {
-            let frame = Frame::Gone(Ranges::from_iter([seq]));
+        let gone = self.hop(neighbour).outbox.take_untold();
+        if !gone.is_empty() {
+            let frame = Frame::Gone(gone);
             self.after_sync(Output::Send { session, frame });
         }
     }

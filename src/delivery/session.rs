@@ -173,11 +173,13 @@ impl Delivery {
             };
             self.step(slot, self.now.wall, what);
         }
-        // Whoever is still there goes on with what came back.
+        // Whoever is still there goes on with what came back, and hears again what may not have been heard.
         self.parked.retain(
             |(_, output)| !matches!(output, Output::Send { session: s, .. } if *s == session),
         );
         self.offer(&neighbour);
+        self.hop(&neighbour).outbox.tell_again();
+        self.tell_gone(&neighbour);
         self.ack_soon(&neighbour);
         self.pump(&neighbour);
     }
@@ -353,11 +355,8 @@ impl Delivery {
         hop.outbox.fresh_session();
         hop.inbound.forget_news();
         hop.inbound.ack_due = Some(now); // tells the credit
-        let gone = hop.outbox.to_be_gone();
-        if !gone.is_empty() {
-            let frame = Frame::Gone(gone);
-            self.after_sync(Output::Send { session, frame });
-        }
+        hop.outbox.tell_again();
+        self.tell_gone(&neighbour);
         self.offer(&neighbour);
         if !early.is_empty() {
             self.arrive(session, &neighbour, early, log);
@@ -486,6 +485,7 @@ impl Delivery {
             };
             self.step(slot, self.now.wall, what);
         }
+        self.tell_gone(neighbour);
         self.reopen();
     }
 
@@ -545,6 +545,7 @@ impl Delivery {
             self.hop(neighbour).outbox.gone_known(&answer.gone);
         }
         self.hop(neighbour).outbox.unblock();
+        self.tell_gone(neighbour);
         self.reopen();
     }
 

@@ -13,7 +13,8 @@ use crate::{
 /// A parcel that is stored and acked, and is released when those before it are.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(in crate::delivery) struct Waiting {
-    pub(in crate::delivery) slot: Slot,
+    /// None when nothing of the parcel stays here: it only keeps its place, so that what comes after it waits for what came before.
+    pub(in crate::delivery) slot: Option<Slot>,
     pub(in crate::delivery) chain: u64,
     pub(in crate::delivery) after: Vec<Seq>,
     pub(in crate::delivery) routes: Vec<Route>,
@@ -262,7 +263,7 @@ impl Inbound {
     pub(in crate::delivery) fn renumber(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
         let mut orphans = std::mem::take(&mut self.orphans);
-        orphans.extend(waiting.into_values());
+        orphans.extend(waiting.into_values().filter(|w| w.slot.is_some()));
         *self = Self {
             orphans,
             ..Self::default()
