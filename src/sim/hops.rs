@@ -32,6 +32,8 @@ struct Numbers {
     sent: BTreeMap<Seq, Digest>,
     /// Numbers that came, or of which it came that they are gone, and where the receiver's log stood when it had taken them.
     came: BTreeMap<Seq, Lsn>,
+    /// Numbers that the receiver was told are gone.
+    gone: BTreeSet<Seq>,
     /// Numbers that the receiver has said are safe.
     acked: Ranges,
 }
@@ -58,10 +60,13 @@ impl HopWatch {
         }
     }
 
-    /// A number has been taken in; the log stands at `lsn`.
-    pub(super) fn comes(&mut self, direction: Direction, seq: Seq, lsn: Lsn) {
+    /// A number has been taken in, or it was told to be gone; the log stands at `lsn`.
+    pub(super) fn comes(&mut self, direction: Direction, seq: Seq, is_gone: bool, lsn: Lsn) {
         let numbers = self.directions.entry(direction).or_default();
         numbers.came.entry(seq).or_insert(lsn);
+        if is_gone {
+            numbers.gone.insert(seq);
+        }
     }
 
     /// An ack leaves; the receiver's log is durable up to `synced`.
@@ -83,7 +88,7 @@ impl HopWatch {
     ) -> Result<(), String> {
         if let Some(numbers) = self.directions.get(&direction) {
             let missing: Vec<Seq> = each(&numbers.acked)
-                .filter(|seq| !hello.received.contains(*seq))
+                .filter(|seq| !hello.received.contains(*seq) && !numbers.gone.contains(seq))
                 .collect();
             if !missing.is_empty() && !self.rogues.contains(&direction.to) {
                 return Err(format!(

@@ -152,8 +152,9 @@ impl World {
         while to.len() < count {
             let target = match self.rng.below(100) {
                 0..12 => {
-                    let patterns = ["t.**", "t.*", "t.county.**", "**"];
-                    pattern(self.rng.pick(&patterns).copied().unwrap_or("**"))
+                    // The rogue is called otherwise: it would never tell what became of its copy.
+                    let patterns = ["t.**", "t.*", "t.county.**", "t.**.e1"];
+                    pattern(self.rng.pick(&patterns).copied().unwrap_or("t.**"))
                 }
                 12..15 => pattern(NOBODY),
                 _ => {

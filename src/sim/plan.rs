@@ -110,7 +110,7 @@ impl Plan {
         let allowed = options.faults;
         let edges = rng.between(1, 4) as usize;
         let has_county = allowed.county && rng.per_mille(200);
-        let rogue = (allowed.rogue && rng.per_mille(200)).then(|| unit("t.rogue"));
+        let rogue = (allowed.rogue && rng.per_mille(200)).then(|| unit("x.rogue"));
         let is_small = allowed.small_limits && rng.per_mille(400);
         let limits = limits(is_small, rng);
 
@@ -239,13 +239,17 @@ fn policy(me: &UnitId, is_hub: bool) -> Policy {
     let allow = if is_hub {
         let mut kinds = KINDS_ALLOWED.to_vec();
         kinds.push(KIND_EDGES_REFUSE);
-        vec![rule("t.**", "t.**", &kinds)]
+        vec![
+            rule("t.**", "t.**", &kinds),
+            rule("x.rogue", "t.**", &kinds),
+        ]
     } else {
         let mut out = KINDS_ALLOWED.to_vec();
         out.extend([KIND_HUBS_REFUSE, KIND_EDGES_REFUSE]);
         vec![
             rule(me.as_str(), "t.**", &out),
             rule("t.**", me.as_str(), &KINDS_ALLOWED),
+            rule("x.rogue", me.as_str(), &KINDS_ALLOWED),
         ]
     };
     Policy { allow }

@@ -314,8 +314,9 @@ impl World {
                 }
             }
             if let Some(direction) = by {
-                for seq in came {
-                    self.hops.comes(direction, seq, after);
+                let (numbers, is_gone) = came;
+                for seq in numbers {
+                    self.hops.comes(direction, seq, is_gone, after);
                 }
             }
             self.carry_out(node, now, &mut own)?;
@@ -937,15 +938,18 @@ fn ticket_of(input: &Input) -> Option<Ticket> {
     }
 }
 
-/// The neighbour's numbers that an input brings, or says to be gone.
-fn numbers_of(input: &Input) -> Vec<Seq> {
+/// The neighbour's numbers that an input brings, or says to be gone (true).
+fn numbers_of(input: &Input) -> (Vec<Seq>, bool) {
     match input {
-        Input::Arrivals { arrivals, .. } => arrivals.iter().map(|a| a.entry.seq).collect(),
+        Input::Arrivals { arrivals, .. } => (arrivals.iter().map(|a| a.entry.seq).collect(), false),
         Input::Frame {
             frame: Frame::Gone(seqs),
             ..
-        } => seqs.iter().flat_map(|(start, end)| start..=end).collect(),
-        _ => Vec::new(),
+        } => (
+            seqs.iter().flat_map(|(start, end)| start..=end).collect(),
+            true,
+        ),
+        _ => (Vec::new(), false),
     }
 }
 
