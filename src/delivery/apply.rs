@@ -1,5 +1,7 @@
 //! The only place that changes durable state.
 
+use std::collections::btree_map::Entry;
+
 use super::{
     Delivery, Event, Output, ReplayError, Step,
     hop::{Hop, Queued, Seq, Waiting},
@@ -212,10 +214,11 @@ impl Delivery {
                 }
             }
             Record::Kept { parcel } => {
-                // Where it was is freed with the rest of its segment.
                 if let Some(slot) = self.parcels.of_digest(parcel) {
                     let before = std::mem::replace(&mut self.parcels.get_mut(slot).location, at);
-                    self.freed(before);
+                    if before != at {
+                        self.moved(slot, before);
+                    }
                 } else {
                     self.freed(at);
                 }
@@ -244,6 +247,7 @@ impl Delivery {
             reply_to: header.sender.clone(),
             accepted: header.accepted,
             received: wall,
+            order: self.lsn,
             expires: header.expires,
             attested,
             location: at,
@@ -487,6 +491,50 @@ impl Delivery {
             self.remember_ended(slot);
             let kept = self.parcels.remove(slot);
             self.freed(kept.location);
+            if let Some((_, before)) = self.moving.remove(&slot) {
+                self.freed(before);
+            }
+        }
+    }
+
+    /// A payload was written again. It is read where it was until it can be read where it is: then its old place is freed.
+    fn moved(&mut self, slot: Slot, before: Location) {
+        if self.replaying {
+            return;
+        }
+        match self.moving.entry(slot) {
+            // It has not even been written where it was in between.
+            Entry::Occupied(mut moving) => {
+                moving.get_mut().0 = self.lsn;
+                self.freed(before);
+            }
+            Entry::Vacant(vacant) => {
+                vacant.insert((self.lsn, before));
+            }
+        }
+    }
+
+    /// Payloads that records up to `synced` wrote again are where they are now.
+    pub(super) fn settle_moved(&mut self) {
+        let synced = self.synced;
+        let mut settled = Vec::new();
+        self.moving.retain(|_, (lsn, before)| {
+            let is_readable = *lsn <= synced;
+            if is_readable {
+                settled.push(*before);
+            }
+            !is_readable
+        });
+        for before in settled {
+            self.freed(before);
+        }
+    }
+
+    /// Where a parcel can be read.
+    pub(super) fn place_of(&self, slot: Slot) -> Location {
+        match self.moving.get(&slot) {
+            Some((_, before)) => *before,
+            None => self.parcels.get(slot).location,
         }
     }
 
@@ -869,10 +917,9 @@ impl Delivery {
         let mut all = self.hop(neighbour).outbox.drain();
         if !more.is_empty() {
             all.extend(more);
-            // Stable: what came in one millisecond keeps its order, the queue before what is offered again.
             all.sort_by_key(|q| {
                 let kept = self.parcels.get(q.slot);
-                (kept.received, kept.location.segment, kept.location.offset)
+                kept.order
             });
         }
         for queued in &all {

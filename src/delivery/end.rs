@@ -300,7 +300,7 @@ impl Delivery {
                     let kept = self.parcels.get(slot);
                     handed.push(super::Handed {
                         message: kept.message,
-                        at: kept.location,
+                        at: self.place_of(slot),
                         received: kept.received,
                     });
                     self.step(slot, self.now.wall, super::Step::Handed);

@@ -754,6 +754,8 @@ impl Delivery {
                 continue;
             };
             let kept = self.parcels.get(queued.slot);
+            // Written again and not readable there yet?
+            let before = self.moving.get(&queued.slot).map(|(_, before)| *before);
             let you = queued.for_whom.len() == 1 && queued.for_whom[0] == Pattern::from(neighbour);
             let targets = if queued.as_signed {
                 Targets::Signed
@@ -772,7 +774,7 @@ impl Delivery {
                     targets,
                     attested: kept.attested,
                 },
-                at: kept.location,
+                at: before.unwrap_or(kept.location),
             });
             slots.push(queued.slot);
         }
