@@ -238,10 +238,11 @@ impl Delivery {
                 // Only a receiver itself says that it has it; the hubs say everything else, and sum patterns up.
                 own || !speaks_of_delivery || !item.receiver.is_name()
             } else {
-                own || item
-                    .receiver
-                    .as_unit()
-                    .is_none_or(|unit| self.may_bring(neighbour, &unit))
+                // Nobody but a hub sums up a pattern.
+                own || match item.receiver.as_unit() {
+                    Some(unit) => self.may_bring(neighbour, &unit),
+                    None => self.is_hub(neighbour),
+                }
             }
         };
         let believed: Vec<ReceiptItem> = lines.iter().filter(is_believed).cloned().collect();

@@ -49,6 +49,12 @@ impl Delivery {
         neighbour == sender || self.is_upstream(neighbour) || self.serves(neighbour, sender)
     }
 
+    /// Whether `neighbour` is a hub: the one that this node dials, or a county hub that dials this one.
+    pub(super) fn is_hub(&self, neighbour: &UnitId) -> bool {
+        let mut units = self.settings.units.iter();
+        self.is_upstream(neighbour) || units.any(|u| u.name == *neighbour && !u.serves.is_empty())
+    }
+
     fn serves(&self, neighbour: &UnitId, unit: &UnitId) -> bool {
         self.settings
             .units
@@ -206,12 +212,7 @@ impl Delivery {
     /// The open receivers of a parcel in custody that a neighbour was to serve.
     pub(super) fn targets_via(&self, kept: &Kept, neighbour: &UnitId) -> Vec<Pattern> {
         let fanouts = self.fanouts.get(&kept.digest);
-        let is_hub = self.is_upstream(neighbour)
-            || self
-                .settings
-                .units
-                .iter()
-                .any(|u| u.name == *neighbour && !u.serves.is_empty());
+        let is_hub = self.is_hub(neighbour);
         kept.receivers
             .iter()
             .filter(|receiver| !receiver.state.is_terminal())
