@@ -354,6 +354,8 @@ impl Delivery {
         let hop = self.hop(&neighbour);
         hop.outbox.fresh_session();
         hop.inbound.forget_news();
+        // The hello was made some time ago, and more has come over another session since.
+        hop.inbound.say_all();
         hop.inbound.ack_due = Some(now); // tells the credit
         hop.outbox.tell_again();
         self.tell_gone(&neighbour);
