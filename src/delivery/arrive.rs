@@ -342,7 +342,7 @@ impl Delivery {
             })
             .collect();
         // One receiver with room is enough: the others take a little more than they should.
-        if full.iter().any(Option::is_none) {
+        if full.is_empty() || full.iter().any(Option::is_none) {
             return true;
         }
         let inbound = &mut self.hop(neighbour).inbound;
