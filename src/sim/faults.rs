@@ -139,7 +139,18 @@ impl World {
         {
             this.backup = None;
         }
+        let is_hub = this.is_hub;
+        let hub_of: Vec<NodeIndex> = (0..self.nodes.len()).map(|n| self.hub_of(n)).collect();
         for message in self.ledger.iter_mut() {
+            // Custody is offered to a neighbour that lost its memory, and not past it: what was under way between two hubs ends when
+            // it expires.
+            if is_hub && let Some(hub) = hub_of.get(message.sender).copied() {
+                for (receiver, copy) in &mut message.copies {
+                    if hub_of.get(*receiver) != Some(&hub) && copy.taken_at.is_none() {
+                        copy.is_excused = true;
+                    }
+                }
+            }
             if message.sender == node && message.accepted_at.is_some_and(|at| at > to) {
                 message.is_lost = true;
             }
@@ -153,6 +164,14 @@ impl World {
                 }
                 copy.lease = None;
             }
+        }
+    }
+
+    /// The hub that a node is, or that it dials.
+    fn hub_of(&self, node: NodeIndex) -> NodeIndex {
+        match self.nodes[node].parent {
+            Some(parent) if !self.nodes[node].is_hub => parent,
+            _ => node,
         }
     }
 

@@ -36,6 +36,8 @@ struct Numbers {
     gone: BTreeSet<Seq>,
     /// Numbers that the receiver has said are safe.
     acked: Ranges,
+    /// Those of them that it had said before it last started. (A hello may be made long before it leaves, so that it lacks the rest.)
+    acked_before: Ranges,
 }
 
 impl HopWatch {
@@ -87,7 +89,7 @@ impl HopWatch {
         synced: Lsn,
     ) -> Result<(), String> {
         if let Some(numbers) = self.directions.get(&direction) {
-            let missing: Vec<Seq> = each(&numbers.acked)
+            let missing: Vec<Seq> = each(&numbers.acked_before)
                 .filter(|seq| !hello.received.contains(*seq) && !numbers.gone.contains(seq))
                 .collect();
             if !missing.is_empty() && !self.rogues.contains(&direction.to) {
@@ -136,6 +138,7 @@ impl HopWatch {
                 if set_back {
                     numbers.acked.clear();
                 }
+                numbers.acked_before = numbers.acked.clone();
             }
         }
     }

@@ -523,10 +523,20 @@ impl World {
             }
             let left = run.machine.totals();
             if !is_disturbed && (left.parcels > 0 || left.owed > 0 || left.waiting > 0) {
-                return Some(broken(
-                    "G7",
-                    format!("n{index} keeps what is over: {left:?}"),
-                ));
+                let queues: Vec<_> = run
+                    .machine
+                    .neighbours()
+                    .into_iter()
+                    .map(|n| (n.unit, n.lanes.map(|depth| depth.messages)))
+                    .collect();
+                let kept: Vec<_> = self
+                    .ledger
+                    .iter()
+                    .filter_map(|m| run.machine.find(&m.id))
+                    .filter(|view| run.machine.live().any(|at| at == view.location))
+                    .collect();
+                let what = format!("n{index} keeps what is over: {left:?} {queues:?} {kept:?}");
+                return Some(broken("G7", what));
             }
         }
         None

@@ -105,7 +105,7 @@ impl World {
             7 | 8 => self.forge_receipt(session),
             9 => {
                 let again = self.rng.below(self.rogue.as_ref().map_or(1, |r| r.next));
-                let (parcel, _) = self.rogue_message(&unit, "notice", false);
+                let (parcel, _) = self.rogue_message(&unit, "notice", true);
                 self.rogue_sends(session, parcel, Targets::Signed, Ok(()), Some(again));
             }
             10 => {
