@@ -635,14 +635,13 @@ impl Delivery {
             note: note.to_owned(),
         };
         // A pattern that was passed on has no outcome for the hub that it was passed on to.
-        let unit = item.receiver.as_unit();
-        let unit = unit.as_ref().unwrap_or(neighbour);
-        let of_pattern = self
-            .fanouts
-            .get(&item.parcel)
-            .is_some_and(|all| all.iter().any(|f| f.remaining.contains(unit)));
+        let of_pattern = !self.is_for_hub(&item)
+            && self
+                .fanouts
+                .get(&item.parcel)
+                .is_some_and(|all| all.iter().any(|f| f.awaits(&item.receiver, neighbour)));
         if of_pattern {
-            self.take_line(&item, unit, wall);
+            self.take_line(&item, neighbour, wall);
         } else {
             self.owe(to, Line { item, expires }, wall);
         }
@@ -702,15 +701,23 @@ impl Delivery {
         self.owe(fanout.back.clone(), line, wall);
     }
 
+    /// Whether a line is about a hub's own copy: a hub is on a list by its name only, never by a pattern that was passed on to it.
+    fn is_for_hub(&self, item: &ReceiptItem) -> bool {
+        item.receiver
+            .as_unit()
+            .is_some_and(|unit| self.is_hub(&unit))
+    }
+
     /// Takes a line that holds: of a receipt, or of this node's own making.
     fn take_line(&mut self, item: &ReceiptItem, issuer: &UnitId, wall: Millis) {
-        if let Some(all) = self.fanouts.get_mut(&item.parcel) {
-            let unit = item.receiver.as_unit();
-            let unit = unit.as_ref().unwrap_or(issuer);
+        let is_for_hub = self.is_for_hub(item);
+        if let Some(all) = self.fanouts.get_mut(&item.parcel)
+            && !is_for_hub
+        {
             // Two patterns may mean the same unit, which tells its outcome once.
-            let taken = all
-                .iter_mut()
-                .fold(false, |taken, f| f.take(unit, item.outcome) | taken);
+            let taken = all.iter_mut().fold(false, |taken, f| {
+                f.take(&item.receiver, issuer, item.outcome) | taken
+            });
             let done: Vec<Fanout> = all.extract_if(.., |f| f.remaining.is_empty()).collect();
             if all.is_empty() {
                 self.fanouts.remove(&item.parcel);
