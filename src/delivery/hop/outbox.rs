@@ -56,13 +56,12 @@ struct Chain {
     tails: Vec<Tail>,
 }
 
-/// The numbers that the next one of a chain comes after, for one target, and how many of it are unacked. It is the last number; when
-/// that one ended here, those that it came after.
-#[derive(Clone, Debug)]
+/// The numbers that the next one of a chain comes after, for one target. It is the last number; when that one ended here, those that it
+/// came after. An acked one counts as long as anything of its chain is queued: the neighbour may have it and wait for that.
+#[derive(Clone, Debug, Encode, Decode)]
 struct Tail {
     target: Pattern,
     seqs: Vec<Seq>,
-    unacked: u32,
 }
 
 /// The queue towards one neighbour: numbers, lanes, chains and leases.
@@ -113,6 +112,7 @@ impl Default for Outbox {
             next: 1,
             queue: Vec::new(),
             gone: Ranges::new(),
+            tails: Vec::new(),
         })
     }
 }
@@ -123,6 +123,7 @@ pub(in crate::delivery) struct Snapshot {
     next: Seq,
     queue: Vec<(Seq, Queued)>,
     gone: Ranges,
+    tails: Vec<(u64, Vec<Tail>)>,
 }
 
 impl Outbox {
@@ -131,6 +132,11 @@ impl Outbox {
             next: self.next,
             queue: self.queue.iter().map(|(s, q)| (*s, q.clone())).collect(),
             gone: self.gone.clone(),
+            tails: self
+                .chains
+                .iter()
+                .map(|(key, chain)| (*key, chain.tails.clone()))
+                .collect(),
         }
     }
 
@@ -153,8 +159,14 @@ impl Outbox {
             turns: 0,
         };
         for (seq, queued) in snapshot.queue {
-            outbox.link(&queued, seq);
+            if queued.chain != 0 {
+                let chain = outbox.chains.entry(queued.chain).or_default();
+                chain.queued.insert(seq);
+            }
             outbox.put(seq, queued);
+        }
+        for (key, tails) in snapshot.tails {
+            outbox.chains.entry(key).or_default().tails = tails;
         }
         outbox
     }
@@ -198,14 +210,10 @@ impl Outbox {
         after.dedup();
         for target in &queued.for_whom {
             match chain.tails.iter_mut().find(|tail| tail.target == *target) {
-                Some(tail) => {
-                    tail.seqs = vec![seq];
-                    tail.unacked += 1;
-                }
+                Some(tail) => tail.seqs = vec![seq],
                 None => chain.tails.push(Tail {
                     target: target.clone(),
                     seqs: vec![seq],
-                    unacked: 1,
                 }),
             }
         }
@@ -236,13 +244,7 @@ impl Outbox {
         self.endings.remove(&seq);
         if let Some(chain) = self.chains.get_mut(&queued.chain) {
             chain.queued.remove(&seq);
-            for target in &queued.for_whom {
-                if let Some(tail) = chain.tails.iter_mut().find(|t| t.target == *target) {
-                    tail.unacked -= 1;
-                }
-            }
-            chain.tails.retain(|tail| tail.unacked > 0);
-            if chain.tails.is_empty() {
+            if chain.queued.is_empty() {
                 self.chains.remove(&queued.chain);
             }
         }
