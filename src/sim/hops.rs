@@ -137,6 +137,8 @@ impl HopWatch {
                 numbers.came.retain(|_, lsn| *lsn <= last);
                 if set_back {
                     numbers.acked.clear();
+                    // Whatever a number named, this node does not know it.
+                    numbers.sent.clear();
                 }
                 numbers.acked_before = numbers.acked.clone();
             }

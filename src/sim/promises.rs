@@ -496,7 +496,8 @@ impl World {
             }
             let (id, sender) = (message.id, message.sender);
             for (node, copy) in &message.copies {
-                let is_due = !copy.is_forbidden && !copy.is_excused && copy.taken_at.is_none();
+                // One that was taken just before a crash may be known to be so, or be handed over once more.
+                let is_due = !copy.is_forbidden && !copy.is_excused && copy.took_at.is_none();
                 if is_due && !message.may_have_ended(wall) {
                     return Some(broken(
                         "G3",
