@@ -116,7 +116,13 @@ impl Delivery {
 
     /// Tells a neighbour what ended, and what is to end, as far as it may be told now.
     pub(super) fn tell_gone(&mut self, neighbour: &UnitId) {
-        let Some(session) = self.hops.get(neighbour).and_then(|h| self.open_session(h)) else {
+        let Some(hop) = self.hops.get(neighbour) else {
+            return;
+        };
+        if hop.is_offering() {
+            return; // its numbers are about to change
+        }
+        let Some(session) = self.open_session(hop) else {
             return;
         };
         let gone = self.hop(neighbour).outbox.take_untold();

@@ -447,6 +447,7 @@ impl Delivery {
             lacked,
         };
         self.commit(record, log);
+        self.tell_gone(neighbour);
     }
 
     // ---- acks and credit
@@ -712,7 +713,7 @@ impl Delivery {
         let Some(hop) = self.hops.get(neighbour) else {
             return;
         };
-        if !hop.offers.is_empty() || hop.offered {
+        if hop.is_offering() {
             return; // first it is to be known what the neighbour lacks, or order would suffer
         }
         let sessions: Vec<SessionId> = hop.sessions.iter().rev().copied().collect();

@@ -453,6 +453,7 @@ impl Outbox {
         if self.marks.is_empty() {
             self.marks.push_back((lsn, self.next));
         }
+        self.tell_again();
     }
 
     /// Takes everything out, in the order of the numbers.
