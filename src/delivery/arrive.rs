@@ -347,9 +347,7 @@ impl Delivery {
         }
         let inbound = &mut self.hop(neighbour).inbound;
         for unit in full.into_iter().flatten() {
-            if inbound.told_closed.insert(unit.clone()) {
-                inbound.to_close.insert(unit);
-            }
+            inbound.close(unit);
         }
         false
     }

@@ -353,7 +353,6 @@ impl Delivery {
         let now = self.now.mono;
         let hop = self.hop(&neighbour);
         hop.outbox.fresh_session();
-        hop.inbound.forget_news();
         // The hello was made some time ago, and more has come over another session since.
         hop.inbound.say_all();
         hop.inbound.ack_due = Some(now); // tells the credit
@@ -581,17 +580,7 @@ impl Delivery {
                 continue;
             };
             let credit = self.credit();
-            let inbound = &mut self.hop(&neighbour).inbound;
-            inbound.ack_due = None;
-            inbound.starved = credit.contains(&0);
-            let (received, parked) = inbound.take_news();
-            let ack = Ack {
-                received,
-                parked,
-                credit,
-                closed: std::mem::take(&mut inbound.to_close).into_iter().collect(),
-                open: std::mem::take(&mut inbound.to_open).into_iter().collect(),
-            };
+            let ack = self.hop(&neighbour).inbound.take_news(credit);
             let frame = Frame::Ack(ack);
             self.outputs.push_back(Output::Send { session, frame });
         }
@@ -626,12 +615,7 @@ impl Delivery {
         let told: Vec<(UnitId, UnitId)> = self
             .hops
             .iter()
-            .flat_map(|(n, hop)| {
-                hop.inbound
-                    .told_closed
-                    .iter()
-                    .map(|u| (n.clone(), u.clone()))
-            })
+            .flat_map(|(n, hop)| hop.inbound.closed().map(|u| (n.clone(), u.clone())))
             .collect();
         for (neighbour, unit) in told {
             let is_here = unit == self.settings.unit;
@@ -649,10 +633,7 @@ impl Delivery {
                 self.queue_takes(&unit, Lane::Normal, depth.div_ceil(3), bytes.div_ceil(3))
             };
             if takes.is_ok() {
-                let inbound = &mut self.hop(&neighbour).inbound;
-                inbound.told_closed.remove(&unit);
-                inbound.to_close.remove(&unit);
-                inbound.to_open.insert(unit);
+                self.hop(&neighbour).inbound.open(unit);
                 self.ack_soon(&neighbour);
             }
         }
