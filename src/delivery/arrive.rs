@@ -326,6 +326,7 @@ impl Delivery {
     /// Whether there is room for the copies; if a receiver is full, the neighbour is told.
     fn admits(&mut self, neighbour: &UnitId, routes: &[Route], lane: Lane, bytes: u64) -> bool {
         if self.journal_takes(lane, bytes).is_err() {
+            self.hop(neighbour).inbound.lacks_room();
             return false;
         }
         let me = self.settings.unit.clone();

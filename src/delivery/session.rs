@@ -464,15 +464,16 @@ impl Delivery {
         for unit in &ack.open {
             hop.outbox.open(unit);
         }
-        if !ack.open.is_empty() || ack.parked.is_empty() {
-            hop.outbox.unblock();
-        }
         let mut parked = Vec::new();
         for seq in hop.outbox.among(&ack.parked) {
             if let Some(queued) = hop.outbox.get(seq) {
                 parked.push(queued.slot);
             }
             hop.outbox.park(seq);
+        }
+        // What was parked may have found room since: a receiver can close and open within one ack.
+        if !ack.open.is_empty() || ack.parked.is_empty() {
+            hop.outbox.unblock();
         }
         if !hop.outbox.among(&ack.received).is_empty() {
             let record = Record::Acked {
@@ -605,8 +606,10 @@ impl Delivery {
             return;
         }
         let now = self.now.mono;
-        for hop in self.hops.values_mut().filter(|hop| hop.inbound.starved) {
-            hop.inbound.ack_due = Some(now);
+        for hop in self.hops.values_mut() {
+            if hop.inbound.found_room() {
+                hop.inbound.ack_due = Some(now);
+            }
         }
     }
 

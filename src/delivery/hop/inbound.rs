@@ -48,8 +48,9 @@ pub(in crate::delivery) struct Inbound {
     to_open: BTreeSet<UnitId>,
     /// When the next ack is due, monotonic.
     pub(in crate::delivery) ack_due: Option<Millis>,
-    /// Whether the last credit told was zero for some lane.
-    pub(in crate::delivery) starved: bool,
+    /// Whether the last credit told was zero for some lane, or a parcel was parked because the journal had no room: the neighbour is told
+    /// when there is some.
+    starved: bool,
 }
 
 /// An [`Inbound`] as a checkpoint has it.
@@ -159,6 +160,16 @@ impl Inbound {
         self.parked_fresh.insert(seq);
     }
 
+    /// The journal has no room for a parcel that came.
+    pub(in crate::delivery) fn lacks_room(&mut self) {
+        self.starved = true;
+    }
+
+    /// The journal has room: whether the neighbour is to be told.
+    pub(in crate::delivery) fn found_room(&mut self) -> bool {
+        std::mem::take(&mut self.starved)
+    }
+
     /// A receiver has no room: the neighbour is told, now or again.
     pub(in crate::delivery) fn close(&mut self, unit: UnitId) {
         self.to_open.remove(&unit);
@@ -218,7 +229,7 @@ impl Inbound {
     /// What the next ack tells, with `credit`.
     pub(in crate::delivery) fn take_news(&mut self, credit: [u64; 4]) -> Ack {
         self.ack_due = None;
-        self.starved = credit.contains(&0);
+        self.starved |= credit.contains(&0);
         Ack {
             received: std::mem::take(&mut self.fresh),
             parked: std::mem::take(&mut self.parked_fresh),
