@@ -53,7 +53,7 @@ pub(super) struct Copy {
     pub(super) handed: u32,
     /// To whom it is leased: in which life of the node, under which ticket, until when by its monotonic clock.
     pub(super) lease: Option<(Life, Ticket, Millis)>,
-    /// Answers to that.
+    /// How often the application said that it is done with it.
     pub(super) takes: u32,
     /// When the application first said that it is done with it.
     pub(super) took_at: Option<Us>,

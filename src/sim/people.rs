@@ -338,6 +338,7 @@ impl World {
                 && let Some(copy) = self.ledger.get_mut(index).copies.get_mut(&node)
             {
                 copy.took_at.get_or_insert(now);
+                copy.takes += 1;
             }
         }
         self.line(|| format!("n{node}'s application takes {messages:?}"));

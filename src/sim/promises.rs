@@ -285,7 +285,6 @@ impl World {
             else {
                 continue;
             };
-            copy.takes += 1;
             copy.lease = None;
             if unknown.contains(id) {
                 if copy.takes == 1 && !copy.is_excused {
