@@ -273,7 +273,18 @@ impl Delivery {
             // It knew this hub before: the hub has lost its memory, of units too.
             self.amnesia_until = Some(self.now.mono + AMNESIA_MS);
         }
-        if hello.epoch != self.hop(neighbour).peer_epoch {
+        let is_new = hello.epoch != self.hop(neighbour).peer_epoch;
+        // It numbers against this node's present epoch and has spoken with it since, and this node has never heard of it.
+        let was_forgotten = is_new
+            && hello.peer_epoch == self.epoch
+            && (!hello.received.is_empty() || hello.base > 1);
+        #[cfg(any(test, feature = "sim"))]
+        let was_forgotten = was_forgotten && !self.has(super::Bug::SequenceReuse);
+        if was_forgotten {
+            self.take_fresh_epoch(log);
+            return;
+        }
+        if is_new {
             let met = self.hop(neighbour).peer_epoch != 0;
             let record = Record::HopReset {
                 neighbour: neighbour.clone(),
@@ -298,9 +309,7 @@ impl Delivery {
         #[cfg(any(test, feature = "sim"))]
         let lost_theirs = lost_theirs && !self.has(super::Bug::SequenceReuse);
         if lost_own || lost_theirs {
-            // This folder is older than what the neighbour remembers: it was copied or rolled back.
-            let fresh = self.epoch ^ self.now.wall.rotate_left(20) ^ self.lsn.rotate_left(48);
-            self.take_epoch(fresh.max(1), log);
+            self.take_fresh_epoch(log);
             return;
         }
         let acked = Record::Acked {
@@ -374,6 +383,12 @@ impl Delivery {
         for session in all {
             self.close(session, Close::NewEpoch);
         }
+    }
+
+    /// This folder is older than what a neighbour remembers: it was copied or rolled back.
+    fn take_fresh_epoch(&mut self, log: &mut dyn Log) {
+        let fresh = self.epoch ^ self.now.wall.rotate_left(20) ^ self.lsn.rotate_left(48);
+        self.take_epoch(fresh.max(1), log);
     }
 
     fn close_others(&mut self, neighbour: &UnitId, but: SessionId) {
