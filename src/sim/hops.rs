@@ -30,8 +30,8 @@ pub(super) struct HopWatch {
 struct Numbers {
     /// What each number named when it left.
     sent: BTreeMap<Seq, Digest>,
-    /// Numbers that came, or of which it came that they are gone, and where the receiver's log stood when it had taken them.
-    came: BTreeMap<Seq, Lsn>,
+    /// Numbers that came with a parcel, or of which it came that they are gone, and where the receiver's log stood then.
+    came: BTreeMap<Seq, (Lsn, Option<Digest>)>,
     /// Numbers that the receiver was told are gone.
     gone: BTreeSet<Seq>,
     /// Numbers that the receiver has said are safe.
@@ -52,21 +52,26 @@ impl HopWatch {
             return Ok(());
         }
         let numbers = self.directions.entry(direction).or_default();
-        let before = *numbers.sent.entry(seq).or_insert(parcel);
-        if before == parcel {
-            Ok(())
-        } else {
-            Err(format!(
+        match numbers.sent.insert(seq, parcel) {
+            // A sender whose disk was set back may use a number again that never came.
+            Some(before) if before != parcel && numbers.acked.contains(seq) => Err(format!(
                 "number {seq} of {direction:?} named {before} and now names {parcel}"
-            ))
+            )),
+            _ => Ok(()),
         }
     }
 
-    /// A number has been taken in, or it was told to be gone; the log stands at `lsn`.
-    pub(super) fn comes(&mut self, direction: Direction, seq: Seq, is_gone: bool, lsn: Lsn) {
+    /// A number has been taken in with a parcel, or it was told to be gone; the log stands at `lsn`.
+    pub(super) fn comes(
+        &mut self,
+        direction: Direction,
+        seq: Seq,
+        parcel: Option<Digest>,
+        lsn: Lsn,
+    ) {
         let numbers = self.directions.entry(direction).or_default();
-        numbers.came.entry(seq).or_insert(lsn);
-        if is_gone {
+        numbers.came.entry(seq).or_insert((lsn, parcel));
+        if parcel.is_none() {
             numbers.gone.insert(seq);
         }
     }
@@ -113,8 +118,17 @@ impl HopWatch {
         let numbers = self.directions.entry(direction).or_default();
         for seq in each(received) {
             match numbers.came.get(&seq) {
-                Some(lsn) if *lsn <= synced => {}
-                Some(lsn) => {
+                Some((lsn, parcel)) if *lsn <= synced => {
+                    let (named, names) = (parcel.as_ref(), numbers.sent.get(&seq));
+                    if let (Some(named), Some(names)) = (named, names)
+                        && named != names
+                    {
+                        return Err(format!(
+                            "number {seq} of {direction:?} came as {named} and is acked for {names}"
+                        ));
+                    }
+                }
+                Some((lsn, _)) => {
                     return Err(format!(
                         "number {seq} of {direction:?} is acked, came by record {lsn}, and only {synced} is durable"
                     ));
@@ -134,7 +148,7 @@ impl HopWatch {
     pub(super) fn recovered(&mut self, node: NodeIndex, last: Lsn, set_back: bool) {
         for (direction, numbers) in &mut self.directions {
             if direction.to == node {
-                numbers.came.retain(|_, lsn| *lsn <= last);
+                numbers.came.retain(|_, (lsn, _)| *lsn <= last);
                 if set_back {
                     numbers.acked.clear();
                     // Whatever a number named, this node does not know it.

@@ -13,7 +13,8 @@ use crate::{
     },
     journal,
     model::{
-        Fingerprint, Kind, Lane, MessageId, Millis, Now, Pattern, Reason, ReceiptItem, UnitId,
+        Digest, Fingerprint, Kind, Lane, MessageId, Millis, Now, Pattern, Reason, ReceiptItem,
+        UnitId,
     },
     parcel::{BodyForm, Header, Parcel},
 };
@@ -314,9 +315,8 @@ impl World {
                 }
             }
             if let Some(direction) = by {
-                let (numbers, is_gone) = came;
-                for seq in numbers {
-                    self.hops.comes(direction, seq, is_gone, after);
+                for (seq, parcel) in came {
+                    self.hops.comes(direction, seq, parcel, after);
                 }
             }
             self.carry_out(node, now, &mut own)?;
@@ -938,18 +938,22 @@ fn ticket_of(input: &Input) -> Option<Ticket> {
     }
 }
 
-/// The neighbour's numbers that an input brings, or says to be gone (true).
-fn numbers_of(input: &Input) -> (Vec<Seq>, bool) {
+/// The neighbour's numbers that an input brings, each with its parcel, or says to be gone.
+fn numbers_of(input: &Input) -> Vec<(Seq, Option<Digest>)> {
     match input {
-        Input::Arrivals { arrivals, .. } => (arrivals.iter().map(|a| a.entry.seq).collect(), false),
+        Input::Arrivals { arrivals, .. } => arrivals
+            .iter()
+            .map(|a| (a.entry.seq, Some(a.parcel.digest())))
+            .collect(),
         Input::Frame {
             frame: Frame::Gone(seqs),
             ..
-        } => (
-            seqs.iter().flat_map(|(start, end)| start..=end).collect(),
-            true,
-        ),
-        _ => (Vec::new(), false),
+        } => seqs
+            .iter()
+            .flat_map(|(start, end)| start..=end)
+            .map(|seq| (seq, None))
+            .collect(),
+        _ => Vec::new(),
     }
 }
 
