@@ -1,5 +1,7 @@
 //! The only place that changes durable state.
 
+use std::collections::btree_map::Entry;
+
 use super::{
     Delivery, Event, Output, ReplayError, Step,
     hop::{Hop, Queued, Seq, Waiting},
@@ -115,14 +117,12 @@ impl Delivery {
                 wall,
             } => {
                 self.saw(wall);
-                if let Some(queued) = self.hop(&neighbour).outbox.get_mut(seq) {
-                    queued.ending = Some(super::hop::Ending {
-                        state,
-                        reason,
-                        note,
-                    });
-                }
-                self.hop(&neighbour).outbox.park_if_ready(seq);
+                let ending = super::hop::Ending {
+                    state,
+                    reason,
+                    note,
+                };
+                self.hop(&neighbour).outbox.begin_ending(seq, ending);
             }
             Record::Ended {
                 neighbour,
@@ -142,7 +142,7 @@ impl Delivery {
             } => self.apply_reset(&neighbour, peer_epoch, forget_waiting),
             Record::Settled { neighbour } => {
                 let mut orphans = self.hop(&neighbour).inbound.take_orphans();
-                orphans.sort_by_key(|w| self.parcels.get(w.slot).accepted);
+                orphans.sort_by_key(|w| w.slot.map(|slot| self.parcels.get(slot).accepted));
                 for waiting in orphans {
                     self.release(waiting);
                 }
@@ -214,12 +214,10 @@ impl Delivery {
                 }
             }
             Record::Kept { parcel } => {
-                // Where it was is freed with the rest of its segment.
                 if let Some(slot) = self.parcels.of_digest(parcel) {
                     let before = std::mem::replace(&mut self.parcels.get_mut(slot).location, at);
-                    // What could not be read has stayed where it was.
                     if before != at {
-                        self.freed(before);
+                        self.moved(slot, before);
                     }
                 } else {
                     self.freed(at);
@@ -249,6 +247,7 @@ impl Delivery {
             reply_to: header.sender.clone(),
             accepted: header.accepted,
             received: wall,
+            order: self.lsn,
             expires: header.expires,
             attested,
             location: at,
@@ -316,6 +315,17 @@ impl Delivery {
                 carried,
                 at,
             );
+        } else {
+            let waiting = Waiting {
+                slot: None,
+                chain: 0,
+                after: received.after,
+                routes: Vec::new(),
+            };
+            let inbound = &mut self.hop(&neighbour).inbound;
+            if inbound.must_wait(&waiting.after, 0) {
+                inbound.wait(seq, waiting);
+            }
         }
         for (to, line) in received.owed {
             self.owe(to, line, wall);
@@ -369,7 +379,7 @@ impl Delivery {
         let chain = self.parcels.get(slot).chain;
         self.parcels.get_mut(slot).uses += 1;
         let waiting = Waiting {
-            slot,
+            slot: Some(slot),
             chain,
             after,
             routes,
@@ -390,11 +400,14 @@ impl Delivery {
     }
 
     fn release(&mut self, waiting: Waiting) {
+        let Some(slot) = waiting.slot else {
+            return;
+        };
         for route in waiting.routes {
-            self.route(waiting.slot, route);
+            self.route(slot, route);
         }
-        self.parcels.get_mut(waiting.slot).uses -= 1;
-        self.let_go(waiting.slot);
+        self.parcels.get_mut(slot).uses -= 1;
+        self.let_go(slot);
     }
 
     /// Puts a copy where it goes.
@@ -452,14 +465,22 @@ impl Delivery {
             } => {
                 let kept = self.parcels.get(slot);
                 let (digest, expires) = (kept.digest, kept.expires);
-                self.fanouts.entry(digest).or_default().push(Fanout {
+                let fanout = Fanout {
                     pattern,
                     back,
                     remaining: units.into_iter().collect(),
                     delivered: 0,
                     failed: Vec::new(),
                     expires,
-                });
+                };
+                if fanout.remaining.is_empty() {
+                    self.owe_summary(&fanout, digest, wall);
+                    return;
+                }
+                let all = self.fanouts.entry(digest).or_default();
+                // The parcel has come once more: what is awaited is awaited once.
+                all.retain(|f| (&f.pattern, &f.back) != (&fanout.pattern, &fanout.back));
+                all.push(fanout);
             }
         }
     }
@@ -470,6 +491,50 @@ impl Delivery {
             self.remember_ended(slot);
             let kept = self.parcels.remove(slot);
             self.freed(kept.location);
+            if let Some((_, before)) = self.moving.remove(&slot) {
+                self.freed(before);
+            }
+        }
+    }
+
+    /// A payload was written again. It is read where it was until it can be read where it is: then its old place is freed.
+    fn moved(&mut self, slot: Slot, before: Location) {
+        if self.replaying {
+            return;
+        }
+        match self.moving.entry(slot) {
+            // It has not even been written where it was in between.
+            Entry::Occupied(mut moving) => {
+                moving.get_mut().0 = self.lsn;
+                self.freed(before);
+            }
+            Entry::Vacant(vacant) => {
+                vacant.insert((self.lsn, before));
+            }
+        }
+    }
+
+    /// Payloads that records up to `synced` wrote again are where they are now.
+    pub(super) fn settle_moved(&mut self) {
+        let synced = self.synced;
+        let mut settled = Vec::new();
+        self.moving.retain(|_, (lsn, before)| {
+            let is_readable = *lsn <= synced;
+            if is_readable {
+                settled.push(*before);
+            }
+            !is_readable
+        });
+        for before in settled {
+            self.freed(before);
+        }
+    }
+
+    /// Where a parcel can be read.
+    pub(super) fn place_of(&self, slot: Slot) -> Location {
+        match self.moving.get(&slot) {
+            Some((_, before)) => *before,
+            None => self.parcels.get(slot).location,
         }
     }
 
@@ -513,6 +578,8 @@ impl Delivery {
             return;
         };
         let slot = queued.slot;
+        // What is told here and now may be the last that was awaited of the parcel.
+        self.parcels.get_mut(slot).uses += 1;
         self.forget_copy(slot, neighbour, seq);
         for target in queued.for_whom {
             let ended = Step::Ended {
@@ -521,8 +588,9 @@ impl Delivery {
                 reason,
             };
             self.step(slot, wall, ended);
-            self.conclude(slot, target, state, reason, note, wall);
+            self.conclude(slot, neighbour, target, state, reason, note, wall);
         }
+        self.parcels.get_mut(slot).uses -= 1;
         self.let_go(slot);
     }
 
@@ -534,9 +602,14 @@ impl Delivery {
     }
 
     /// A copy has ended here: its sender, or the sum of its pattern, is told.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the fields of one record, taken apart once"
+    )]
     fn conclude(
         &mut self,
         slot: Slot,
+        neighbour: &UnitId,
         receiver: Pattern,
         state: State,
         reason: Reason,
@@ -561,14 +634,14 @@ impl Delivery {
             at: wall,
             note: note.to_owned(),
         };
-        let of_pattern = item.receiver.as_unit().is_some_and(|unit| {
-            self.fanouts
+        // A pattern that was passed on has no outcome for the hub that it was passed on to.
+        let of_pattern = !self.is_for_hub(&item)
+            && self
+                .fanouts
                 .get(&item.parcel)
-                .is_some_and(|all| all.iter().any(|f| f.remaining.contains(&unit)))
-        });
+                .is_some_and(|all| all.iter().any(|f| f.awaits(&item.receiver, neighbour)));
         if of_pattern {
-            let me = self.settings.unit.clone();
-            self.take_line(&item, &me, wall);
+            self.take_line(&item, neighbour, wall);
         } else {
             self.owe(to, Line { item, expires }, wall);
         }
@@ -578,13 +651,14 @@ impl Delivery {
         let slots: Vec<Slot> = self.parcels.of_message(message).collect();
         for slot in slots {
             if self.inbox.remove(slot) {
-                self.parcels.get_mut(slot).uses -= 1;
                 self.step(slot, wall, Step::Taken);
                 let kept = self.parcels.get(slot);
                 let named = kept.reply_to == kept.sender;
                 if kept.wants_read && named {
                     self.tell(slot, Outcome::Read, wall);
                 }
+                // Only now: what is told here and now may be the last that was awaited of the parcel.
+                self.parcels.get_mut(slot).uses -= 1;
                 self.let_go(slot);
             }
         }
@@ -627,12 +701,23 @@ impl Delivery {
         self.owe(fanout.back.clone(), line, wall);
     }
 
+    /// Whether a line is about a hub's own copy: a hub is on a list by its name only, never by a pattern that was passed on to it.
+    fn is_for_hub(&self, item: &ReceiptItem) -> bool {
+        item.receiver
+            .as_unit()
+            .is_some_and(|unit| self.is_hub(&unit))
+    }
+
     /// Takes a line that holds: of a receipt, or of this node's own making.
     fn take_line(&mut self, item: &ReceiptItem, issuer: &UnitId, wall: Millis) {
-        if let Some(all) = self.fanouts.get_mut(&item.parcel) {
-            let unit = item.receiver.as_unit();
-            let unit = unit.as_ref().unwrap_or(issuer);
-            let taken = all.iter_mut().any(|f| f.take(unit, item.outcome));
+        let is_for_hub = self.is_for_hub(item);
+        if let Some(all) = self.fanouts.get_mut(&item.parcel)
+            && !is_for_hub
+        {
+            // Two patterns may mean the same unit, which tells its outcome once.
+            let taken = all.iter_mut().fold(false, |taken, f| {
+                f.take(&item.receiver, issuer, item.outcome) | taken
+            });
             let done: Vec<Fanout> = all.extract_if(.., |f| f.remaining.is_empty()).collect();
             if all.is_empty() {
                 self.fanouts.remove(&item.parcel);
@@ -764,7 +849,10 @@ impl Delivery {
         self.hop(neighbour).peer_epoch = peer_epoch;
         if forget_waiting {
             for waiting in self.hop(neighbour).inbound.reset() {
-                let kept = self.parcels.get_mut(waiting.slot);
+                let Some(slot) = waiting.slot else {
+                    continue;
+                };
+                let kept = self.parcels.get_mut(slot);
                 kept.uses -= 1;
                 let message = kept.message;
                 if waiting
@@ -774,7 +862,7 @@ impl Delivery {
                 {
                     self.seen.forget(&message);
                 }
-                self.let_go(waiting.slot);
+                self.let_go(slot);
             }
         } else {
             self.hop(neighbour).inbound.renumber();
@@ -786,10 +874,7 @@ impl Delivery {
                 .iter()
                 .filter(|(_, kept)| kept.in_custody())
                 .filter(|(_, kept)| !kept.copies.iter().any(|(hop, _)| hop == neighbour))
-                .filter(|(_, kept)| {
-                    let mut open = kept.receivers.iter().filter(|r| !r.state.is_terminal());
-                    open.any(|r| self.next_hop(&r.target).as_ref() == Some(neighbour))
-                })
+                .filter(|(_, kept)| !self.targets_via(kept, neighbour).is_empty())
                 .map(|(_, kept)| kept.digest)
                 .collect();
             let offered = offers.len() as u64;
@@ -810,11 +895,7 @@ impl Delivery {
                 continue;
             };
             let kept = self.parcels.get(slot);
-            let open = kept.receivers.iter().filter(|r| !r.state.is_terminal());
-            let for_whom: Vec<Pattern> = open
-                .filter(|r| self.next_hop(&r.target).as_ref() == Some(neighbour))
-                .map(|r| r.target.clone())
-                .collect();
+            let for_whom = self.targets_via(kept, neighbour);
             if for_whom.is_empty() || kept.copies.iter().any(|(hop, _)| hop == neighbour) {
                 continue;
             }
@@ -825,7 +906,7 @@ impl Delivery {
                 is_receipt: false,
                 chain: kept.chain,
                 after: Vec::new(),
-                as_signed: for_whom.len() == kept.receivers.len(),
+                as_signed: kept.receivers.iter().map(|r| &r.target).eq(&for_whom),
                 for_whom,
                 held: false,
                 ending: None,
@@ -843,10 +924,9 @@ impl Delivery {
         let mut all = self.hop(neighbour).outbox.drain();
         if !more.is_empty() {
             all.extend(more);
-            // Stable: what came in one millisecond keeps its order, the queue before what is offered again.
             all.sort_by_key(|q| {
                 let kept = self.parcels.get(q.slot);
-                (kept.received, kept.location.segment, kept.location.offset)
+                kept.order
             });
         }
         for queued in &all {

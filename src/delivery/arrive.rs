@@ -129,11 +129,7 @@ impl Delivery {
         arrival.verdict?;
         let me = self.settings.unit.clone();
         let limits = &self.settings.limits;
-        let targets = match &arrival.entry.targets {
-            Targets::Signed => header.to.clone(),
-            Targets::You => vec![Pattern::from(&me)],
-            Targets::Named(named) => named.clone(),
-        };
+        let targets = self.targets_of(arrival, header);
         if targets.is_empty() || !targets.iter().all(|t| covers(&header.to, t)) {
             return Err(Reason::ForeignTarget);
         }
@@ -170,21 +166,23 @@ impl Delivery {
                         Reason::IdConflict,
                     )
                 };
-                let to = match header.to.contains(&target) {
-                    true => header.sender.clone(),
-                    false => neighbour.clone(),
-                };
-                received.owed.push((to, line));
+                received
+                    .owed
+                    .push((told_of(header, &target, neighbour), line));
             } else if is_late || (is_here && header.expires <= self.seen.purged()) {
                 let line = self.line(digest, header, &target, Outcome::Expired, Reason::Expiry);
-                received.owed.push((header.sender.clone(), line));
+                received
+                    .owed
+                    .push((told_of(header, &target, neighbour), line));
             } else if !self
                 .settings
                 .policy
                 .allows_pattern(&header.sender, &target, &header.kind)
             {
                 let line = self.line(digest, header, &target, Outcome::Refused, Reason::Policy);
-                received.owed.push((header.sender.clone(), line));
+                received
+                    .owed
+                    .push((told_of(header, &target, neighbour), line));
             } else {
                 open.push(target);
             }
@@ -192,7 +190,9 @@ impl Delivery {
         let found = self.routes(&what, &open);
         for (target, reason) in found.refused {
             let line = self.line(digest, header, &target, Outcome::Refused, reason);
-            received.owed.push((header.sender.clone(), line));
+            received
+                .owed
+                .push((told_of(header, &target, neighbour), line));
         }
         // The first hub says that it has it and that its signer holds.
         if self.settings.listens && *neighbour == header.sender {
@@ -208,6 +208,14 @@ impl Delivery {
         }
         received.routes = found.routes;
         Ok(())
+    }
+
+    fn targets_of(&self, arrival: &Arrival, header: &Header) -> Vec<Pattern> {
+        match &arrival.entry.targets {
+            Targets::Signed => header.to.clone(),
+            Targets::You => vec![Pattern::from(&self.settings.unit)],
+            Targets::Named(named) => named.clone(),
+        }
     }
 
     /// A receipt is outside the policy, and goes only where its lines are believed.
@@ -230,10 +238,11 @@ impl Delivery {
                 // Only a receiver itself says that it has it; the hubs say everything else, and sum patterns up.
                 own || !speaks_of_delivery || !item.receiver.is_name()
             } else {
-                own || item
-                    .receiver
-                    .as_unit()
-                    .is_none_or(|unit| self.may_bring(neighbour, &unit))
+                // Nobody but a hub sums up a pattern.
+                own || match item.receiver.as_unit() {
+                    Some(unit) => self.may_bring(neighbour, &unit),
+                    None => self.is_hub(neighbour),
+                }
             }
         };
         let believed: Vec<ReceiptItem> = lines.iter().filter(is_believed).cloned().collect();
@@ -275,17 +284,21 @@ impl Delivery {
             return;
         };
         // A name that the neighbour may not speak for is nobody to be told.
-        let to = match self.may_bring(neighbour, &header.sender) {
-            true => header.sender.clone(),
-            false => neighbour.clone(),
-        };
-        for target in header
-            .to
+        let is_foreign = !self.may_bring(neighbour, &header.sender);
+        let receivers_max = self.settings.limits.receivers as usize;
+        // This node speaks for the copies that it was brought, and for no other.
+        let targets = self.targets_of(arrival, header);
+        for target in targets
             .iter()
-            .take(usize::try_from(self.settings.limits.receivers).unwrap_or(64))
+            .filter(|t| covers(&header.to, t))
+            .take(receivers_max)
         {
+            let to = match is_foreign {
+                true => neighbour.clone(),
+                false => told_of(header, target, neighbour),
+            };
             let line = self.line(digest, header, target, Outcome::Refused, reason);
-            received.owed.push((to.clone(), line));
+            received.owed.push((to, line));
         }
     }
 
@@ -313,6 +326,7 @@ impl Delivery {
     /// Whether there is room for the copies; if a receiver is full, the neighbour is told.
     fn admits(&mut self, neighbour: &UnitId, routes: &[Route], lane: Lane, bytes: u64) -> bool {
         if self.journal_takes(lane, bytes).is_err() {
+            self.hop(neighbour).inbound.lacks_room();
             return false;
         }
         let me = self.settings.unit.clone();
@@ -329,16 +343,22 @@ impl Delivery {
             })
             .collect();
         // One receiver with room is enough: the others take a little more than they should.
-        if full.iter().any(Option::is_none) {
+        if full.is_empty() || full.iter().any(Option::is_none) {
             return true;
         }
         let inbound = &mut self.hop(neighbour).inbound;
         for unit in full.into_iter().flatten() {
-            if inbound.told_closed.insert(unit.clone()) {
-                inbound.to_close.insert(unit);
-            }
+            inbound.close(unit);
         }
         false
+    }
+}
+
+/// Who is told what becomes of a copy: the sender of one that is on its list, else the hub that expanded the pattern or passed it on.
+fn told_of(header: &Header, target: &Pattern, neighbour: &UnitId) -> UnitId {
+    match target.is_name() && header.to.contains(target) {
+        true => header.sender.clone(),
+        false => neighbour.clone(),
     }
 }
 

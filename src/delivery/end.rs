@@ -8,7 +8,7 @@ use super::{
     record::Record,
 };
 use crate::{
-    model::{Digest, Log, MessageId, Millis, Pattern, Payload, Ranges, Reason, State, UnitId},
+    model::{Digest, Log, MessageId, Millis, Pattern, Payload, Reason, State, UnitId},
     parcel::{Header, Parcel},
 };
 
@@ -111,15 +111,23 @@ impl Delivery {
             }
         };
         self.commit(record, log);
-        self.tell_gone(&neighbour, seq);
+        self.tell_gone(&neighbour);
     }
 
-    fn tell_gone(&mut self, neighbour: &UnitId, seq: Seq) {
+    /// Tells a neighbour what ended, and what is to end, as far as it may be told now.
+    pub(super) fn tell_gone(&mut self, neighbour: &UnitId) {
         let Some(hop) = self.hops.get(neighbour) else {
             return;
         };
-        if let Some(session) = self.open_session(hop) {
-            let frame = Frame::Gone(Ranges::from_iter([seq]));
+        if hop.is_offering() {
+            return; // its numbers are about to change
+        }
+        let Some(session) = self.open_session(hop) else {
+            return;
+        };
+        let gone = self.hop(neighbour).outbox.take_untold();
+        if !gone.is_empty() {
+            let frame = Frame::Gone(gone);
             self.after_sync(Output::Send { session, frame });
         }
     }
@@ -298,7 +306,7 @@ impl Delivery {
                     let kept = self.parcels.get(slot);
                     handed.push(super::Handed {
                         message: kept.message,
-                        at: kept.location,
+                        at: self.place_of(slot),
                         received: kept.received,
                     });
                     self.step(slot, self.now.wall, super::Step::Handed);

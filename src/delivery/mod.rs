@@ -88,6 +88,8 @@ pub struct Delivery {
     /// How the last messages of this node's own ended, by their parcels.
     ended: BTreeMap<Digest, ParcelView>,
     ended_order: VecDeque<Digest>,
+    /// Payloads that were written again and cannot be read there yet: the record that did it, and where they were.
+    moving: BTreeMap<Slot, (Lsn, Location)>,
     /// Parcels by the second of their expiry.
     expiries: BTreeMap<Millis, Vec<Slot>>,
     room: Option<Room>,
@@ -144,6 +146,7 @@ impl Delivery {
             polls: VecDeque::new(),
             ended: BTreeMap::new(),
             ended_order: VecDeque::new(),
+            moving: BTreeMap::new(),
             expiries: BTreeMap::new(),
             room: None,
             amnesia_until: None,
@@ -305,6 +308,7 @@ impl Delivery {
                 self.outputs.push_back(output);
             }
         }
+        self.settle_moved();
         self.hops_synced(log);
         self.serve_polls();
     }

@@ -6,7 +6,9 @@ use bincode::{Decode, Encode};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::hop::Seq;
-use crate::model::{Digest, Lane, Location, MessageId, Millis, Pattern, Reason, State, UnitId};
+use crate::model::{
+    Digest, Lane, Location, Lsn, MessageId, Millis, Pattern, Reason, State, UnitId,
+};
 
 /// Names a parcel in the table of parcels; used again once the parcel is gone.
 pub(super) type Slot = u32;
@@ -23,6 +25,8 @@ pub(super) struct Kept {
     pub(super) reply_to: UnitId,
     pub(super) accepted: Millis,
     pub(super) received: Millis,
+    /// The record that brought it: parcels came in this order.
+    pub(super) order: Lsn,
     pub(super) expires: Millis,
     pub(super) attested: Millis,
     pub(super) location: Location,

@@ -123,14 +123,32 @@ pub(super) struct Fanout {
 }
 
 impl Fanout {
+    /// The unit or hub whose outcome a line tells: of a receiver by its name, or of the pattern by a hub that it was passed on to.
+    fn teller<'a>(&'a self, receiver: &Pattern, issuer: &UnitId) -> Option<&'a UnitId> {
+        match receiver.as_unit() {
+            Some(unit) => self.remaining.get(&unit),
+            None if *receiver == self.pattern => self.remaining.get(issuer),
+            None => None,
+        }
+    }
+
+    /// Whether an outcome is awaited.
+    pub(super) fn awaits(&self, receiver: &Pattern, issuer: &UnitId) -> bool {
+        self.teller(receiver, issuer).is_some()
+    }
+
     /// Takes an outcome; false when it is not awaited.
-    pub(super) fn take(&mut self, unit: &UnitId, outcome: Outcome) -> bool {
-        if !outcome.is_terminal() || !self.remaining.remove(unit) {
+    pub(super) fn take(&mut self, receiver: &Pattern, issuer: &UnitId, outcome: Outcome) -> bool {
+        let Some(unit) = self.teller(receiver, issuer).cloned() else {
+            return false;
+        };
+        if !outcome.is_terminal() {
             return false;
         }
+        self.remaining.remove(&unit);
         match outcome {
             Outcome::Delivered | Outcome::Read => self.delivered += 1,
-            other => self.failed.push((unit.clone(), other.into())),
+            other => self.failed.push((unit, other.into())),
         }
         true
     }

@@ -1,6 +1,6 @@
 //! Where a message goes: names, patterns, the longest match.
 
-use super::{Delivery, record::Route};
+use super::{Delivery, parcels::Kept, record::Route};
 use crate::model::{Kind, Pattern, Reason, UnitId};
 
 /// Targets, sorted by where they go.
@@ -49,6 +49,12 @@ impl Delivery {
         neighbour == sender || self.is_upstream(neighbour) || self.serves(neighbour, sender)
     }
 
+    /// Whether `neighbour` is a hub: the one that this node dials, or a county hub that dials this one.
+    pub(super) fn is_hub(&self, neighbour: &UnitId) -> bool {
+        let mut units = self.settings.units.iter();
+        self.is_upstream(neighbour) || units.any(|u| u.name == *neighbour && !u.serves.is_empty())
+    }
+
     fn serves(&self, neighbour: &UnitId, unit: &UnitId) -> bool {
         self.settings
             .units
@@ -72,8 +78,8 @@ impl Delivery {
             .filter(|up| from != Some(*up));
         let Some(unit) = target.as_unit() else {
             return match upstream {
-                Some(up) => Via::Neighbour(up.clone()),
-                None => Via::Expand,
+                Some(up) if !self.settings.listens => Via::Neighbour(up.clone()),
+                _ => Via::Expand,
             };
         };
         if unit == self.settings.unit {
@@ -115,19 +121,10 @@ impl Delivery {
                         reply_to: expander.unwrap_or(what.sender).clone(),
                     });
                 }
-                Via::Neighbour(unit) => {
-                    if !target.is_name() && what.from.is_some() {
-                        found.routes.push(Route::Fanout {
-                            pattern: target.clone(),
-                            units: vec![unit.clone()],
-                            back: self.told_of(what, target),
-                        });
-                    }
-                    match by_neighbour.iter_mut().find(|(u, _)| *u == unit) {
-                        Some((_, targets)) => targets.push(target.clone()),
-                        None => by_neighbour.push((unit, vec![target.clone()])),
-                    }
-                }
+                Via::Neighbour(unit) => match by_neighbour.iter_mut().find(|(u, _)| *u == unit) {
+                    Some((_, targets)) => targets.push(target.clone()),
+                    None => by_neighbour.push((unit, vec![target.clone()])),
+                },
                 Via::Expand => self.expand(what, target, &mut found, &mut by_neighbour),
                 Via::Unknown => found.refused.push((target.clone(), Reason::UnknownUnit)),
             }
@@ -142,7 +139,8 @@ impl Delivery {
         found
     }
 
-    /// Expands a pattern to all known units that match, except the sender and the hubs.
+    /// Expands a pattern to all known units that match, except the sender and the hubs. A county hub expands it to its own units and
+    /// passes it on to its upstream, which does not send it back: so a pattern keeps its place among the messages of its case.
     fn expand(
         &self,
         what: &Routed<'_>,
@@ -162,6 +160,7 @@ impl Delivery {
         let mut known: Vec<&UnitId> = self.met.iter().chain(configured).collect();
         known.sort_unstable();
         known.dedup();
+        let mut is_matched = false;
         for unit in known {
             let county = self
                 .settings
@@ -173,6 +172,11 @@ impl Delivery {
                 Some(_) if what.from != Some(unit) => pattern.clone(),
                 Some(_) => continue,
                 None if unit == what.sender || !pattern.matches(unit.as_str()) => continue,
+                // It is on the sender's list by its name too: it has its copy, and tells the sender itself.
+                None if what.signed.contains(&Pattern::from(unit)) => {
+                    is_matched = true;
+                    continue;
+                }
                 None if !self.settings.policy.allows(what.sender, unit, what.kind) => continue,
                 None => Pattern::from(unit),
             };
@@ -183,24 +187,49 @@ impl Delivery {
                 None => by_neighbour.push((unit.clone(), vec![target])),
             }
         }
-        if units.is_empty() {
+        if let Some(upstream) = &self.settings.upstream
+            && what.from != Some(upstream)
+        {
+            units.push(upstream.clone());
+            match by_neighbour.iter_mut().find(|(u, _)| u == upstream) {
+                Some((_, targets)) => targets.push(pattern.clone()),
+                None => by_neighbour.push((upstream.clone(), vec![pattern.clone()])),
+            }
+        }
+        let is_passed_on = what.from.is_some_and(|from| self.is_upstream(from));
+        if units.is_empty() && !is_matched && !is_passed_on {
             found.refused.push((pattern.clone(), Reason::UnknownUnit));
             return;
         }
         found.routes.push(Route::Fanout {
             pattern: pattern.clone(),
             units,
-            back: self.told_of(what, pattern),
+            // Who passed it on sums it up; that is the sender itself, or a hub.
+            back: what.from.unwrap_or(what.sender).clone(),
         });
     }
 
-    /// Who is told the sum of a pattern: its sender when it came straight from there, else the hub that passed it on.
-    fn told_of(&self, what: &Routed<'_>, _pattern: &Pattern) -> UnitId {
-        match what.from {
-            Some(neighbour) if neighbour != what.sender && self.is_upstream(neighbour) => {
-                neighbour.clone()
-            }
-            _ => what.sender.clone(),
-        }
+    /// The open receivers of a parcel in custody that a neighbour was to serve.
+    pub(super) fn targets_via(&self, kept: &Kept, neighbour: &UnitId) -> Vec<Pattern> {
+        let fanouts = self.fanouts.get(&kept.digest);
+        let is_hub = self.is_hub(neighbour);
+        kept.receivers
+            .iter()
+            .filter(|receiver| !receiver.state.is_terminal())
+            .filter_map(|receiver| {
+                let target = &receiver.target;
+                if self.next_hop(target).as_ref() == Some(neighbour) {
+                    return Some(target.clone());
+                }
+                // A pattern that was expanded here.
+                let awaits = fanouts?
+                    .iter()
+                    .any(|f| f.pattern == *target && f.remaining.contains(neighbour));
+                awaits.then(|| match is_hub {
+                    true => target.clone(),
+                    false => Pattern::from(neighbour),
+                })
+            })
+            .collect()
     }
 }

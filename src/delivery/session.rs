@@ -5,7 +5,7 @@ use super::{
     hop::{Ack, Entry, Frame, GoneAnswer, Hello, Hop, OfferAnswer, PROTOCOL_VERSION, Seq, Targets},
     record::Record,
 };
-use crate::model::{Digest, Lane, Log, Millis, Pattern, Ranges, UnitId};
+use crate::model::{Digest, Lane, Log, Lsn, Millis, Pattern, Ranges, UnitId};
 
 use super::Arrival;
 
@@ -20,6 +20,8 @@ pub(super) struct Session {
     bulk: u16,
     /// Numbers that were leased to it; some may be acked since.
     leases: Vec<Seq>,
+    /// This node's last hello leaves when this record is synced; nothing may leave before it.
+    hello_at: Lsn,
 }
 
 #[derive(Debug)]
@@ -96,6 +98,7 @@ impl Delivery {
                 express: 0,
                 bulk: 0,
                 leases: Vec::new(),
+                hello_at: 0,
             },
         );
         self.hop(&neighbour).sessions.insert(session);
@@ -124,6 +127,9 @@ impl Delivery {
             link_kind: live.link.kind.clone(),
             link_name: live.link.name.clone(),
         });
+        if let Some(live) = self.sessions.get_mut(&session) {
+            live.hello_at = self.lsn;
+        }
         // Nothing is said of new numbers before they are on stable storage: they would be given twice.
         self.after_sync(Output::Send { session, frame });
     }
@@ -167,11 +173,13 @@ impl Delivery {
             };
             self.step(slot, self.now.wall, what);
         }
-        // Whoever is still there goes on with what came back.
+        // Whoever is still there goes on with what came back, and hears again what may not have been heard.
         self.parked.retain(
             |(_, output)| !matches!(output, Output::Send { session: s, .. } if *s == session),
         );
         self.offer(&neighbour);
+        self.hop(&neighbour).outbox.tell_again();
+        self.tell_gone(&neighbour);
         self.ack_soon(&neighbour);
         self.pump(&neighbour);
     }
@@ -265,7 +273,18 @@ impl Delivery {
             // It knew this hub before: the hub has lost its memory, of units too.
             self.amnesia_until = Some(self.now.mono + AMNESIA_MS);
         }
-        if hello.epoch != self.hop(neighbour).peer_epoch {
+        let is_new = hello.epoch != self.hop(neighbour).peer_epoch;
+        // It numbers against this node's present epoch and has spoken with it since, and this node has never heard of it.
+        let was_forgotten = is_new
+            && hello.peer_epoch == self.epoch
+            && (!hello.received.is_empty() || hello.base > 1);
+        #[cfg(any(test, feature = "sim"))]
+        let was_forgotten = was_forgotten && !self.has(super::Bug::SequenceReuse);
+        if was_forgotten {
+            self.take_fresh_epoch(log);
+            return;
+        }
+        if is_new {
             let met = self.hop(neighbour).peer_epoch != 0;
             let record = Record::HopReset {
                 neighbour: neighbour.clone(),
@@ -290,9 +309,7 @@ impl Delivery {
         #[cfg(any(test, feature = "sim"))]
         let lost_theirs = lost_theirs && !self.has(super::Bug::SequenceReuse);
         if lost_own || lost_theirs {
-            // This folder is older than what the neighbour remembers: it was copied or rolled back.
-            let fresh = self.epoch ^ self.now.wall.rotate_left(20) ^ self.lsn.rotate_left(48);
-            self.take_epoch(fresh.max(1), log);
+            self.take_fresh_epoch(log);
             return;
         }
         let acked = Record::Acked {
@@ -308,16 +325,24 @@ impl Delivery {
         let hop = self.hop(neighbour);
         hop.inbound.forget_gone_below(hello.base);
         hop.inbound.settle_at(hello.next);
-        let numbered_at = hop.numbered_at;
         if let Some(live) = self.sessions.get_mut(&session)
             && let Stage::ExpectHello { early } = &mut live.stage
         {
             let early = std::mem::take(early);
             live.stage = Stage::Opening { early };
         }
-        if numbered_at <= self.synced {
+        if self.has_said_hello(session) {
             self.open(session, log);
         }
+    }
+
+    /// Whether this node's last hello has left, with the numbers that the hop has now.
+    fn has_said_hello(&self, session: SessionId) -> bool {
+        let Some(live) = self.sessions.get(&session) else {
+            return false;
+        };
+        let numbered_at = self.hops.get(&live.neighbour).map_or(0, |h| h.numbered_at);
+        live.hello_at.max(numbered_at) <= self.synced
     }
 
     /// This node's own hello has left: parcels may flow.
@@ -337,13 +362,11 @@ impl Delivery {
         let now = self.now.mono;
         let hop = self.hop(&neighbour);
         hop.outbox.fresh_session();
-        hop.inbound.forget_news();
+        // The hello was made some time ago, and more has come over another session since.
+        hop.inbound.say_all();
         hop.inbound.ack_due = Some(now); // tells the credit
-        let gone = hop.outbox.to_be_gone();
-        if !gone.is_empty() {
-            let frame = Frame::Gone(gone);
-            self.after_sync(Output::Send { session, frame });
-        }
+        hop.outbox.tell_again();
+        self.tell_gone(&neighbour);
         self.offer(&neighbour);
         if !early.is_empty() {
             self.arrive(session, &neighbour, early, log);
@@ -360,6 +383,12 @@ impl Delivery {
         for session in all {
             self.close(session, Close::NewEpoch);
         }
+    }
+
+    /// This folder is older than what a neighbour remembers: it was copied or rolled back.
+    fn take_fresh_epoch(&mut self, log: &mut dyn Log) {
+        let fresh = self.epoch ^ self.now.wall.rotate_left(20) ^ self.lsn.rotate_left(48);
+        self.take_epoch(fresh.max(1), log);
     }
 
     fn close_others(&mut self, neighbour: &UnitId, but: SessionId) {
@@ -432,6 +461,7 @@ impl Delivery {
             lacked,
         };
         self.commit(record, log);
+        self.tell_gone(neighbour);
     }
 
     // ---- acks and credit
@@ -449,15 +479,16 @@ impl Delivery {
         for unit in &ack.open {
             hop.outbox.open(unit);
         }
-        if !ack.open.is_empty() || ack.parked.is_empty() {
-            hop.outbox.unblock();
-        }
         let mut parked = Vec::new();
         for seq in hop.outbox.among(&ack.parked) {
             if let Some(queued) = hop.outbox.get(seq) {
                 parked.push(queued.slot);
             }
             hop.outbox.park(seq);
+        }
+        // What was parked may have found room since: a receiver can close and open within one ack.
+        if !ack.open.is_empty() || ack.parked.is_empty() {
+            hop.outbox.unblock();
         }
         if !hop.outbox.among(&ack.received).is_empty() {
             let record = Record::Acked {
@@ -472,6 +503,7 @@ impl Delivery {
             };
             self.step(slot, self.now.wall, what);
         }
+        self.tell_gone(neighbour);
         self.reopen();
     }
 
@@ -531,6 +563,7 @@ impl Delivery {
             self.hop(neighbour).outbox.gone_known(&answer.gone);
         }
         self.hop(neighbour).outbox.unblock();
+        self.tell_gone(neighbour);
         self.reopen();
     }
 
@@ -563,17 +596,7 @@ impl Delivery {
                 continue;
             };
             let credit = self.credit();
-            let inbound = &mut self.hop(&neighbour).inbound;
-            inbound.ack_due = None;
-            inbound.starved = credit.contains(&0);
-            let (received, parked) = inbound.take_news();
-            let ack = Ack {
-                received,
-                parked,
-                credit,
-                closed: std::mem::take(&mut inbound.to_close).into_iter().collect(),
-                open: std::mem::take(&mut inbound.to_open).into_iter().collect(),
-            };
+            let ack = self.hop(&neighbour).inbound.take_news(credit);
             let frame = Frame::Ack(ack);
             self.outputs.push_back(Output::Send { session, frame });
         }
@@ -598,8 +621,10 @@ impl Delivery {
             return;
         }
         let now = self.now.mono;
-        for hop in self.hops.values_mut().filter(|hop| hop.inbound.starved) {
-            hop.inbound.ack_due = Some(now);
+        for hop in self.hops.values_mut() {
+            if hop.inbound.found_room() {
+                hop.inbound.ack_due = Some(now);
+            }
         }
     }
 
@@ -608,12 +633,7 @@ impl Delivery {
         let told: Vec<(UnitId, UnitId)> = self
             .hops
             .iter()
-            .flat_map(|(n, hop)| {
-                hop.inbound
-                    .told_closed
-                    .iter()
-                    .map(|u| (n.clone(), u.clone()))
-            })
+            .flat_map(|(n, hop)| hop.inbound.closed().map(|u| (n.clone(), u.clone())))
             .collect();
         for (neighbour, unit) in told {
             let is_here = unit == self.settings.unit;
@@ -631,10 +651,7 @@ impl Delivery {
                 self.queue_takes(&unit, Lane::Normal, depth.div_ceil(3), bytes.div_ceil(3))
             };
             if takes.is_ok() {
-                let inbound = &mut self.hop(&neighbour).inbound;
-                inbound.told_closed.remove(&unit);
-                inbound.to_close.remove(&unit);
-                inbound.to_open.insert(unit);
+                self.hop(&neighbour).inbound.open(unit);
                 self.ack_soon(&neighbour);
             }
         }
@@ -659,7 +676,7 @@ impl Delivery {
                 .map(|(id, _)| *id)
                 .collect();
             for session in opening {
-                if self.hop(&neighbour).numbered_at <= synced {
+                if self.has_said_hello(session) {
                     self.open(session, log);
                 }
             }
@@ -695,7 +712,7 @@ impl Delivery {
         let Some(hop) = self.hops.get(neighbour) else {
             return;
         };
-        if !hop.offers.is_empty() || hop.offered {
+        if hop.is_offering() {
             return; // first it is to be known what the neighbour lacks, or order would suffer
         }
         let sessions: Vec<SessionId> = hop.sessions.iter().rev().copied().collect();
@@ -739,6 +756,8 @@ impl Delivery {
                 continue;
             };
             let kept = self.parcels.get(queued.slot);
+            // Written again and not readable there yet?
+            let before = self.moving.get(&queued.slot).map(|(_, before)| *before);
             let you = queued.for_whom.len() == 1 && queued.for_whom[0] == Pattern::from(neighbour);
             let targets = if queued.as_signed {
                 Targets::Signed
@@ -757,7 +776,7 @@ impl Delivery {
                     targets,
                     attested: kept.attested,
                 },
-                at: kept.location,
+                at: before.unwrap_or(kept.location),
             });
             slots.push(queued.slot);
         }

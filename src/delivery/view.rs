@@ -149,7 +149,7 @@ impl Delivery {
         ParcelView {
             message: kept.message,
             sender: kept.sender.clone(),
-            location: kept.location,
+            location: self.place_of(slot),
             received: kept.received,
             expires: kept.expires,
             lane: kept.lane,
@@ -222,7 +222,7 @@ impl Delivery {
                     received: kept.received,
                     expires: kept.expires,
                     bytes: kept.bytes,
-                    location: kept.location,
+                    location: self.place_of(queued.slot),
                 });
             }
         }

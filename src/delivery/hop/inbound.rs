@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bincode::{Decode, Encode};
 
-use super::frame::Seq;
+use super::frame::{Ack, Seq};
 use crate::{
     delivery::{parcels::Slot, record::Route},
     model::{Lsn, Millis, Ranges, UnitId},
@@ -13,7 +13,8 @@ use crate::{
 /// A parcel that is stored and acked, and is released when those before it are.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub(in crate::delivery) struct Waiting {
-    pub(in crate::delivery) slot: Slot,
+    /// None when nothing of the parcel stays here: it only keeps its place, so that what comes after it waits for what came before.
+    pub(in crate::delivery) slot: Option<Slot>,
     pub(in crate::delivery) chain: u64,
     pub(in crate::delivery) after: Vec<Seq>,
     pub(in crate::delivery) routes: Vec<Route>,
@@ -36,16 +37,20 @@ pub(in crate::delivery) struct Inbound {
     durable: Ranges,
     unsynced: VecDeque<(Lsn, Seq)>,
     fresh: Ranges,
+    /// Numbers that came, were not stored and have not come again; and those that the neighbour is yet to be told of.
     parked: Ranges,
-    /// Receivers that the neighbour was told are closed.
-    pub(in crate::delivery) told_closed: BTreeSet<UnitId>,
+    parked_fresh: Ranges,
+    /// Receivers that the neighbour was told are closed, and all that it ever was as long as there were sessions.
+    told_closed: BTreeSet<UnitId>,
+    ever_closed: BTreeSet<UnitId>,
     /// Receivers to tell of with the next ack.
-    pub(in crate::delivery) to_close: BTreeSet<UnitId>,
-    pub(in crate::delivery) to_open: BTreeSet<UnitId>,
+    to_close: BTreeSet<UnitId>,
+    to_open: BTreeSet<UnitId>,
     /// When the next ack is due, monotonic.
     pub(in crate::delivery) ack_due: Option<Millis>,
-    /// Whether the last credit told was zero for some lane.
-    pub(in crate::delivery) starved: bool,
+    /// Whether the last credit told was zero for some lane, or a parcel was parked because the journal had no room: the neighbour is told
+    /// when there is some.
+    starved: bool,
 }
 
 /// An [`Inbound`] as a checkpoint has it.
@@ -105,6 +110,8 @@ impl Inbound {
     pub(in crate::delivery) fn note(&mut self, seq: Seq, lsn: Lsn) {
         if self.got.insert(seq) {
             self.unsynced.push_back((lsn, seq));
+            self.parked.remove(seq);
+            self.parked_fresh.remove(seq);
         }
     }
 
@@ -132,9 +139,12 @@ impl Inbound {
         self.durable.without(&self.gone)
     }
 
-    /// Everything durable is to be acked again: an ack may have died with a session.
+    /// Everything is to be told again: an ack may have died with a session, or a hello was made before it.
     pub(in crate::delivery) fn say_all(&mut self) {
         self.fresh = self.received();
+        self.parked_fresh = self.parked.clone();
+        self.to_close = self.told_closed.clone();
+        self.to_open = &self.ever_closed - &self.told_closed;
     }
 
     /// Says again what is durable: the neighbour sent it once more.
@@ -147,6 +157,37 @@ impl Inbound {
     /// Notes that a number came and was not stored.
     pub(in crate::delivery) fn park(&mut self, seq: Seq) {
         self.parked.insert(seq);
+        self.parked_fresh.insert(seq);
+    }
+
+    /// The journal has no room for a parcel that came.
+    pub(in crate::delivery) fn lacks_room(&mut self) {
+        self.starved = true;
+    }
+
+    /// The journal has room: whether the neighbour is to be told.
+    pub(in crate::delivery) fn found_room(&mut self) -> bool {
+        std::mem::take(&mut self.starved)
+    }
+
+    /// A receiver has no room: the neighbour is told, now or again.
+    pub(in crate::delivery) fn close(&mut self, unit: UnitId) {
+        self.to_open.remove(&unit);
+        self.to_close.insert(unit.clone());
+        self.ever_closed.insert(unit.clone());
+        self.told_closed.insert(unit);
+    }
+
+    /// A receiver has room again: the neighbour is told.
+    pub(in crate::delivery) fn open(&mut self, unit: UnitId) {
+        self.told_closed.remove(&unit);
+        self.to_close.remove(&unit);
+        self.to_open.insert(unit);
+    }
+
+    /// Receivers that the neighbour believes to be closed.
+    pub(in crate::delivery) fn closed(&self) -> impl Iterator<Item = &UnitId> {
+        self.told_closed.iter()
     }
 
     /// Records up to `lsn` are synced. Says whether there is something to ack.
@@ -180,24 +221,31 @@ impl Inbound {
 
     pub(in crate::delivery) fn has_to_say(&self) -> bool {
         !(self.fresh.is_empty()
-            && self.parked.is_empty()
+            && self.parked_fresh.is_empty()
             && self.to_close.is_empty()
             && self.to_open.is_empty())
     }
 
-    /// What the next ack tells: received, parked.
-    pub(in crate::delivery) fn take_news(&mut self) -> (Ranges, Ranges) {
-        (
-            std::mem::take(&mut self.fresh),
-            std::mem::take(&mut self.parked),
-        )
+    /// What the next ack tells, with `credit`.
+    pub(in crate::delivery) fn take_news(&mut self, credit: [u64; 4]) -> Ack {
+        self.ack_due = None;
+        self.starved |= credit.contains(&0);
+        Ack {
+            received: std::mem::take(&mut self.fresh),
+            parked: std::mem::take(&mut self.parked_fresh),
+            credit,
+            closed: std::mem::take(&mut self.to_close).into_iter().collect(),
+            open: std::mem::take(&mut self.to_open).into_iter().collect(),
+        }
     }
 
     /// Acks for a session that is gone need not be told: the next hello says everything.
     pub(in crate::delivery) fn forget_news(&mut self) {
         self.fresh.clear();
         self.parked.clear();
+        self.parked_fresh.clear();
         self.told_closed.clear();
+        self.ever_closed.clear();
         self.to_close.clear();
         self.to_open.clear();
         self.ack_due = None;
@@ -262,7 +310,7 @@ impl Inbound {
     pub(in crate::delivery) fn renumber(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
         let mut orphans = std::mem::take(&mut self.orphans);
-        orphans.extend(waiting.into_values());
+        orphans.extend(waiting.into_values().filter(|w| w.slot.is_some()));
         *self = Self {
             orphans,
             ..Self::default()

@@ -66,6 +66,11 @@ impl Hop {
         }
     }
 
+    /// Whether it is still to be known what the neighbour lacks: then everything is numbered afresh, and until then no number is spoken of.
+    pub(super) fn is_offering(&self) -> bool {
+        self.offered || !self.offers.is_empty()
+    }
+
     /// What was recovered is durable.
     pub(super) fn recovered(&mut self) {
         self.outbox.recovered();

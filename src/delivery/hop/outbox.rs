@@ -49,12 +49,19 @@ enum Place {
     Leased(SessionId),
 }
 
-/// The last number of a chain for one target, and how many of it are unacked.
-#[derive(Clone, Debug)]
+/// A chain: what is queued of it, and its ends.
+#[derive(Clone, Debug, Default)]
+struct Chain {
+    queued: BTreeSet<Seq>,
+    tails: Vec<Tail>,
+}
+
+/// The numbers that the next one of a chain comes after, for one target. It is the last number; when that one ended here, those that it
+/// came after. An acked one counts as long as anything of its chain is queued: the neighbour may have it and wait for that.
+#[derive(Clone, Debug, Encode, Decode)]
 struct Tail {
     target: Pattern,
-    seq: Seq,
-    unacked: u32,
+    seqs: Vec<Seq>,
 }
 
 /// The queue towards one neighbour: numbers, lanes, chains and leases.
@@ -67,7 +74,10 @@ pub(in crate::delivery) struct Outbox {
     // What follows is rebuilt at start.
     places: HashMap<Seq, Place>,
     ready: [BTreeSet<Seq>; 4],
-    chains: HashMap<u64, Vec<Tail>>,
+    chains: HashMap<u64, Chain>,
+    /// Numbers in the queue that are to end, and all numbers that the neighbour is yet to be told of: they are gone, or to end.
+    endings: BTreeSet<Seq>,
+    untold: BTreeSet<Seq>,
     closed: BTreeSet<UnitId>,
     /// Up to which number the records are synced: nothing at or past it may leave.
     durable: Seq,
@@ -102,6 +112,7 @@ impl Default for Outbox {
             next: 1,
             queue: Vec::new(),
             gone: Ranges::new(),
+            tails: Vec::new(),
         })
     }
 }
@@ -112,6 +123,7 @@ pub(in crate::delivery) struct Snapshot {
     next: Seq,
     queue: Vec<(Seq, Queued)>,
     gone: Ranges,
+    tails: Vec<(u64, Vec<Tail>)>,
 }
 
 impl Outbox {
@@ -120,6 +132,11 @@ impl Outbox {
             next: self.next,
             queue: self.queue.iter().map(|(s, q)| (*s, q.clone())).collect(),
             gone: self.gone.clone(),
+            tails: self
+                .chains
+                .iter()
+                .map(|(key, chain)| (*key, chain.tails.clone()))
+                .collect(),
         }
     }
 
@@ -131,6 +148,8 @@ impl Outbox {
             places: HashMap::new(),
             ready: Default::default(),
             chains: HashMap::new(),
+            endings: BTreeSet::new(),
+            untold: BTreeSet::new(),
             closed: BTreeSet::new(),
             durable: snapshot.next,
             marks: VecDeque::new(),
@@ -140,8 +159,14 @@ impl Outbox {
             turns: 0,
         };
         for (seq, queued) in snapshot.queue {
-            outbox.link(&queued, seq);
+            if queued.chain != 0 {
+                let chain = outbox.chains.entry(queued.chain).or_default();
+                chain.queued.insert(seq);
+            }
             outbox.put(seq, queued);
+        }
+        for (key, tails) in snapshot.tails {
+            outbox.chains.entry(key).or_default().tails = tails;
         }
         outbox
     }
@@ -173,24 +198,22 @@ impl Outbox {
         if queued.chain == 0 {
             return Vec::new();
         }
-        let tails = self.chains.entry(queued.chain).or_default();
-        let mut after: Vec<Seq> = tails
+        let chain = self.chains.entry(queued.chain).or_default();
+        chain.queued.insert(seq);
+        let mut after: Vec<Seq> = chain
+            .tails
             .iter()
             .filter(|tail| queued.for_whom.iter().any(|t| overlap(&tail.target, t)))
-            .map(|tail| tail.seq)
+            .flat_map(|tail| tail.seqs.iter().copied())
             .collect();
         after.sort_unstable();
         after.dedup();
         for target in &queued.for_whom {
-            match tails.iter_mut().find(|tail| tail.target == *target) {
-                Some(tail) => {
-                    tail.seq = seq;
-                    tail.unacked += 1;
-                }
-                None => tails.push(Tail {
+            match chain.tails.iter_mut().find(|tail| tail.target == *target) {
+                Some(tail) => tail.seqs = vec![seq],
+                None => chain.tails.push(Tail {
                     target: target.clone(),
-                    seq,
-                    unacked: 1,
+                    seqs: vec![seq],
                 }),
             }
         }
@@ -203,6 +226,9 @@ impl Outbox {
         depth.bytes += u64::from(queued.bytes);
         self.ready[queued.lane.index()].insert(seq);
         self.places.insert(seq, Place::Ready);
+        if queued.ending.is_some() {
+            self.endings.insert(seq);
+        }
         self.queue.insert(seq, queued);
     }
 
@@ -215,14 +241,10 @@ impl Outbox {
         self.ready[lane].remove(&seq);
         self.depth[lane].messages -= 1;
         self.depth[lane].bytes -= u64::from(queued.bytes);
-        if let Some(tails) = self.chains.get_mut(&queued.chain) {
-            for target in &queued.for_whom {
-                if let Some(tail) = tails.iter_mut().find(|tail| tail.target == *target) {
-                    tail.unacked -= 1;
-                }
-            }
-            tails.retain(|tail| tail.unacked > 0);
-            if tails.is_empty() {
+        self.endings.remove(&seq);
+        if let Some(chain) = self.chains.get_mut(&queued.chain) {
+            chain.queued.remove(&seq);
+            if chain.queued.is_empty() {
                 self.chains.remove(&queued.chain);
             }
         }
@@ -237,11 +259,35 @@ impl Outbox {
         }
     }
 
-    /// Takes out what ended here, and remembers to tell the neighbour.
+    /// Takes out what ended here, and remembers to tell the neighbour. What came after it comes after what it came after itself: the
+    /// neighbour, which never has it, cannot know those.
     pub(in crate::delivery) fn end(&mut self, seq: Seq) -> Option<Queued> {
         let queued = self.remove(seq)?;
         self.gone.insert(seq);
+        self.untold.insert(seq);
+        if let Some(chain) = self.chains.get_mut(&queued.chain) {
+            let ends = chain.tails.iter_mut().map(|tail| &mut tail.seqs);
+            ends.for_each(|seqs| inherit(seqs, seq, &queued.after));
+            for later in chain.queued.range(seq..) {
+                if let Some(later) = self.queue.get_mut(later) {
+                    inherit(&mut later.after, seq, &queued.after);
+                }
+            }
+        }
         Some(queued)
+    }
+
+    /// A copy is to end: it no longer goes, unless it is under way already.
+    pub(in crate::delivery) fn begin_ending(&mut self, seq: Seq, ending: Ending) {
+        let Some(queued) = self.queue.get_mut(&seq) else {
+            return;
+        };
+        queued.ending = Some(ending);
+        self.endings.insert(seq);
+        self.untold.insert(seq);
+        if self.places.get(&seq) == Some(&Place::Ready) {
+            self.park(seq);
+        }
     }
 
     /// The neighbour has answered, or has shown that it knows.
@@ -257,15 +303,46 @@ impl Outbox {
             .collect();
     }
 
-    /// What the neighbour is to be told of: numbers that ended, and numbers that are to end.
-    pub(in crate::delivery) fn to_be_gone(&self) -> Ranges {
-        let mut seqs = self.gone.clone();
-        for (seq, queued) in &self.queue {
-            if queued.ending.is_some() {
-                seqs.insert(*seq);
-            }
+    /// Numbers that the neighbour is to be told of now, each once in a session: those that ended, and those that are to end.
+    ///
+    /// One that is to end may have been sent, and what comes after it too. When the neighbour learns that it is gone, it releases what
+    /// it has of that; so it learns it only once it has, or knows to be gone, all that came before.
+    pub(in crate::delivery) fn take_untold(&mut self) -> Ranges {
+        let told: Vec<Seq> = self
+            .untold
+            .iter()
+            .copied()
+            .filter(|seq| !self.follows_others(*seq))
+            .collect();
+        for seq in &told {
+            self.untold.remove(seq);
         }
-        seqs
+        told.into_iter().collect()
+    }
+
+    /// Whether something of its chain and for its targets is queued before it that is not to end as well.
+    fn follows_others(&self, seq: Seq) -> bool {
+        let Some(queued) = self.queue.get(&seq) else {
+            return false; // it ended here, and nothing that comes after it had left
+        };
+        let Some(chain) = self.chains.get(&queued.chain) else {
+            return false;
+        };
+        chain
+            .queued
+            .range(..seq)
+            .filter_map(|before| self.queue.get(before))
+            .filter(|before| before.ending.is_none())
+            .flat_map(|before| &before.for_whom)
+            .any(|target| queued.for_whom.iter().any(|t| overlap(t, target)))
+    }
+
+    /// Everything that ended or is to end is to be told again: what was told before may have died with a session.
+    pub(in crate::delivery) fn tell_again(&mut self) {
+        self.untold = self.endings.clone();
+        for (start, end) in self.gone.iter() {
+            self.untold.extend(start..=end);
+        }
     }
 
     pub(in crate::delivery) fn get(&self, seq: Seq) -> Option<&Queued> {
@@ -376,6 +453,7 @@ impl Outbox {
         if self.marks.is_empty() {
             self.marks.push_back((lsn, self.next));
         }
+        self.tell_again();
     }
 
     /// Takes everything out, in the order of the numbers.
@@ -424,13 +502,6 @@ impl Outbox {
         self.unlease(seq, &queued);
         self.ready[queued.lane.index()].remove(&seq);
         self.places.insert(seq, Place::Blocked);
-    }
-
-    /// A copy is to end: it no longer goes, unless it is under way already.
-    pub(in crate::delivery) fn park_if_ready(&mut self, seq: Seq) {
-        if self.places.get(&seq) == Some(&Place::Ready) {
-            self.park(seq);
-        }
     }
 
     pub(in crate::delivery) fn set_credit(&mut self, credit: [u64; 4]) {
@@ -586,6 +657,16 @@ impl Outbox {
         self.ready[lane].remove(&seq);
         self.places.insert(seq, Place::Leased(session));
     }
+}
+
+/// Puts `heirs` in the place of `seq`.
+fn inherit(seqs: &mut Vec<Seq>, seq: Seq, heirs: &[Seq]) {
+    let Some(at) = seqs.iter().position(|s| *s == seq) else {
+        return;
+    };
+    seqs.splice(at..=at, heirs.iter().copied());
+    seqs.sort_unstable();
+    seqs.dedup();
 }
 
 const fn lanes(express: bool) -> [Lane; 2] {

@@ -1,0 +1,264 @@
+//! What breaks, and how it comes back.
+
+use crate::delivery::Input;
+
+use super::{
+    agenda::{Event, MILLISECOND, NodeIndex, SECOND},
+    disk::SimDisk,
+    node::Asked,
+    plan::Fault,
+    world::{Kept, World, broken},
+};
+
+impl World {
+    /// Something breaks.
+    pub(super) fn fault(&mut self) -> Kept {
+        if self.is_calm {
+            return Ok(());
+        }
+        let pause = self.rng.between(1, 2 * self.plan.fault_every);
+        self.agenda.after(pause, Event::Fault);
+        let Some(fault) = self.rng.pick(&self.plan.faults).copied() else {
+            return Ok(());
+        };
+        let node = self.rng.below(self.nodes.len() as u64) as NodeIndex;
+        self.stats.faults += 1;
+        self.trace.mark(fault as u64, node as u64);
+        match fault {
+            Fault::Crash => self.crash(node),
+            Fault::Cut => self.cut(node),
+            Fault::Kill => {
+                let live = self.net.live().to_vec();
+                if let Some(session) = self.rng.pick(&live).copied() {
+                    self.line(|| format!("session {session} dies"));
+                    self.net.kill(session, &mut self.rng, &mut self.agenda);
+                }
+            }
+            Fault::Slow => {
+                let until = self.agenda.now() + self.rng.below(10 * SECOND);
+                self.nodes[node].slow_until = until;
+            }
+            Fault::Lose => {
+                if self.nodes[node].is_hub {
+                    self.line(|| format!("n{node} loses its data folder"));
+                    self.crash(node);
+                    self.set_back(node, 0, SimDisk::new());
+                }
+            }
+            Fault::Restore => self.restore(node),
+            Fault::Clock => {
+                let by = self.rng.between(0, 40_000) as i64 - 20_000;
+                self.line(|| format!("n{node}'s clock is set by {by} ms"));
+                self.nodes[node].clock_off += by;
+                self.clock_ahead = self.clock_ahead.max(self.nodes[node].clock_off);
+            }
+            Fault::Block => {
+                if self.nodes[node].parent.is_some() {
+                    let pause = self.rng.below(10 * SECOND);
+                    self.agenda.after(pause, Event::Unblock { unit: node });
+                    return self.block(node, true);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The power of a node goes.
+    pub(super) fn crash(&mut self, node: NodeIndex) {
+        let must_know = self.must_know(node);
+        let Some(run) = self.nodes[node].cut_power(&mut self.rng) else {
+            return;
+        };
+        self.stats.crashes += 1;
+        self.line(|| format!("n{node} crashes"));
+        self.nodes[node].must_know = must_know;
+        self.net.crash(node, &mut self.rng, &mut self.agenda);
+        for waiting in run.tickets.into_values() {
+            if let Asked::Submit {
+                messages,
+                is_other: false,
+            } = waiting.asked
+            {
+                for message in messages {
+                    self.ledger.get_mut(message).unanswered += 1;
+                    if !self.nodes[node].retries.contains(&message) {
+                        self.nodes[node].retries.push(message);
+                    }
+                }
+            }
+        }
+        let pause = self.rng.magnitude(10, 8_000) * MILLISECOND;
+        self.agenda.after(pause, Event::Start { node });
+    }
+
+    /// Messages that the node promised to keep and has not seen the end of.
+    fn must_know(&self, node: NodeIndex) -> Vec<usize> {
+        let Some(run) = self.nodes[node].run.as_ref() else {
+            return Vec::new();
+        };
+        (0..self.ledger.len())
+            .filter(|index| {
+                let message = self.ledger.get(*index);
+                message.sender == node
+                    && message.is_promised()
+                    && run
+                        .machine
+                        .find(&message.id)
+                        .is_some_and(|view| view.receivers.iter().any(|r| !r.state.is_terminal()))
+            })
+            .collect()
+    }
+
+    fn restore(&mut self, node: NodeIndex) {
+        match self.nodes[node].backup.take() {
+            None => {
+                self.line(|| format!("n{node}'s data folder is copied"));
+                let copy = self.nodes[node].disk.fork();
+                copy.crash(self.rng.next());
+                self.nodes[node].backup = Some((self.agenda.now(), copy));
+            }
+            Some((made_at, copy)) => {
+                self.line(|| format!("n{node} gets back its data folder of {made_at}"));
+                self.crash(node);
+                self.set_back(node, made_at, copy);
+            }
+        }
+    }
+
+    /// A node's disk is what it was at some earlier time; what was promised since is not.
+    fn set_back(&mut self, node: NodeIndex, to: u64, disk: SimDisk) {
+        self.stats.set_backs += 1;
+        let this = &mut self.nodes[node];
+        this.disk = disk;
+        this.is_set_back = true;
+        this.set_back_to = Some(to);
+        if this
+            .backup
+            .as_ref()
+            .is_some_and(|(made_at, _)| *made_at > to)
+        {
+            this.backup = None;
+        }
+        let is_hub = this.is_hub;
+        let hub_of: Vec<NodeIndex> = (0..self.nodes.len()).map(|n| self.hub_of(n)).collect();
+        for message in self.ledger.iter_mut() {
+            // Custody is offered to a neighbour that lost its memory, and not past it: what was under way between two hubs ends when
+            // it expires.
+            if is_hub && let Some(hub) = hub_of.get(message.sender).copied() {
+                for (receiver, copy) in &mut message.copies {
+                    if hub_of.get(*receiver) != Some(&hub) && copy.taken_at.is_none() {
+                        copy.is_excused = true;
+                    }
+                }
+            }
+            if message.sender == node && message.accepted_at.is_some_and(|at| at > to) {
+                message.is_lost = true;
+            }
+            if message.sender == node && message.unanswered > 0 {
+                message.is_lost = true;
+            }
+            if let Some(copy) = message.copies.get_mut(&node) {
+                if copy.taken_at.is_none_or(|at| at > to) {
+                    copy.taken_at = None;
+                    copy.is_excused = true;
+                }
+                copy.lease = None;
+            }
+        }
+    }
+
+    /// The hub that a node is, or that it dials.
+    fn hub_of(&self, node: NodeIndex) -> NodeIndex {
+        match self.nodes[node].parent {
+            Some(parent) if !self.nodes[node].is_hub => parent,
+            _ => node,
+        }
+    }
+
+    fn cut(&mut self, child: NodeIndex) {
+        let links = self.net.links.get(&child).map_or(0, Vec::len) as u64;
+        let link = self.rng.below(links) as usize;
+        let pause = self.rng.magnitude(100, 20_000) * MILLISECOND;
+        if let Some(cut) = self.net.link(child, link)
+            && !cut.is_cut
+        {
+            cut.is_cut = true;
+            self.line(|| format!("link {link} of n{child} is cut"));
+            self.agenda.after(pause, Event::Mend { child, link });
+        }
+    }
+
+    /// Blocks a unit at the hub that it dials, or lets it in again.
+    pub(super) fn block(&mut self, unit: NodeIndex, is_blocked: bool) -> Kept {
+        let Some(hub) = self.nodes[unit].parent else {
+            return Ok(());
+        };
+        let name = self.unit(unit);
+        self.line(|| format!("n{hub} blocks {name}: {is_blocked}"));
+        let settings = &mut self.nodes[hub].settings;
+        for known in settings.units.iter_mut().filter(|u| u.name == name) {
+            known.blocked = is_blocked;
+        }
+        let settings = Box::new(settings.clone());
+        self.give(hub, Input::Settings(settings))
+    }
+
+    /// A node starts.
+    pub(super) fn start(&mut self, node: NodeIndex) -> Kept {
+        if self.is_up(node) {
+            return Ok(());
+        }
+        let bug = self.options.bug;
+        let now = self.agenda.now();
+        let recovery = self.nodes[node]
+            .recover(now, bug, &mut self.rng)
+            .map_err(|what| broken("G8", format!("n{node} does not start: {what}")))?;
+        let is_set_back = std::mem::take(&mut self.nodes[node].is_set_back);
+        self.hops.recovered(node, recovery.last, is_set_back);
+        self.stats.starts += 1;
+        self.trace.mark(recovery.last, recovery.replayed);
+        self.line(|| format!("n{node} starts: {recovery:?}"));
+        // A folder that came back from a copy looks as good as any; now and then an operator says what was done.
+        let is_known = is_set_back && self.rng.per_mille(300);
+        let epoch = self.rng.next() | 1;
+        self.begin(node, epoch, is_known)?;
+        let must_know = std::mem::take(&mut self.nodes[node].must_know);
+        if !is_set_back {
+            for index in must_know {
+                let message = self.ledger.get(index);
+                let is_known = self.nodes[node]
+                    .run
+                    .as_ref()
+                    .is_some_and(|run| run.machine.find(&message.id).is_some());
+                if !is_known {
+                    let id = message.id;
+                    return Err(broken(
+                        "G1",
+                        format!("n{node} forgot {id}, which it accepted"),
+                    ));
+                }
+            }
+        }
+        for link in 0..self.net.links.get(&node).map_or(0, Vec::len) {
+            let pause = self.rng.below(SECOND);
+            self.agenda.after(pause, Event::Dial { child: node, link });
+        }
+        Ok(())
+    }
+
+    /// Nothing breaks any more: what is down comes back, and applications take what they are handed.
+    pub(super) fn calm(&mut self) -> Kept {
+        self.is_calm = true;
+        self.line(|| "from now on nothing breaks".into());
+        for child in 0..self.nodes.len() {
+            self.nodes[child].slow_until = 0;
+            for link in 0..self.net.links.get(&child).map_or(0, Vec::len) {
+                self.agenda.after(SECOND, Event::Mend { child, link });
+            }
+            self.agenda.after(SECOND, Event::Start { node: child });
+            self.agenda.after(SECOND, Event::Unblock { unit: child });
+        }
+        self.agenda.after(10 * SECOND, Event::Look);
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! A node: the machine and the journal of production, and a shell that does what production's shell does, in the same order.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    delivery::{self, Bug, Delivery, Order, ReplayError, Room, Ticket},
+    journal::{
+        self, CheckpointError, CheckpointJob, Checkpointed, Journal, Reader, Recovery, Replay,
+        Write, WriteError, Written,
+    },
+    model::{Location, Lsn, MessageId, Millis, Now},
+};
+
+use super::{
+    agenda::{Life, NodeIndex, Us},
+    disk::{Operation, SimDisk},
+    ledger::MessageIndex,
+    rng::Rng,
+};
+
+/// The moment, in milliseconds since the Unix epoch, at which every world begins.
+const WORLD_BEGINS_MS: Millis = 1_790_000_000_000;
+
+/// What of a node outlives its crashes, and its run while it is up.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) settings: delivery::Settings,
+    pub(super) journal_settings: journal::Settings,
+    pub(super) parent: Option<NodeIndex>,
+    pub(super) is_hub: bool,
+    pub(super) disk: SimDisk,
+    pub(super) life: Life,
+    pub(super) run: Option<Run>,
+    /// How far its clock is off, milliseconds.
+    pub(super) clock_off: i64,
+    /// Until when its disk is slow.
+    pub(super) slow_until: Us,
+    /// A copy of the disk, and when it was made.
+    pub(super) backup: Option<(Us, SimDisk)>,
+    /// The moment that the disk was last set back to.
+    pub(super) set_back_to: Option<Us>,
+    /// What is promised to have survived the last crash.
+    pub(super) must_know: Vec<MessageIndex>,
+    /// The disk is not what it was before the crash.
+    pub(super) is_set_back: bool,
+    /// Submissions that were never answered, to be tried again.
+    pub(super) retries: Vec<MessageIndex>,
+    /// Messages that its application wrote.
+    pub(super) submitted: u64,
+}
+
+/// A node that is up.
+pub(super) struct Run {
+    pub(super) machine: Delivery,
+    pub(super) journal: Journal<SimDisk>,
+    pub(super) reader: Reader<SimDisk>,
+    started: Us,
+    wall: Millis,
+    /// When the machine's timer is set to go off.
+    pub(super) timer: Option<Us>,
+    /// Times in a row that the timer went off and was due again at once.
+    pub(super) idle_ticks: u32,
+    pub(super) tickets: BTreeMap<Ticket, Waiting>,
+    pub(super) room_told: Option<Room>,
+    pub(super) is_house_due: bool,
+    pub(super) writing: Option<Write<SimDisk>>,
+    pub(super) written: Option<Result<Written, WriteError<SimDisk>>>,
+    /// It waits until what it covers is durable.
+    pub(super) checkpoint: Option<CheckpointJob<SimDisk>>,
+    pub(super) checkpointing: Option<CheckpointJob<SimDisk>>,
+    pub(super) checkpointed: Option<Result<Checkpointed, CheckpointError>>,
+}
+
+/// What an answer is awaited for, and where the log stood when it had been asked.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) asked: Asked,
+    /// The last record that the question itself made.
+    pub(super) record: Option<Lsn>,
+}
+
+#[derive(Debug)]
+pub(super) enum Asked {
+    Submit {
+        messages: Vec<MessageIndex>,
+        /// Whether it is the content that came under this id before.
+        is_other: bool,
+    },
+    Inbox {
+        max: u32,
+        until: Millis,
+        /// Whether to ask again after the answer.
+        again: bool,
+    },
+    Take(Vec<MessageId>),
+    GiveBack,
+    Order(Order),
+}
+
+impl Run {
+    pub(super) fn now(&mut self, world: Us, clock_off: i64) -> Now {
+        let mono = (world - self.started) / 1000;
+        let system = (WORLD_BEGINS_MS + world / 1000).saturating_add_signed(clock_off);
+        // As production's clock: it never steps back while the node runs.
+        self.wall = self.wall.max(system);
+        Now {
+            mono,
+            wall: self.wall,
+        }
+    }
+
+    /// The moment of the world at which the monotonic clock reads `mono`.
+    pub(super) fn moment(&self, mono: Millis) -> Us {
+        self.started + mono * 1000
+    }
+
+    /// Whether nothing waits for the disk.
+    pub(super) fn is_settled(&self) -> bool {
+        self.writing.is_none()
+            && self.written.is_none()
+            && self.journal.synced() == self.journal.appended()
+    }
+
+    pub(super) fn room(&self) -> Room {
+        let room = self.journal.room();
+        let disk_full = room.full || room.spare_missing;
+        let bounded = room
+            .bytes_max
+            .saturating_sub(room.bytes_used)
+            .saturating_sub(room.bytes_pending);
+        Room {
+            free: match disk_full {
+                true => bounded.min(room.bytes_left / 2),
+                false => bounded,
+            },
+            bound: room.bytes_max,
+            disk_full,
+        }
+    }
+}
+
+/// The wall clock of a node whose clock is off by so much.
+pub(super) fn wall_of(world: Us, clock_off: i64) -> Millis {
+    (WORLD_BEGINS_MS + world / 1000).saturating_add_signed(clock_off)
+}
+
+impl Node {
+    /// Recovers from the disk. The machine has not started yet.
+    pub(super) fn recover(
+        &mut self,
+        world: Us,
+        bug: Option<Bug>,
+        rng: &mut Rng,
+    ) -> Result<Recovery, String> {
+        let mut replayed = Replayed {
+            settings: self.settings.clone(),
+            machine: None,
+            error: None,
+        };
+        let mut seed = [0; 32];
+        for part in seed.chunks_exact_mut(8) {
+            part.copy_from_slice(&rng.next().to_le_bytes());
+        }
+        let opened = Journal::open(
+            self.disk.clone(),
+            self.journal_settings,
+            seed,
+            &mut replayed,
+        );
+        let (mut journal, recovery) = opened.map_err(|e| format!("the journal: {e}"))?;
+        if let Some(error) = replayed.error {
+            return Err(format!("a record is not understood: {error}"));
+        }
+        if !recovery.is_clean() {
+            return Err(format!("damage that nobody did: {:?}", recovery.damage));
+        }
+        let settings = self.settings.clone();
+        let mut machine = replayed.machine.unwrap_or_else(|| Delivery::new(settings));
+        for location in machine.live() {
+            journal.live(location);
+        }
+        if let Some(bug) = bug {
+            machine.plant(bug);
+        }
+        self.life += 1;
+        self.run = Some(Run {
+            machine,
+            reader: journal.reader(),
+            journal,
+            started: world,
+            wall: 0,
+            timer: None,
+            idle_ticks: 0,
+            tickets: BTreeMap::new(),
+            room_told: None,
+            is_house_due: false,
+            writing: None,
+            written: None,
+            checkpoint: None,
+            checkpointing: None,
+            checkpointed: None,
+        });
+        Ok(recovery)
+    }
+
+    /// The power goes, perhaps in the middle of a write or of a checkpoint.
+    pub(super) fn cut_power(&mut self, rng: &mut Rng) -> Option<Run> {
+        let mut run = self.run.take()?;
+        if let Some(write) = run.writing.take()
+            && rng.per_mille(600)
+        {
+            // Between a write and its sync, or before the next part, or before the spare segment is made.
+            self.disk.fail(Operation::Sync, rng.below(3), u64::MAX);
+            let _ = write.run();
+        }
+        if let Some(checkpoint) = run.checkpointing.take()
+            && rng.per_mille(600)
+        {
+            let operations = [Operation::Write, Operation::Sync, Operation::Allocate];
+            let operation = *rng.pick(&operations).unwrap_or(&Operation::Sync);
+            self.disk.heal();
+            self.disk.fail(operation, rng.below(3), u64::MAX);
+            let _ = checkpoint.run();
+        }
+        self.disk.crash(rng.next());
+        Some(run)
+    }
+}
+
+impl std::fmt::Debug for Run {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Run").finish_non_exhaustive()
+    }
+}
+
+/// Rebuilds the machine from what the journal hands out, as production does.
+struct Replayed {
+    settings: delivery::Settings,
+    machine: Option<Delivery>,
+    error: Option<ReplayError>,
+}
+
+impl Replay for Replayed {
+    fn checkpoint(&mut self, _lsn: Lsn, state: &[u8]) -> bool {
+        match Delivery::restore(self.settings.clone(), state) {
+            Ok(machine) => {
+                self.machine = Some(machine);
+                true
+            }
+            Err(error) => {
+                self.error = Some(error);
+                false
+            }
+        }
+    }
+
+    fn record(&mut self, lsn: Lsn, record: &[u8], payload: &[u8], location: Location) {
+        if self.error.is_some() {
+            return;
+        }
+        let settings = &self.settings;
+        let machine = self
+            .machine
+            .get_or_insert_with(|| Delivery::new(settings.clone()));
+        self.error = machine.replay(record, payload, lsn, location).err();
+    }
+}
