@@ -299,10 +299,9 @@ impl Delivery {
             return; // It will learn of this node's epoch and say hello again.
         }
         let hop = self.hop(neighbour);
-        let lost_own = hello
-            .received
-            .last()
-            .is_some_and(|l| l >= hop.outbox.next());
+        // Numbers that were never given out, or never sent: an earlier life did, and this folder has forgotten it.
+        let lost_own = hello.received.last().is_some_and(|l| l >= hop.outbox.next())
+            || hop.outbox.has_unsent(&hello.received);
         let lost_theirs = hello.base > hop.inbound.durable().watermark() + 1;
         #[cfg(any(test, feature = "sim"))]
         let lost_own = lost_own && !self.has(super::Bug::SequenceReuse);

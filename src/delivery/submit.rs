@@ -77,7 +77,9 @@ impl Delivery {
             }
             if let Some(unit) = target.as_unit()
                 && !header.lane.has_reserve()
-                && self.hops.values().any(|hop| hop.outbox.is_closed(&unit))
+                && let Some(next) = self.next_hop(target)
+                && let Some(hop) = self.hops.get(&next)
+                && hop.outbox.is_closed(&unit)
             {
                 return Err(NotAccepted::MailboxFull(unit));
             }

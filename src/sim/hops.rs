@@ -144,6 +144,22 @@ impl HopWatch {
         Ok(())
     }
 
+    /// A node numbers its hop with a neighbour afresh, in a pair of epochs that there may have been before.
+    pub(super) fn resets(&mut self, node: NodeIndex, neighbour: NodeIndex) {
+        for (direction, numbers) in &mut self.directions {
+            if (direction.to, direction.from) == (node, neighbour) {
+                numbers.acked.clear();
+                numbers.acked_before.clear();
+                // Of the present pair some may have come ahead of the hello: they still count, whatever they name.
+                for (_, parcel) in numbers.came.values_mut() {
+                    *parcel = None;
+                }
+            } else if (direction.from, direction.to) == (node, neighbour) {
+                numbers.sent.clear();
+            }
+        }
+    }
+
     /// A node has recovered its log up to `last`; `set_back` when its disk is not the one that it had before.
     pub(super) fn recovered(&mut self, node: NodeIndex, last: Lsn, set_back: bool) {
         for (direction, numbers) in &mut self.directions {

@@ -366,6 +366,13 @@ impl World {
                 Some(index) => self.line_taken(node, index, item, issuer),
                 None => Ok(()),
             },
+            // What a recovery tells again was heard before.
+            Told::Reset { neighbour, .. } if !self.is_recovering => {
+                if let Some(neighbour) = self.node_of(neighbour) {
+                    self.hops.resets(node, neighbour);
+                }
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

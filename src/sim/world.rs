@@ -85,6 +85,8 @@ pub(super) struct World {
     pub(super) is_calm: bool,
     /// Everything is where it must be.
     pub(super) is_done: bool,
+    /// A node tells what its records led to, once more.
+    pub(super) is_recovering: bool,
     /// The farthest that any clock ever was ahead, milliseconds.
     pub(super) clock_ahead: i64,
     /// What operators hold, or may hold.
@@ -111,6 +113,7 @@ impl World {
             stats: Stats::default(),
             is_calm: false,
             is_done: false,
+            is_recovering: false,
             clock_ahead: plan.nodes.iter().map(|n| n.clock_off).max().unwrap_or(0),
             holds: BTreeSet::new(),
             names: 0,
@@ -482,7 +485,9 @@ impl World {
         run.machine.start(now, epoch, is_damaged, &mut run.journal);
         run.journal.end_group();
         let mut own = VecDeque::new();
+        self.is_recovering = true;
         self.carry_out(node, now, &mut own)?;
+        self.is_recovering = false;
         while let Some(input) = own.pop_front() {
             self.give(node, input)?;
         }

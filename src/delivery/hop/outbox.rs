@@ -374,6 +374,13 @@ impl Outbox {
             .collect()
     }
 
+    /// Whether some of these numbers are queued and cannot have reached the neighbour.
+    pub(in crate::delivery) fn has_unsent(&self, seqs: &Ranges) -> bool {
+        seqs.iter()
+            .flat_map(|(start, end)| self.queue.range(start..=end))
+            .any(|(_, queued)| !queued.maybe_there)
+    }
+
     /// The state of a copy, for people.
     pub(in crate::delivery) fn state(&self, seq: Seq) -> State {
         match (self.queue.get(&seq), self.places.get(&seq)) {
