@@ -300,7 +300,10 @@ impl Delivery {
         }
         let hop = self.hop(neighbour);
         // Numbers that were never given out, or never sent: an earlier life did, and this folder has forgotten it.
-        let lost_own = hello.received.last().is_some_and(|l| l >= hop.outbox.next())
+        let lost_own = hello
+            .received
+            .last()
+            .is_some_and(|l| l >= hop.outbox.next())
             || hop.outbox.has_unsent(&hello.received);
         let lost_theirs = hello.base > hop.inbound.durable().watermark() + 1;
         #[cfg(any(test, feature = "sim"))]

@@ -81,6 +81,10 @@ pub(super) struct End {
     coming_until: Us,
     /// Arrivals that found the link cut.
     stalled_frames: usize,
+    #[allow(
+        clippy::vec_box,
+        reason = "batches go about boxed: they come in and go on so"
+    )]
     stalled_batches: Vec<Box<Batch>>,
     /// The epochs that this end's last hello named: its own and the other's.
     pub(super) hello: Option<(Epoch, Epoch)>,

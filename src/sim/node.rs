@@ -114,13 +114,6 @@ impl Run {
         self.started + mono * 1000
     }
 
-    /// Whether nothing waits for the disk.
-    pub(super) fn is_settled(&self) -> bool {
-        self.writing.is_none()
-            && self.written.is_none()
-            && self.journal.synced() == self.journal.appended()
-    }
-
     pub(super) fn room(&self) -> Room {
         let room = self.journal.room();
         let disk_full = room.full || room.spare_missing;

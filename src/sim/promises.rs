@@ -548,36 +548,4 @@ impl World {
         }
         None
     }
-
-    /// Bounds hold at every node, up to what must always be admitted.
-    pub(super) fn check_bounds(&self, node: NodeIndex) -> Kept {
-        let Some(run) = self.nodes[node].run.as_ref() else {
-            return Ok(());
-        };
-        let limits = &self.nodes[node].settings.limits;
-        let inbox = run.machine.inbox_view();
-        // A message for several receivers is admitted when one of them has room.
-        let slack = self.ledger.iter().filter(|m| m.copies.len() > 1).count() as u64;
-        let check = |name: &str, has: u64, bound: u32| {
-            if has <= u64::from(bound) + slack {
-                Ok(())
-            } else {
-                Err(broken(
-                    "G7",
-                    format!("n{node} has {has} in its {name}, of at most {bound}"),
-                ))
-            }
-        };
-        check("inbox", inbox.messages, limits.inbox_messages)?;
-        for neighbour in run.machine.neighbours() {
-            let queued: u64 = neighbour.lanes.iter().map(|depth| depth.messages).sum();
-            let bound = if neighbour.upstream {
-                limits.outbox_messages
-            } else {
-                limits.mailbox_messages
-            };
-            check("queue", queued, bound)?;
-        }
-        Ok(())
-    }
 }

@@ -38,7 +38,7 @@ impl Rogue {
         Self {
             unit,
             node,
-            epoch: 0x726f_6775_65,
+            epoch: 0x0072_6f67_7565,
             hub_epoch: 0,
             open: None,
             next: 1,

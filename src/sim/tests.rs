@@ -14,11 +14,7 @@ use std::{
 use super::*;
 
 /// Lets the worlds of `seeds` live, on two threads; returns their failures, and the events and inputs of all.
-fn sweep(
-    seeds: Range<u64>,
-    options: Options,
-    failures_max: usize,
-) -> (Vec<Box<Failure>>, [u64; 2]) {
+fn sweep(seeds: Range<u64>, options: Options, failures_max: usize) -> (Vec<Failure>, [u64; 2]) {
     let next = AtomicU64::new(seeds.start);
     let failures = Mutex::new(Vec::new());
     let sums = [AtomicU64::new(0), AtomicU64::new(0)];
@@ -36,7 +32,7 @@ fn sweep(
                             sums[0].fetch_add(stats.events, Relaxed);
                             sums[1].fetch_add(stats.inputs, Relaxed);
                         }
-                        Err(failure) => failures.lock().expect("no panic").push(failure),
+                        Err(failure) => failures.lock().expect("no panic").push(*failure),
                     }
                 }
             });
@@ -59,52 +55,51 @@ fn seeds_asked_for(otherwise: u64) -> Range<u64> {
 }
 
 #[test]
-fn survey() {
+fn every_promise_holds_in_many_worlds() {
     if let Ok(seed) = env::var("CASEGATE_SIM_SEED") {
         let options = Options {
             print: true,
             ..Options::default()
         };
-        let outcome = run(seed.parse().expect("a seed"), options);
-        println!("{outcome:#?}");
+        if let Err(failure) = run(seed.parse().expect("a seed"), options) {
+            panic!("{failure}");
+        }
         return;
     }
-    let range = seeds_asked_for(1000);
-    let before = std::time::Instant::now();
-    let (failures, [events, inputs]) = sweep(range.clone(), Options::default(), 100_000);
-    let took = before.elapsed().as_secs_f64();
-    println!(
-        "{} seeds, {events} events, {inputs} inputs, {took:.1} s, {:.0} events/s",
-        range.end - range.start,
-        events as f64 / took
-    );
-    let mut kinds: std::collections::BTreeMap<String, Vec<u64>> = Default::default();
-    for f in &failures {
-        let what: String = f
-            .what
-            .split(' ')
-            .map(|w| {
-                if w.len() == 26 || w.chars().any(|c| c.is_ascii_digit()) {
-                    "#"
-                } else {
-                    w
-                }
-            })
-            .take(16)
-            .collect::<Vec<_>>()
-            .join(" ");
-        kinds
-            .entry(format!("{} {}", f.promise, what))
-            .or_default()
-            .push(f.seed);
+    let seeds = seeds_asked_for(10_000);
+    let (failures, [events, inputs]) = sweep(seeds.clone(), Options::default(), 5);
+    println!("seeds {seeds:?}: {events} events, {inputs} inputs");
+    if let Some(first) = failures.first() {
+        let all: Vec<u64> = failures.iter().map(|f| f.seed).collect();
+        let told = check(first.seed, first.options).expect_err("a seed fails the same way again");
+        panic!("seeds {all:?} failed; the first:\n{told}");
     }
-    let mut kinds: Vec<_> = kinds.into_iter().collect();
-    kinds.sort_by_key(|(_, s)| std::cmp::Reverse(s.len()));
-    for (kind, seeds) in kinds {
-        println!(
-            "{:>6} {kind}  {:?}",
-            seeds.len(),
-            &seeds[..seeds.len().min(5)]
-        );
+}
+
+#[test]
+fn a_seed_lives_the_same_life_twice() {
+    for seed in 0..20 {
+        let [once, again] = [(); 2].map(|()| run(seed, Options::default()).map(|s| s.trace));
+        assert_eq!(once.ok(), again.ok(), "seed {seed}");
     }
+}
+
+#[test]
+fn every_planted_bug_is_found_within_a_thousand_worlds() {
+    let missed: Vec<Bug> = Bug::ALL
+        .into_iter()
+        .filter(|bug| {
+            let options = Options {
+                bug: Some(*bug),
+                ..Options::default()
+            };
+            let (failures, _) = sweep(0..1000, options, 1);
+            match failures.first() {
+                Some(f) => println!("{bug:?}: seed {}, {}", f.seed, f.promise),
+                None => println!("{bug:?}: missed"),
+            }
+            failures.is_empty()
+        })
+        .collect();
+    assert!(missed.is_empty(), "not found: {missed:?}");
 }

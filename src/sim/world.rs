@@ -539,7 +539,12 @@ impl World {
         };
         match step {
             DiskStep::Write => {
-                run.written = run.writing.take().map(|write| write.run());
+                #[allow(
+                    clippy::result_large_err,
+                    reason = "a full disk hands back what is still to be written"
+                )]
+                let written = run.writing.take().map(|write| write.run());
+                run.written = written;
                 self.go_on(node, DiskStep::Written);
             }
             DiskStep::Written => {
