@@ -549,9 +549,15 @@ impl Delivery {
     fn apply_acked(&mut self, neighbour: &UnitId, seqs: &crate::model::Ranges) {
         let wall = self.wall;
         for seq in self.hop(neighbour).outbox.among(seqs) {
+            #[cfg(any(test, feature = "sim"))]
+            let was_leased = self.hop(neighbour).outbox.lessee(seq).is_some();
             let Some(queued) = self.hop(neighbour).outbox.remove(seq) else {
                 continue;
             };
+            #[cfg(any(test, feature = "sim"))]
+            if was_leased && self.has(super::Bug::CreditLeak) {
+                self.hop(neighbour).outbox.leak(&queued);
+            }
             let slot = queued.slot;
             self.forget_copy(slot, neighbour, seq);
             let step = Step::Acked {

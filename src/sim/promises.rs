@@ -528,6 +528,18 @@ impl World {
             if !node.retries.is_empty() {
                 return Some(broken("G3", format!("n{index} answers no submissions")));
             }
+            // What is counted as under way is queued, or a neighbour's credit would leak away.
+            for n in run.machine.neighbours() {
+                let queued: u64 = n.lanes.iter().map(|depth| depth.bytes).sum();
+                if n.in_flight_bytes > queued {
+                    let under_way = n.in_flight_bytes;
+                    let what = format!(
+                        "n{index} counts {under_way} bytes under way to {}, where {queued} are queued",
+                        n.unit
+                    );
+                    return Some(broken("G7", what));
+                }
+            }
             let left = run.machine.totals();
             if !is_disturbed && (left.parcels > 0 || left.owed > 0 || left.waiting > 0) {
                 let queues: Vec<_> = run
