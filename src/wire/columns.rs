@@ -176,7 +176,7 @@ fn write_header(
     );
     before.accepted = header.accepted;
     let kept = header.expires.wrapping_sub(header.accepted);
-    if kept % DAY == 0 {
+    if kept.is_multiple_of(DAY) {
         flags |= WHOLE_DAYS;
         varint::put(&mut columns.expires, kept / DAY);
     } else {
