@@ -11,8 +11,8 @@
 //! incompressible  for each parcel: signature 64 | identifier's random part 10 or 16 | signer 16 unless that of the parcel before
 //! ```
 //!
-//! Three things make a batch small, measured on 2,000 messages of the field in batches of 64 KiB (bytes on the wire for each byte
-//! submitted): the dictionary (0.298 to 0.254 at level 19), taking headers apart (to 0.238) and PPMd in place of zstd (to 0.200).
+//! Measured on 2,000 messages of the field in batches of 64 KiB (bytes on the wire for each byte submitted, signatures included):
+//! zstd's level 19 alone 0.308, with headers taken apart 0.298, with the dictionary too 0.238, PPMd in place of zstd 0.200.
 //!
 //! [`Compression::Isolated`] makes a group for each sender, so that nobody's text shares a compressed frame with somebody else's.
 //! The reader allocates what a group announces, once that is within [`BatchLimits`], and never more.
