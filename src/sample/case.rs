@@ -52,7 +52,7 @@ impl Case {
             *dice.pick(&["公安", "公安", "职务犯罪"])
         };
         let subject = Subject {
-            charge: *dice.pick(charges(facts)),
+            charge: dice.word(charges(facts)),
             ..Subject::any(dice, place, at)
         };
         let ordinal = dice.between(1, 9);
