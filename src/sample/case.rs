@@ -6,7 +6,7 @@ use super::{
     dice::Dice,
     moment::{DAY, HOUR, Moment},
     phrase::{Subject, numeral, official, person},
-    places::{AGENCIES, Agency, COURT, POLICE, PROCURATORATE, Place},
+    places::{AGENCIES, Agency, COURT, POLICE, PROCURATORATE, Place, charges},
     stock::section,
 };
 
@@ -16,6 +16,8 @@ pub(super) struct Case {
     pub(super) place: Place,
     pub(super) agency: &'static Agency,
     pub(super) subject: Subject,
+    /// The section of the stock that it is told from.
+    facts: &'static str,
     short: String,
     ordinal: u64,
     detail: String,
@@ -44,14 +46,17 @@ impl Case {
     pub(super) fn open(dice: &mut Dice, at: Moment) -> Self {
         let place = Place::any(dice);
         let agency = dice.pick(AGENCIES);
-        let subject = Subject::any(dice, place, at);
-        let ordinal = dice.between(1, 9);
-        let telling = dice.between(2, 6) as usize;
-        let facts = if dice.chance(45) {
+        let facts = if dice.chance(65) {
             agency.facts
         } else {
             *dice.pick(&["公安", "公安", "职务犯罪"])
         };
+        let subject = Subject {
+            charge: dice.word(charges(facts)),
+            ..Subject::any(dice, place, at)
+        };
+        let ordinal = dice.between(1, 9);
+        let telling = dice.between(2, 6) as usize;
         let opening = subject.say(dice, "起首");
         let detail = opening + &subject.say_many(dice, facts, telling);
         Self {
@@ -63,6 +68,7 @@ impl Case {
             ),
             place,
             agency,
+            facts,
             short: format!("{}{}", place.short(), agency.mark),
             ordinal,
             subject,
@@ -380,7 +386,7 @@ impl Case {
                 other: person(dice),
                 ..self.subject.clone()
             };
-            let topic = *dice.pick(&["公安", "职务犯罪", self.agency.facts]);
+            let topic = *dice.pick(&[self.facts, self.facts, self.agency.facts]);
             text.push_str(&other.say_many(dice, topic, 4));
             text.push_str(&other.say_many(dice, "证据", 6));
             text.push_str(&other.say_many(dice, "认为", 5));
@@ -453,6 +459,9 @@ impl Case {
         from_end: usize,
     ) -> Value {
         let fragments = section("告警");
+        let fragment = fragments[fragments.len() - from_end]
+            .replace("{元}", &self.subject.amount.to_string())
+            .replace("{数}", &dice.between(2, 4).to_string());
         json!({
             "caseId": self.id,
             "caseNo": self.number(),
@@ -463,7 +472,7 @@ impl Case {
             "amountInvolved": self.subject.amount as f64,
             "receiveOrg": self.org(self.agency.number),
             "copyTo": [self.place.org_code(PROCURATORATE)],
-            "message": self.subject.fill(dice, fragments[fragments.len() - from_end]),
+            "message": self.subject.fill(dice, &fragment),
         })
     }
 }

@@ -35,6 +35,10 @@ impl Dice {
         &from[self.below(from.len() as u64) as usize]
     }
 
+    pub(super) fn word(&mut self, from: &[&'static str]) -> &'static str {
+        from[self.below(from.len() as u64) as usize]
+    }
+
     /// Lower-case hexadecimal digits.
     pub(super) fn hex(&mut self, digits: usize) -> String {
         let mut text = String::with_capacity(digits + 16);

@@ -291,7 +291,7 @@ impl Iterator for Generator {
     type Item = Sample;
 
     fn next(&mut self) -> Option<Sample> {
-        let pause = self.dice.between(1, 600) * 1_000;
+        let pause = self.dice.between(1, 7_200) * 1_000;
         self.now = self.now.plus(pause);
         Some(if self.dice.chance(80) {
             self.case_message()

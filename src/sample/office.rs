@@ -280,14 +280,15 @@ impl Desk {
         } else {
             format!("关于开展{topic}领域专项检查的通知")
         };
-        let mut content = self.subject.say_many(dice, "公文", 2);
+        let mut content = self.subject.say(dice, "转发");
         content.push('\n');
         if whole {
             content.push_str(&self.regulation(dice, topic));
         } else {
-            content.push_str(&self.subject.say_many(dice, "公文", 5));
+            content.push_str(&self.subject.say_many(dice, "要求", 5));
             content.push_str(&self.subject.say_many(dice, "信息", 3));
         }
+        content.push_str("特此通知。");
         let data = json!({
             "noticeId": self.number,
             "noticeLevel": dice.between(1, 3),
@@ -360,12 +361,15 @@ impl Desk {
             "dutycrime.lead" => (self.agency, PROCURATORATE, "leadId", "职务犯罪线索移送"),
             _ => (self.agency, LEAD, "leadId", "违纪线索移送"),
         };
-        let topic = if kind == "dutycrime.lead" {
-            "职务犯罪"
-        } else {
-            "公文"
+        let topic = match kind {
+            "directive" => "要求",
+            "report" => "汇报",
+            "exchange" => "函件",
+            "supervision.special" => "专项",
+            "dutycrime.lead" => "职务犯罪",
+            _ => "违纪",
         };
-        let count = dice.between(2, 6) as usize;
+        let count = dice.between(2, 5) as usize;
         let data = json!({
             key: self.number,
             "title": title,

@@ -81,8 +81,8 @@ impl Subject {
             person: person(dice),
             other: person(dice),
             company: format!("{}某{}", place.name(), *dice.pick(section("企业"))),
-            goods: *dice.pick(section("物品")),
-            charge: *dice.pick(section("罪名")),
+            goods: dice.word(section("物品")),
+            charge: dice.word(section("罪名")),
             amount: amount(dice),
             at,
         }

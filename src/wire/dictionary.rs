@@ -8,9 +8,9 @@ use super::batch::compressible;
 use crate::{
     codec,
     delivery::hop::{Entry, Targets},
-    model::{Digest, Kind, Lane, Millis, Outcome, Reason, ReceiptItem},
+    model::{Digest, Fingerprint, Kind, Lane, Millis, Outcome, Reason, ReceiptItem},
     parcel::{BodyForm, Header, Parcel},
-    sample::{Generator, Sample},
+    sample::{Generator, Options, Sample},
 };
 
 /// Names a dictionary in a batch.
@@ -65,14 +65,18 @@ pub fn train(samples: &[Vec<u8>]) -> Result<Vec<u8>, TrainError> {
 /// None that can be seen; see [`train`].
 pub fn built_in_dictionary() -> Result<Vec<u8>, TrainError> {
     let mut samples = Vec::new();
-    for (i, sample) in Generator::new(SEED).take(MESSAGES).enumerate() {
+    let years = (0..YEARS).flat_map(|year| {
+        let options = Options {
+            start: FIRST_DAY + year * YEAR,
+            ..Options::default()
+        };
+        Generator::with(SEED + year, options).take(MESSAGES_A_YEAR)
+    });
+    for (i, sample) in years.enumerate() {
         let seq = i as u64 + 1;
-        let accepted = SOME_DAY + seq * 1_003;
-        samples.push(alone(
-            seq,
-            sample.case.is_some(),
-            &sample_parcel(&sample, accepted),
-        ));
+        let accepted = FIRST_DAY + seq * 1_003;
+        let parcel = sample_parcel(&sample, accepted);
+        samples.push(alone(seq, sample.case.is_some(), &parcel));
         if i % RECEIPT_EVERY == 0 {
             samples.push(alone(seq, false, &receipt_parcel(&sample, seq, accepted)));
         }
@@ -81,9 +85,15 @@ pub fn built_in_dictionary() -> Result<Vec<u8>, TrainError> {
 }
 
 const SEED: u64 = 310;
-const MESSAGES: usize = 8_000;
+
+/// Messages are full of dates: those of several years, so that no year is the only one that is known.
+const YEARS: u64 = 4;
+const YEAR: Millis = 365 * 24 * 3600 * 1000;
+const MESSAGES_A_YEAR: usize = 2_000;
 const RECEIPT_EVERY: usize = 12;
-const SOME_DAY: Millis = 1_760_000_000_000;
+
+/// A morning in January 2024, Beijing time.
+const FIRST_DAY: Millis = 1_705_276_800_000;
 
 fn alone(seq: u64, in_case: bool, parcel: &Parcel) -> Vec<u8> {
     let entry = Entry {
@@ -105,7 +115,7 @@ fn unsigned(header: &Header, body: &[u8]) -> Parcel {
 }
 
 fn sample_parcel(sample: &Sample, accepted: Millis) -> Parcel {
-    let header = sample.header(crate::model::Fingerprint([0; 16]), accepted);
+    let header = sample.header(Fingerprint([0; 16]), accepted);
     unsigned(&header, sample.body().as_bytes())
 }
 
@@ -134,7 +144,7 @@ fn receipt_parcel(about: &Sample, seq: u64, accepted: Millis) -> Parcel {
         lane: Lane::Normal,
         accepted,
         expires: accepted + 90 * 24 * 3600 * 1000,
-        signer: crate::model::Fingerprint([0; 16]),
+        signer: Fingerprint([0; 16]),
         attachments: Vec::new(),
         form: BodyForm::Binary,
         attributes: Vec::new(),

@@ -288,7 +288,9 @@ fn shortened(hello: &Hello) -> Hello {
 
 /// The text's start, at most [`LINK_TEXT_BYTES_MAX`] bytes, cut between characters.
 fn clipped(text: &str) -> String {
-    text.get(..text.floor_char_boundary(LINK_TEXT_BYTES_MAX))
+    (0..=LINK_TEXT_BYTES_MAX)
+        .rev()
+        .find_map(|end| text.get(..end))
         .unwrap_or_default()
         .to_owned()
 }
@@ -403,6 +405,17 @@ mod tests {
         let bytes = encode_frame(&most);
         assert!(bytes.len() > 160_000);
         assert_eq!(read_all(&bytes, 4096), [most]);
+    }
+
+    #[test]
+    fn a_hello_from_a_link_with_a_long_name_tells_the_start_of_it() {
+        let Frame::Hello(mut hello) = hello(Ranges::new()) else {
+            panic!("a hello")
+        };
+        hello.link_name = "专".repeat(60);
+        let frames = read_all(&encode_frame(&Frame::Hello(hello.clone())), 100);
+        hello.link_name = "专".repeat(42);
+        assert_eq!(frames, [Frame::Hello(hello)]);
     }
 
     #[test]

@@ -1,4 +1,21 @@
-//! What goes over a link: control frames and batches, to bytes and back.
+//! What goes over a link: control frames and batches, to bytes and back. `docs/PROTOCOL.md` has every field in tables.
+//!
+//! ```text
+//! control stream  frame*
+//! frame           length LEB128 | kind u8 | fields (codec)
+//!
+//! batch stream    head u8 (version << 4 | dictionary) | group*            one unidirectional stream, one batch
+//! group           (parcels << 2 | method) LEB128 | plain length LEB128 | packed length LEB128, unless stored
+//!                 packed bytes | incompressible bytes
+//! plain bytes     a column of values for each field, then a text for each parcel: what is left of its header, and its body
+//! incompressible  for each parcel: signature 64 | identifier's random part 10 or 16 | signer 16 unless that of the parcel before
+//! ```
+//!
+//! Measured on 2,000 messages of the field in batches of 64 KiB (bytes on the wire for each byte submitted, signatures included):
+//! zstd's level 19 alone 0.308, with headers taken apart 0.298, with the dictionary too 0.239, PPMd in place of zstd 0.201.
+//!
+//! [`Compression::Isolated`] makes a group for each sender, so that nobody's text shares a compressed frame with somebody else's.
+//! The reader allocates what a group announces, once that is within [`BatchLimits`], and never more.
 
 mod batch;
 mod columns;
@@ -6,6 +23,8 @@ mod dictionary;
 mod frame;
 mod identifier;
 mod squeeze;
+#[cfg(test)]
+mod tests;
 mod varint;
 
 pub use batch::{

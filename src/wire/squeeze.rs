@@ -18,8 +18,9 @@ use super::dictionary::{BUILT_IN, DICTIONARY, DIGESTED, DictionaryId, NONE};
 pub enum Effort {
     /// zstd at this level, 1 to 19: both sides are quick, the receiver always.
     Level(u8),
-    /// PPMd variant H over the same dictionary: a seventh smaller than zstd's level 19 and about as fast to write, but the receiver
-    /// works as much as the sender, about 10 ms for 64 KiB. For a backlog on a line that is slower than that.
+    /// PPMd variant H over the same dictionary: a sixth smaller than zstd's level 19 and no slower to write, but the receiver works
+    /// as much as the sender, about 10 ms for 64 KiB. For a backlog on a line that is slower than that. What is less than 16 KiB or
+    /// more than 512 KiB goes through zstd's level 19.
     Densest,
 }
 
@@ -43,12 +44,16 @@ impl Method {
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
 /// PPMd's model: contexts of at most this many bytes.
-const PPMD_ORDER: u32 = 6;
+const PPMD_ORDER: u32 = 10;
 
 /// PPMd's model: its memory in bytes, at both ends, while it works. When it is full the model starts anew.
 const PPMD_MEMORY_BYTES: u32 = 8 * 1024 * 1024;
 
-/// A group larger than this is written with zstd: PPMd's time grows with it.
+/// Smaller groups than this do not earn the time that it takes to learn the dictionary (8 ms, at both ends); a receiver refuses
+/// them, so that a small batch cannot cost it much.
+const PPMD_BYTES_MIN: usize = 16 * 1024;
+
+/// Larger groups than this outgrow the model's memory.
 const PPMD_BYTES_MAX: usize = 512 * 1024;
 
 /// Makes batches small. It keeps a zstd context from one batch to the next: about 1 MiB at level 3, 5 MiB at 19.
@@ -77,15 +82,15 @@ impl Compressor {
         effort: Effort,
         dictionary: DictionaryId,
     ) -> (Method, Vec<u8>) {
-        let (method, packed) = match effort {
-            Effort::Densest if plain.len() <= PPMD_BYTES_MAX => {
-                (Method::Ppmd, ppmd(&plain, dictionary))
-            }
-            Effort::Densest => (Method::Zstd, self.zstd(&plain, 19, dictionary)),
-            Effort::Level(level) => (
-                Method::Zstd,
-                self.zstd(&plain, level.clamp(1, 19), dictionary),
-            ),
+        let dense = (PPMD_BYTES_MIN..=PPMD_BYTES_MAX).contains(&plain.len());
+        let (level, dense) = match effort {
+            Effort::Level(level) => (level.clamp(1, 19), None),
+            Effort::Densest if dense => (19, ppmd(&plain, dictionary)),
+            Effort::Densest => (19, None),
+        };
+        let (method, packed) = match dense {
+            Some(packed) => (Method::Ppmd, Some(packed)),
+            None => (Method::Zstd, self.zstd(&plain, level, dictionary)),
         };
         match packed {
             Some(packed) if packed.len() < plain.len() => (method, packed),
@@ -196,12 +201,12 @@ fn ppmd_written(parts: &[&[u8]]) -> Option<Vec<u8>> {
 
 fn ppmd(plain: &[u8], dictionary: DictionaryId) -> Option<Vec<u8>> {
     let written = ppmd_written(&[text_of(dictionary), plain])?;
-    // A carry that reaches back further than `PPMD_TAIL_BYTES` is as rare as 2^-24; the batch is stored then.
+    // A carry that reaches back further than `PPMD_TAIL_BYTES` is as rare as 2^-24; zstd writes the group then.
     written.strip_prefix(learnt(dictionary)).map(<[u8]>::to_vec)
 }
 
 fn unppmd(packed: &[u8], bytes: usize, dictionary: DictionaryId) -> Option<Vec<u8>> {
-    if bytes > PPMD_BYTES_MAX {
+    if !(PPMD_BYTES_MIN..=PPMD_BYTES_MAX).contains(&bytes) {
         return None;
     }
     let written = learnt(dictionary).chain(packed);

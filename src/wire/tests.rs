@@ -1,0 +1,417 @@
+//! Batches there and back, and what hostile bytes come to.
+
+use std::sync::LazyLock;
+
+use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
+use proptest::prelude::*;
+
+use super::{squeeze::Method, *};
+use crate::{
+    codec,
+    delivery::hop::{Entry, Targets},
+    model::{Fingerprint, Pattern},
+    parcel::{Header, Parcel, Signer},
+    sample::{Generator, Options},
+};
+
+static SIGNER: LazyLock<Signer> = LazyLock::new(|| {
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
+    Signer::from_pkcs8(key.as_ref(), Fingerprint::of(b"certificate")).expect("a signer")
+});
+
+const ACCEPTED: u64 = 1_760_000_000_000;
+
+const EFFORTS: [Effort; 4] = [
+    Effort::Level(3),
+    Effort::Level(9),
+    Effort::Level(19),
+    Effort::Densest,
+];
+
+const COMPRESSIONS: [Compression; 3] =
+    [Compression::Isolated, Compression::Shared, Compression::Off];
+
+fn entry(seq: u64) -> Entry {
+    Entry {
+        seq,
+        after: Vec::new(),
+        targets: Targets::Signed,
+        attested: 0,
+    }
+}
+
+/// Messages as an edge has them in its outbox: one sender.
+fn backlog(seed: u64, from: &str, count: usize) -> Vec<(Entry, Parcel)> {
+    let options = Options {
+        start: ACCEPTED,
+        from: Some(from.parse().expect("a unit")),
+        to: None,
+    };
+    Generator::with(seed, options)
+        .take(count)
+        .zip(1..)
+        .map(|(sample, seq)| (entry(seq), sample.parcel(&SIGNER, ACCEPTED + seq * 37)))
+        .collect()
+}
+
+/// Messages of many senders, as a hub has them in a mailbox.
+fn mailbox(seed: u64, count: usize) -> Vec<(Entry, Parcel)> {
+    Generator::new(seed)
+        .take(count)
+        .zip(1..)
+        .map(|(sample, seq)| (entry(seq), sample.parcel(&SIGNER, ACCEPTED + seq * 37)))
+        .collect()
+}
+
+fn packed(entries: &[(Entry, Parcel)], compression: Compression, effort: Effort) -> Vec<u8> {
+    let settings = Settings {
+        compression,
+        effort,
+        dictionary: true,
+    };
+    pack(entries, settings, &mut Compressor::new()).to_vec()
+}
+
+fn unpacked(bytes: &[u8]) -> Result<Vec<(Entry, Parcel)>, BatchError> {
+    unpack(bytes, &BatchLimits::default())
+}
+
+#[test]
+fn a_mailbox_comes_back_in_order_whatever_the_settings() {
+    let entries = mailbox(1, 40);
+    for compression in COMPRESSIONS {
+        for effort in EFFORTS {
+            for dictionary in [true, false] {
+                let settings = Settings {
+                    compression,
+                    effort,
+                    dictionary,
+                };
+                let bytes = pack(&entries, settings, &mut Compressor::new());
+                assert!(bytes.len() <= BatchLimits::default().packed_bytes_max());
+                assert_eq!(unpacked(&bytes), Ok(entries.clone()), "{settings:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_compressor_serves_one_setting_after_another() {
+    let entries = backlog(2, "hebi.tobacco", 12);
+    let mut compressor = Compressor::new();
+    for effort in EFFORTS.into_iter().chain(EFFORTS) {
+        let settings = Settings {
+            effort,
+            ..Settings::default()
+        };
+        let bytes = pack(&entries, settings, &mut compressor);
+        assert_eq!(bytes, packed(&entries, Compression::Isolated, effort));
+        assert_eq!(unpacked(&bytes), Ok(entries.clone()));
+        compressor.shed();
+    }
+}
+
+#[test]
+fn a_batch_takes_less_than_a_third_of_what_was_given() {
+    let entries = backlog(3, "hebi.tobacco", 64);
+    let given: usize = entries.iter().map(|(_, parcel)| parcel.bytes().len()).sum();
+    let sizes = EFFORTS.map(|effort| packed(&entries, Compression::Isolated, effort).len());
+    assert!(sizes[0] * 3 < given, "{sizes:?} of {given}");
+    assert!(sizes.is_sorted_by(|a, b| a > b), "{sizes:?}");
+}
+
+#[test]
+fn a_lone_message_costs_little_beside_its_signature() {
+    let entries = backlog(4, "hebi.tobacco", 200);
+    let mut sizes: Vec<usize> = entries
+        .iter()
+        .map(|entry| {
+            packed(
+                std::slice::from_ref(entry),
+                Compression::Isolated,
+                Effort::Level(9),
+            )
+            .len()
+        })
+        .collect();
+    sizes.sort_unstable();
+    assert!(sizes[100] < 320, "median {}", sizes[100]);
+}
+
+#[test]
+fn what_does_not_get_smaller_is_stored() {
+    let noise: Vec<u8> = (0..4000u32)
+        .flat_map(|i| *blake3::hash(&i.to_le_bytes()).as_bytes())
+        .collect();
+    let sample = &backlog(5, "hebi.tobacco", 1)[0].1;
+    let parcel = SIGNER.seal(&sample.header().expect("a header"), &noise);
+    let entries = [(entry(1), parcel)];
+    for effort in EFFORTS {
+        let bytes = packed(&entries, Compression::Isolated, effort);
+        assert_eq!(
+            Method::from_number(u64::from(bytes[1]) & 3),
+            Some(Method::Stored)
+        );
+        assert!(bytes.len() < entries[0].1.bytes().len() + 16);
+        assert_eq!(unpacked(&bytes), Ok(entries.to_vec()));
+    }
+}
+
+#[test]
+fn a_header_that_does_not_read_travels_as_it_is() {
+    let fine = backlog(6, "hebi.tobacco", 3);
+    // The header's bytes are nonsense, or the same fields in another encoding: a receiver has to see, and refuse, just these.
+    let nonsense = Parcel::join(&[7; 64], &[0xff; 40], b"{}");
+    let mut longer = fine[0].1.header_bytes().to_vec();
+    longer.splice(0..1, [251, longer[0], 0]);
+    let other = Parcel::join(&[8; 64], &longer, b"{}");
+    assert!(other.header().is_err());
+    let mut entries = fine;
+    entries.insert(1, (entry(90), nonsense));
+    entries.insert(3, (entry(91), other));
+    for compression in COMPRESSIONS {
+        let bytes = packed(&entries, compression, Effort::Level(3));
+        assert_eq!(unpacked(&bytes), Ok(entries.clone()));
+    }
+}
+
+#[test]
+fn what_one_sender_wrote_does_not_change_the_bytes_of_another() {
+    let mine = backlog(7, "hebi.tobacco", 8);
+    let with = |seed| {
+        let mut entries = mine.clone();
+        entries.extend(backlog(seed, "hebi.police", 8));
+        entries
+    };
+    let alone = packed(&mine, Compression::Isolated, Effort::Level(9));
+    for seed in [8, 9] {
+        let both = packed(&with(seed), Compression::Isolated, Effort::Level(9));
+        assert_eq!(
+            both[..alone.len()],
+            alone,
+            "the first group is the batch that it would be alone"
+        );
+        let shared = packed(&with(seed), Compression::Shared, Effort::Level(9));
+        assert_ne!(shared[..alone.len()], alone);
+        assert!(shared.len() < both.len(), "sharing is what saves bytes");
+    }
+}
+
+#[test]
+fn a_bomb_is_refused_at_the_size_that_it_announces() {
+    let zeros = vec![0u8; 64 * 1024 * 1024];
+    let frame = zstd::bulk::compress(&zeros, 19).expect("a frame");
+    let bomb = |announced: u64| {
+        let mut bytes = vec![1 << 4, 1 << 2 | Method::Zstd as u8];
+        varint::put(&mut bytes, announced);
+        varint::put(&mut bytes, frame.len() as u64 - 4);
+        bytes.extend_from_slice(&frame[4..]);
+        bytes.extend_from_slice(&[0; 64]);
+        bytes
+    };
+    assert!(frame.len() < 10_000);
+    assert_eq!(unpacked(&bomb(1000)), Err(BatchError::Expand(1000)));
+    let within = BatchLimits::default().plain_bytes as u64;
+    assert_eq!(
+        unpacked(&bomb(within)),
+        Err(BatchError::Expand(within as usize))
+    );
+    for announced in [within + 1, zeros.len() as u64, u64::MAX] {
+        assert!(matches!(
+            unpacked(&bomb(announced)),
+            Err(BatchError::TooLarge { .. })
+        ));
+    }
+}
+
+#[test]
+fn several_groups_together_stay_within_the_limits() {
+    let entries = mailbox(10, 20);
+    let bytes = packed(&entries, Compression::Isolated, Effort::Level(3));
+    let plain: usize = compressible(&entries).len();
+    let tight = BatchLimits {
+        parcels: 20,
+        plain_bytes: plain / 2,
+    };
+    assert!(matches!(
+        unpack(&bytes, &tight),
+        Err(BatchError::TooLarge { .. })
+    ));
+    let few = BatchLimits {
+        parcels: 19,
+        ..BatchLimits::default()
+    };
+    assert_eq!(unpack(&bytes, &few), Err(BatchError::TooManyParcels(19)));
+}
+
+#[test]
+fn what_is_not_known_is_named() {
+    let good = packed(
+        &backlog(11, "hebi.tobacco", 2),
+        Compression::Isolated,
+        Effort::Level(3),
+    );
+    let with = |at: usize, byte: u8| {
+        let mut bytes = good.clone();
+        bytes[at] = byte;
+        unpacked(&bytes)
+    };
+    assert_eq!(with(0, 2 << 4), Err(BatchError::Version(2)));
+    assert_eq!(with(0, 1 << 4 | 2), Err(BatchError::Dictionary(2)));
+    assert_eq!(with(1, 2 << 2 | 3), Err(BatchError::Method(3)));
+    assert_eq!(with(1, 1), Err(BatchError::Empty));
+    assert_eq!(unpacked(&[]), Err(BatchError::Short));
+    assert_eq!(unpacked(&[1 << 4]), Err(BatchError::Empty));
+    let mut far = vec![1 << 4 | 15];
+    varint::put(&mut far, 1 << 40);
+    assert_eq!(unpacked(&far), Err(BatchError::Dictionary(1 << 40)));
+}
+
+#[test]
+fn entries_that_claim_one_place_twice_are_refused() {
+    let entries = backlog(12, "hebi.tobacco", 1);
+    let one = packed(&entries, Compression::Off, Effort::Level(3));
+    let twice = [&one[..], &one[1..]].concat();
+    assert_eq!(unpacked(&twice), Err(BatchError::Order));
+}
+
+#[test]
+fn cut_short_anywhere_it_is_an_error() {
+    for (entries, effort, step) in [
+        (mailbox(13, 4), Effort::Level(3), 1),
+        (backlog(13, "hebi.tobacco", 40), Effort::Densest, 499),
+    ] {
+        let bytes = packed(&entries, Compression::Isolated, effort);
+        for length in (0..bytes.len()).step_by(step) {
+            // At the end of a group there is a batch of fewer parcels; the stream's own end tells them apart.
+            assert_ne!(
+                unpacked(&bytes[..length]).ok(),
+                Some(entries.clone()),
+                "{length}"
+            );
+        }
+    }
+}
+
+#[test]
+fn the_densest_method_is_for_large_groups_only() {
+    let method = |entries: &[(Entry, Parcel)]| {
+        let bytes = packed(entries, Compression::Isolated, Effort::Densest);
+        let head = varint::take(&mut &bytes[1..]).expect("a number");
+        Method::from_number(head & 3)
+    };
+    let entries = backlog(14, "hebi.tobacco", 60);
+    assert_eq!(method(&entries), Some(Method::Ppmd));
+    assert_eq!(method(&entries[..1]), Some(Method::Zstd));
+    // A small group that claims the method is not worked on at all.
+    let small = [1 << 4 | 1, 1 << 2 | Method::Ppmd as u8, 100, 50];
+    let bytes = [&small[..], &[0; 114]].concat();
+    assert_eq!(unpacked(&bytes), Err(BatchError::Expand(100)));
+}
+
+fn any_targets() -> impl Strategy<Value = Targets> {
+    let names = prop::collection::vec("[a-z]{1,8}(\\.[a-z0-9]{1,6}){0,2}", 0..4);
+    prop_oneof![
+        Just(Targets::Signed),
+        Just(Targets::You),
+        names.prop_map(|names| {
+            let names = names
+                .iter()
+                .map(|name| name.parse::<Pattern>().expect("a name"));
+            Targets::Named(names.collect())
+        }),
+    ]
+}
+
+prop_compose! {
+    fn any_entry()(
+        seq: u64,
+        after in prop::collection::vec(any::<u64>(), 0..3),
+        targets in any_targets(),
+        attested in prop_oneof![Just(0), any::<u64>()],
+    ) -> Entry {
+        Entry { seq, after, targets, attested }
+    }
+}
+
+prop_compose! {
+    fn any_parcel()(
+        signature in prop::collection::vec(any::<u8>(), 64),
+        sender in "[a-c]\\.[a-b]",
+        id in prop_oneof!["[0-7][0-9A-HJKMNP-TV-Z]{25}", "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", ".{0,20}"],
+        accepted: u64,
+        expires: u64,
+        days in prop::option::of(0u64..90),
+        signer in 0u8..3,
+        case in prop::option::of("[0-9]{21}"),
+        attachments in prop::collection::vec(any::<[u8; 32]>(), 0..2),
+        body in prop::collection::vec(any::<u8>(), 0..300),
+        nonsense in prop::bool::weighted(0.1),
+    ) -> Parcel {
+        let sample = Generator::new(accepted).next().expect("endless");
+        let mut header: Header = sample.header(Fingerprint([signer; 16]), accepted);
+        header.sender = sender.parse().expect("a unit");
+        header.id = id;
+        header.case = case;
+        header.attachments = attachments;
+        header.expires = days.map_or(expires, |days| accepted.wrapping_add(days * 86_400_000));
+        let mut bytes = codec::encode(&header);
+        if nonsense {
+            bytes[0] ^= 0xff;
+        }
+        Parcel::join(signature.first_chunk().expect("64 bytes"), &bytes, &body)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn any_batch_comes_back(
+        entries in prop::collection::vec((any_entry(), any_parcel()), 1..12),
+        compression in prop::sample::select(COMPRESSIONS.to_vec()),
+        level in 1u8..=19,
+        dictionary: bool,
+    ) {
+        let settings = Settings { compression, effort: Effort::Level(level), dictionary };
+        let bytes = pack(&entries, settings, &mut Compressor::new());
+        prop_assert!(bytes.len() <= BatchLimits::default().packed_bytes_max());
+        prop_assert_eq!(unpacked(&bytes), Ok(entries));
+    }
+
+    #[test]
+    fn bytes_flipped_anywhere_never_panic(
+        seed in 0u64..50,
+        flips in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        effort in prop::sample::select(vec![Effort::Level(1), Effort::Level(19)]),
+        compression in prop::sample::select(COMPRESSIONS.to_vec()),
+    ) {
+        let mut bytes = packed(&mailbox(seed, 3), compression, effort);
+        for (at, byte) in flips {
+            let at = at.index(bytes.len());
+            bytes[at] ^= byte;
+        }
+        if let Ok(entries) = unpacked(&bytes) {
+            prop_assert!(entries.len() <= BATCH_PARCELS_MAX);
+        }
+    }
+
+    #[test]
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000), head in 0x10u8..0x12, method in 0u8..3) {
+        let _ = unpacked(&bytes);
+        let started = [&[head, 1 << 2 | method], bytes.as_slice()].concat();
+        let _ = unpacked(&started);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn flipped_ppmd_never_panics(seed in 0u64..50, at: prop::sample::Index, byte in 1u8..) {
+        let mut bytes = packed(&backlog(seed, "hebi.tobacco", 40), Compression::Isolated, Effort::Densest);
+        let at = at.index(bytes.len());
+        bytes[at] ^= byte;
+        let _ = unpacked(&bytes);
+    }
+}
