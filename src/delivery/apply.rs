@@ -292,7 +292,7 @@ impl Delivery {
         };
         self.step(slot, wall, step);
         for (target, reason) in refused {
-            self.settle(slot, &target, State::Refused, reason, wall);
+            self.settle(slot, &target, State::Refused, reason);
         }
         for route in routes {
             self.route(slot, route);
@@ -565,7 +565,7 @@ impl Delivery {
             };
             self.step(slot, self.now.wall.max(wall), step);
             for target in &queued.for_whom {
-                self.settle(slot, target, State::Relayed, Reason::None, wall);
+                self.settle(slot, target, State::Relayed, Reason::None);
             }
             self.let_go(slot);
         }
@@ -742,7 +742,7 @@ impl Delivery {
         });
         if let Some(slot) = self.parcels.of_digest(item.parcel) {
             let (state, reason) = (State::from(item.outcome), item.reason);
-            self.settle(slot, &item.receiver, state, reason, wall);
+            self.settle(slot, &item.receiver, state, reason);
             self.let_go(slot);
         } else if let Some(ended) = self.ended.get_mut(&item.parcel)
             && let Some(receiver) = ended
@@ -773,14 +773,7 @@ impl Delivery {
     }
 
     /// Notes at the origin where a receiver's copy is. Delivered outranks every other end, and an end outranks what is under way.
-    pub(super) fn settle(
-        &mut self,
-        slot: Slot,
-        target: &Pattern,
-        state: State,
-        reason: Reason,
-        _wall: Millis,
-    ) {
+    pub(super) fn settle(&mut self, slot: Slot, target: &Pattern, state: State, reason: Reason) {
         let receivers = &mut self.parcels.get_mut(slot).receivers;
         if let Some(receiver) = receivers.iter_mut().find(|r| r.target == *target)
             && outranks(state, receiver.state)
@@ -809,7 +802,7 @@ impl Delivery {
                 reason: Reason::Expiry,
             };
             self.step(slot, wall, ended);
-            self.settle(slot, &target, State::Expired, Reason::Expiry, wall);
+            self.settle(slot, &target, State::Expired, Reason::Expiry);
         }
         self.let_go(slot);
     }
