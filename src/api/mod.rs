@@ -34,7 +34,7 @@ use tokio::sync::watch;
 pub use gateway::{Action, Cause, Gateway, Handed, InboxAsk, QueueAsk, Refusal, Settled};
 pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
-pub use token::Token;
+pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
     LinkView, MessageView, PerLane, QueueEntry, QueuePage, ReceiverView, Status, StepView,
     UnitView, Volume,

@@ -10,6 +10,9 @@ use std::{
 
 use axum::http::{HeaderMap, header};
 
+/// The file with the token of operators' actions in the data folder.
+pub const OPERATOR_TOKEN_FILE: &str = "operator.token";
+
 /// A token that a request must bear. Only its digest is kept, so that no log, dump or panic can show it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Token(blake3::Hash);

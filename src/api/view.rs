@@ -241,6 +241,8 @@ impl From<[u64; 4]> for PerLane {
 pub struct Status {
     /// The node's unit.
     pub unit: UnitId,
+    /// Its data folder, where the operators' token is.
+    pub data_dir: String,
     /// The program's version.
     pub version: &'static str,
     /// The hub that it dials.

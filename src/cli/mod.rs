@@ -1,16 +1,38 @@
 //! The command line.
+//!
+//! Every command ends with one of the codes of [`exit`]; what was asked for goes to standard output, everything else to standard
+//! error. `run`, `check` and `pki` work on files; the others ask a node through its HTTP API ([`client`]).
 
 pub mod check;
+pub mod client;
+pub mod events;
+pub mod exit;
+pub mod pages;
 pub mod pki;
+pub mod progress;
+pub mod queue;
+pub mod receive;
 pub mod run;
+pub mod save;
+pub mod send;
+pub mod show;
+pub mod span;
+pub mod status;
+pub mod table;
+pub mod track;
 
 use std::{path::PathBuf, process::ExitCode};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-/// A secure message gateway for constrained links.
+/// A secure message gateway for constrained links
 #[derive(Debug, Parser)]
-#[command(name = "casegate", version)]
+#[command(
+    name = "casegate",
+    version,
+    after_help = "Exit codes: 0 done, 2 usage, 65 bad data (HTTP 400, 404, 409, 413, 422), 69 node not reachable, 70 internal, \
+                  73 cannot create, 75 try again later (429, 503, 507), 77 refused (401, 403), 78 bad configuration."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -18,27 +40,45 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Run a node until SIGTERM.
+    /// Run a node until SIGTERM
     Run {
-        /// The configuration file.
+        /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
     },
-    /// Tell every mistake of a configuration file at once.
+    /// Tell every mistake of a configuration file at once
     Check {
-        /// The configuration file.
+        /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: PathBuf,
-        /// One JSON object a finding.
+        /// One JSON object a finding
         #[arg(long)]
         json: bool,
     },
-    /// Make a CA, and issue or request certificates.
+    /// Make a CA, and issue or request certificates
     Pki(pki::PkiCommand),
+    Send(send::SendCommand),
+    Receive(receive::ReceiveCommand),
+    Queue(queue::QueueCommand),
+    Track(track::TrackCommand),
+    Status(status::StatusCommand),
+    /// Print the completions for a shell
+    Completions {
+        /// Which shell
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages
+    #[command(hide = true)]
+    Man {
+        /// The folder
+        #[arg(long, value_name = "DIR")]
+        out: PathBuf,
+    },
 }
 
 /// Parses the command line, runs the command and says how it went.
 pub fn main() -> ExitCode {
+    let told = |done: Result<(), exit::Failure>| done.map_or_else(|f| f.tell(), |()| exit::DONE);
     let code = match Arguments::parse().command {
         Command::Run { config } => run::run(&config),
         Command::Check { config, json } => {
@@ -52,12 +92,29 @@ pub fn main() -> ExitCode {
             report.exit_code
         }
         Command::Pki(command) => match command.run() {
-            Ok(()) => 0,
+            Ok(()) => exit::DONE,
             Err(error) => {
                 eprintln!("{error}");
                 error.exit_code()
             }
         },
+        Command::Send(command) => told(command.run()),
+        Command::Receive(command) => told(command.run()),
+        Command::Queue(command) => told(command.run()),
+        Command::Track(command) => told(command.run()),
+        Command::Status(command) => told(command.run()),
+        Command::Completions { shell } => told(pages::completions(Arguments::command(), shell)),
+        Command::Man { out } => told(pages::manual(Arguments::command(), &out)),
     };
     ExitCode::from(code)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_commands_fit_together() {
+        Arguments::command().debug_assert();
+    }
 }

@@ -1,22 +1,22 @@
 //! `casegate run`: one node, until it is told to stop.
 
-use std::path::Path;
+use std::{io, path::Path};
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{config::Settings, node::Node, observe};
-
-/// Bad configuration.
-const BAD_CONFIGURATION: u8 = 78;
-/// The node could not start, or its surroundings failed it.
-const INTERNAL: u8 = 70;
+use super::exit::{BAD_CONFIGURATION, CANNOT_CREATE, DONE, INTERNAL};
+use crate::{
+    config::Settings,
+    node::{self, LiveError, Node, StartError},
+    observe::{self, AuditError, LogControl, LogError},
+};
 
 /// Runs a node as `file` says until SIGTERM or SIGINT; reads the configuration anew on SIGHUP. Returns the exit code.
 pub fn run(file: &Path) -> u8 {
     let settings = match Settings::load_to_run(file) {
         Ok((settings, warnings)) => {
             for warning in warnings {
-                eprintln!("warning: {warning}");
+                eprintln!("{warning}");
             }
             settings
         }
@@ -27,39 +27,40 @@ pub fn run(file: &Path) -> u8 {
             return BAD_CONFIGURATION;
         }
     };
-    let logging = observe::init(settings.log.level, settings.log.format);
-    if let Err(error) = logging {
-        eprintln!("the log cannot be set up: {error}");
-        return INTERNAL;
-    }
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    match runtime {
-        Ok(runtime) => runtime.block_on(serve(file, settings)),
+    let log = match observe::init(settings.log.level, settings.log.format) {
+        Ok(log) => log,
         Err(error) => {
-            eprintln!("the threads cannot be set up: {error}");
+            eprintln!("the log cannot be set up: {error}");
+            return match error {
+                LogError::Filter { .. } => BAD_CONFIGURATION,
+                LogError::Twice => INTERNAL,
+            };
+        }
+    };
+    match node::runtime() {
+        Ok(runtime) => runtime.block_on(serve(file, settings, &log)),
+        Err(error) => {
+            eprintln!("the threads cannot be set up: {error}; look at the system's limits");
             INTERNAL
         }
     }
 }
 
-async fn serve(file: &Path, settings: Settings) -> u8 {
+async fn serve(file: &Path, settings: Settings, log: &LogControl) -> u8 {
     let signals = (
         signal(SignalKind::terminate()),
         signal(SignalKind::interrupt()),
         signal(SignalKind::hangup()),
     );
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-        eprintln!("signals cannot be received");
+        eprintln!("signals cannot be received; this is the system's fault, try again");
         return INTERNAL;
     };
-    let node = match Node::start(settings).await {
+    let node = match Node::start(settings.clone()).await {
         Ok(node) => node,
         Err(error) => {
             eprintln!("{error}");
-            return INTERNAL;
+            return exit_code(&error, &settings);
         }
     };
     loop {
@@ -67,9 +68,17 @@ async fn serve(file: &Path, settings: Settings) -> u8 {
             _ = terminate.recv() => break,
             _ = interrupt.recv() => break,
             _ = hangup.recv() => match Settings::load_to_run(file) {
-                Ok((settings, _)) => {
-                    if let Err(error) = node.reload(settings).await {
-                        tracing::error!(%error, "the configuration was not taken");
+                Ok((settings, warnings)) => {
+                    for warning in warnings {
+                        tracing::warn!(%warning, "the configuration has a weakness");
+                    }
+                    match node.reload(settings).await {
+                        Ok(changes) => {
+                            if let Some(level) = changes.log_level && !log.set_level(level) {
+                                tracing::warn!(%level, "{} overrules the log's new level", observe::FILTER_VARIABLE);
+                            }
+                        }
+                        Err(error) => tracing::error!(%error, "the configuration was not taken"),
                     }
                 }
                 Err(errors) => {
@@ -81,5 +90,26 @@ async fn serve(file: &Path, settings: Settings) -> u8 {
         }
     }
     node.stop().await;
-    0
+    DONE
+}
+
+/// What the process ends with when its node cannot start: 78 when the configuration, or a file that it names, is at fault; 73 when
+/// something cannot be made, a data folder and an address that others use among them; 70 otherwise.
+fn exit_code(error: &StartError, settings: &Settings) -> u8 {
+    match error {
+        StartError::Lock(_)
+        | StartError::Live(LiveError::Signers { .. })
+        | StartError::Audit(AuditError::Io { .. }) => CANNOT_CREATE,
+        StartError::Live(_) => BAD_CONFIGURATION,
+        StartError::Token { path, .. } if settings.api.token_file.as_ref() == Some(path) => {
+            BAD_CONFIGURATION
+        }
+        StartError::Token { .. } => CANNOT_CREATE,
+        StartError::Api { error, .. } | StartError::Listen { error, .. } => match error.kind() {
+            // This machine has no such address.
+            io::ErrorKind::AddrNotAvailable => BAD_CONFIGURATION,
+            _ => CANNOT_CREATE,
+        },
+        _ => INTERNAL,
+    }
 }

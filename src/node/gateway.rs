@@ -124,6 +124,11 @@ impl Gateway for NodeHandle {
         let figures = &self.shared.figures;
         Ok(Status {
             unit: settings.unit.clone(),
+            // Relative to the node's working folder, which nobody else knows.
+            data_dir: std::path::absolute(&settings.data_dir)
+                .unwrap_or_else(|_| settings.data_dir.clone())
+                .to_string_lossy()
+                .into_owned(),
             version: env!("CARGO_PKG_VERSION"),
             upstream: settings.upstream.as_ref().map(|up| up.hub.clone()),
             listens: settings.listen.is_some(),

@@ -26,7 +26,7 @@ use super::{
     workers::Workers,
 };
 use crate::{
-    api::{self, Token},
+    api::{self, OPERATOR_TOKEN_FILE, Token},
     config,
     delivery::{self, Delivery, ReplayError},
     journal::{self, Folder, Journal, LockError, OpenError, Recovery, Replay, lock_folder},
@@ -36,8 +36,6 @@ use crate::{
 
 /// The folder of the journal in the data folder.
 const JOURNAL_FOLDER: &str = "journal";
-/// The file with the token of operators' actions in the data folder.
-const OPERATOR_TOKEN_FILE: &str = "operator.token";
 
 /// A node.
 #[derive(Debug)]

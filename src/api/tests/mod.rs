@@ -221,6 +221,7 @@ impl Gateway for Fake {
         self.check()?;
         Ok(Status {
             unit: self.unit.clone(),
+            data_dir: "/var/lib/casegate".into(),
             version: "1",
             upstream: None,
             listens: false,

@@ -1,0 +1,127 @@
+//! Waiting until a message is where its sender wants it to be.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::ValueEnum;
+use serde::Deserialize;
+
+use super::{
+    client::Client,
+    exit::{BAD_DATA, Failure, LATER, REFUSED},
+};
+
+/// The first pause between two looks, which doubles up to the last.
+const LOOK_AGAIN_FIRST: Duration = Duration::from_millis(20);
+const LOOK_AGAIN_LAST: Duration = Duration::from_secs(1);
+
+/// How far a message is to come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Goal {
+    /// This node has it on stable storage
+    Accepted,
+    /// The next node has it on stable storage
+    Relayed,
+    /// It is in the receiver's inbox
+    Delivered,
+}
+
+/// A wait with an end.
+#[derive(Clone, Copy, Debug)]
+pub struct Wait {
+    goal: Goal,
+    within: Duration,
+    ends: Instant,
+}
+
+#[derive(Debug, Deserialize)]
+struct View {
+    state: String,
+    receivers: Vec<Receiver>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Receiver {
+    receiver: String,
+    state: String,
+    reason: Option<String>,
+    note: Option<String>,
+}
+
+impl Wait {
+    /// A wait that begins now.
+    pub fn new(goal: Goal, within: Duration) -> Self {
+        Self {
+            goal,
+            within,
+            ends: Instant::now() + within,
+        }
+    }
+
+    /// Waits until the message is there for every receiver; gives its state then.
+    ///
+    /// # Errors
+    /// It ended otherwise for a receiver (77 when it was refused or dropped, 65 when the message is at fault, 75 when it expired),
+    /// or is not there in time (75); it is under way all the same.
+    pub fn until(&self, client: &Client, message: &str) -> Result<String, Failure> {
+        let mut pause = LOOK_AGAIN_FIRST;
+        loop {
+            let view: View = client.read(&format!("/v1/messages/{message}"))?;
+            if let Some(failure) = view.receivers.iter().find_map(|r| r.failure(message)) {
+                return Err(failure);
+            }
+            let there = match view.receivers.as_slice() {
+                [] => self.is_there(&view.state),
+                receivers => receivers.iter().all(|r| self.is_there(&r.state)),
+            };
+            if there {
+                return Ok(view.state);
+            }
+            let left = self.ends.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                let text = format!(
+                    "{message}: is {} after {} s and goes on; look with `casegate queue show {message}`",
+                    view.state,
+                    self.within.as_secs_f32()
+                );
+                return Err(Failure::new(LATER, text));
+            }
+            thread::sleep(pause.min(left));
+            pause = (pause * 2).min(LOOK_AGAIN_LAST);
+        }
+    }
+
+    fn is_there(&self, state: &str) -> bool {
+        match self.goal {
+            Goal::Accepted => true,
+            Goal::Relayed => matches!(state, "relayed" | "delivered" | "read"),
+            Goal::Delivered => matches!(state, "delivered" | "read"),
+        }
+    }
+}
+
+impl Receiver {
+    /// The failure, when it ended for this receiver without being delivered.
+    fn failure(&self, message: &str) -> Option<Failure> {
+        let reason = self.reason.as_deref().unwrap_or_default();
+        let code = match (self.state.as_str(), reason) {
+            (
+                "refused",
+                "unknown-unit" | "id-conflict" | "malformed" | "too-large" | "foreign-target",
+            ) => BAD_DATA,
+            ("refused" | "dropped", _) => REFUSED,
+            ("expired", _) => LATER,
+            _ => return None,
+        };
+        let mut text = format!("{message}: {} for {}", self.state, self.receiver);
+        for more in [reason, self.note.as_deref().unwrap_or_default()] {
+            if !more.is_empty() {
+                text += &format!(": {more}");
+            }
+        }
+        text += &format!("; see `casegate queue show {message}`");
+        Some(Failure::new(code, text))
+    }
+}

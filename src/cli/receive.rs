@@ -1,0 +1,296 @@
+//! `casegate receive`: takes messages out of the inbox, and acks them once they are where they were wanted.
+
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::{Value, json, value::RawValue};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{
+    client::{ApiOptions, Client},
+    exit::{Failure, INTERNAL, one_line},
+    save,
+    send::to_json,
+    span::span,
+};
+use crate::model::MessageId;
+
+/// Most messages that are leased at a time: they are written and acked well within a lease.
+const PULL_MAX: u32 = 100;
+/// How long one call waits, so that Ctrl-C is obeyed soon and a lease that comes with it is given back.
+const PULL_WAIT: Duration = Duration::from_secs(1);
+
+/// Take messages out of the inbox
+#[derive(Debug, Args)]
+#[command(
+    long_about = "Take messages out of the inbox. A message is acked, and so not handed out again, once it is printed or, with \
+                  --save, on stable storage; what is not acked comes again.",
+    after_help = "Examples:\n  \
+        casegate receive --json | jq .data\n  \
+        casegate receive --wait 30s --max 1\n  \
+        casegate receive --follow --save /srv/inbox\n\n\
+        --save DIR makes DIR and writes MESSAGEID.json, the whole CloudEvent as it came. Data that is not JSON is also written \
+        by itself, to MESSAGEID.txt, .pdf, .bin or what its media type says, before that file is there."
+)]
+pub struct ReceiveCommand {
+    #[command(flatten)]
+    api: ApiOptions,
+    /// Take so many messages at most [default: all that are there]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    max: Option<u64>,
+    /// Wait so long for the first one
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span, conflicts_with = "follow")]
+    wait: Duration,
+    /// Go on until Ctrl-C
+    #[arg(long)]
+    follow: bool,
+    /// Write each message to a file of its own in this folder
+    #[arg(long, value_name = "DIR")]
+    save: Option<PathBuf>,
+    /// Print one JSON object a line: the CloudEvent, or with --save where it is
+    #[arg(long)]
+    json: bool,
+}
+
+/// An event of the inbox.
+#[derive(Debug)]
+pub struct Received {
+    /// Its name.
+    pub message: MessageId,
+    /// The event as it came.
+    pub raw: Box<RawValue>,
+    /// The same, read. Numbers in `data` may have lost digits here.
+    pub event: Value,
+}
+
+impl ReceiveCommand {
+    /// Takes messages as it was asked.
+    ///
+    /// # Errors
+    /// See [`Failure`]. What was not acked was given back, or will be when its lease ends.
+    pub fn run(self) -> Result<(), Failure> {
+        let client = Client::new(&self.api)?;
+        if let Some(folder) = &self.save {
+            save::prepare(folder)?;
+        }
+        let stop = stop_flag()?;
+        let first_by = Instant::now() + self.wait;
+        let mut taken = 0;
+        while !stop.load(Ordering::Relaxed) {
+            let left = self.max.map_or(u64::from(PULL_MAX), |max| max - taken);
+            if left == 0 {
+                break;
+            }
+            let wait = match (self.follow, taken) {
+                (true, _) => PULL_WAIT,
+                (false, 0) => first_by
+                    .saturating_duration_since(Instant::now())
+                    .min(PULL_WAIT),
+                (false, _) => Duration::ZERO,
+            };
+            let max = left.min(PULL_MAX.into());
+            let path = format!("/v1/inbox?max={max}&wait={}ms", wait.as_millis());
+            let answer = client.get_after(&path, wait)?;
+            let messages = read(&client, &answer)?;
+            if messages.is_empty() {
+                if self.follow || (taken == 0 && Instant::now() < first_by) {
+                    continue;
+                }
+                break;
+            }
+            let handed_over = match stop.load(Ordering::Relaxed) {
+                true => Ok(false),
+                false => self.hand_over(&messages).map(|()| true),
+            };
+            match handed_over {
+                Ok(true) => settle(&client, "ack", &messages)?,
+                Ok(false) => settle(&client, "release", &messages)?,
+                Err(failure) => {
+                    // The failure is what counts; without this the leases end by themselves.
+                    let _ = settle(&client, "release", &messages);
+                    return Err(
+                        failure.within("", "; nothing of this was acked and it comes again")
+                    );
+                }
+            }
+            taken += messages.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Saves or prints messages; returns once they are there.
+    fn hand_over(&self, messages: &[Received]) -> Result<(), Failure> {
+        let files = match &self.save {
+            Some(folder) => save::save(folder, messages)?,
+            None => Vec::new(),
+        };
+        let mut text = String::new();
+        for (at, message) in messages.iter().enumerate() {
+            let line = match (files.get(at), self.json) {
+                (Some(file), true) => to_json(&json!({
+                    "messageid": message.message,
+                    "id": message.event["id"],
+                    "source": message.event["source"],
+                    "type": message.event["type"],
+                    "file": file.to_string_lossy(),
+                }))?,
+                (Some(file), false) => file.display().to_string(),
+                (None, true) => compact(message.raw.get()),
+                (None, false) => message.for_people(),
+            };
+            text.push_str(&line);
+            text.push('\n');
+        }
+        let mut out = io::stdout().lock();
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|error| Failure::lost(&error))
+    }
+}
+
+impl Received {
+    /// A head of what people look at first, and the data.
+    fn for_people(&self) -> String {
+        let mut text = String::new();
+        let mut put = |name: &str, member: &str| {
+            if let Some(value) = self.event.get(member) {
+                let value = value
+                    .as_str()
+                    .map_or_else(|| value.to_string(), str::to_owned);
+                text += &format!("{name:<10}{}\n", one_line(&value));
+            }
+        };
+        put("message", "messageid");
+        put("id", "id");
+        put("from", "source");
+        put("to", "to");
+        put("kind", "type");
+        put("case", "caseid");
+        put("title", "subject");
+        put("priority", "priority");
+        put("received", "receivedtime");
+        put("signed by", "signedby");
+        put("data is", "datacontenttype");
+        text.push('\n');
+        if let Some(data) = self.event.get("data") {
+            let data = match data.as_str() {
+                Some(data) => data.to_owned(),
+                None => serde_json::to_string_pretty(data).unwrap_or_else(|_| data.to_string()),
+            };
+            // Lines are the data's own; nothing else may steer the terminal.
+            for line in data.lines() {
+                text += &one_line(line);
+                text.push('\n');
+            }
+        } else if let Some(data) = self.event["data_base64"].as_str() {
+            let bytes = data.len() / 4 * 3 - data.bytes().rev().take_while(|b| *b == b'=').count();
+            text += &format!("({bytes} bytes that are no text; --save or --json gives them)\n");
+        }
+        text
+    }
+}
+
+fn read(client: &Client, answer: &str) -> Result<Vec<Received>, Failure> {
+    #[derive(Deserialize)]
+    struct Named {
+        messageid: MessageId,
+    }
+    let events: Vec<Box<RawValue>> = client.parse(answer)?;
+    events
+        .into_iter()
+        .map(|raw| {
+            let Named { messageid } = client.parse(raw.get())?;
+            let event = client.parse(raw.get())?;
+            Ok(Received {
+                message: messageid,
+                raw,
+                event,
+            })
+        })
+        .collect()
+}
+
+/// Acks or releases.
+fn settle(client: &Client, how: &str, messages: &[Received]) -> Result<(), Failure> {
+    let named: Vec<_> = messages.iter().map(|message| message.message).collect();
+    let body = to_json(&json!({ "messageids": named }))?;
+    client.post(&format!("/v1/inbox/{how}"), "application/json", body)?;
+    Ok(())
+}
+
+/// A text of JSON on one line: without the white space between its parts, and otherwise as it is, so that numbers keep their digits.
+pub fn compact(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    let (mut in_string, mut escaped) = (false, false);
+    for c in json.chars() {
+        if in_string {
+            in_string = escaped || c != '"';
+            escaped = !escaped && c == '\\';
+        } else if c.is_ascii_whitespace() {
+            continue;
+        } else {
+            in_string = c == '"';
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// Becomes true with the first SIGINT or SIGTERM; the second one ends the process as if nobody had asked for them.
+fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
+    let failed = |error: io::Error| {
+        Failure::new(
+            INTERNAL,
+            format!("signals cannot be received: {error}; this is the system's fault, try again"),
+        )
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let stop = Arc::new(AtomicBool::new(false));
+    let told = stop.clone();
+    let _entered = runtime.enter();
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    drop(_entered);
+    thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        _ = interrupt.recv() => {}
+                        _ = terminate.recv() => {}
+                    }
+                    if told.swap(true, Ordering::Relaxed) {
+                        std::process::exit(INTERNAL.into());
+                    }
+                }
+            });
+        })
+        .map_err(failed)?;
+    Ok(stop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_on_one_line_keeps_every_digit_and_every_text() {
+        let json = "{\n \"a b\" : [ 1.50 , \"x \\\" y\\\\\" ] , \"n\":1e400 }";
+        let expected = "{\"a b\":[1.50,\"x \\\" y\\\\\"],\"n\":1e400}";
+        assert_eq!(compact(json), expected);
+    }
+}

@@ -1,0 +1,120 @@
+//! `casegate receive --save`: files that are there for good before their message is acked.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
+
+use data_encoding::BASE64;
+use serde_json::Value;
+
+use super::{
+    exit::{BAD_DATA, CANNOT_CREATE, Failure},
+    receive::Received,
+    send::media_types,
+};
+use crate::cloudevents::is_json;
+
+/// Makes the folder when it is not there, durably.
+///
+/// # Errors
+/// It cannot be made or read.
+pub fn prepare(folder: &Path) -> Result<(), Failure> {
+    // Relative to a folder whose parents have names.
+    let whole = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+    let missing: Vec<_> = whole.ancestors().take_while(|dir| !dir.exists()).collect();
+    let sync = |dir: &Path| File::open(dir)?.sync_all();
+    fs::create_dir_all(&whole)
+        .and_then(|()| {
+            missing
+                .iter()
+                .filter_map(|dir| dir.parent())
+                .try_for_each(sync)
+        })
+        .and_then(|()| sync(&whole))
+        .map_err(|error| {
+            let text = format!(
+                "{}: the folder cannot be made or read: {error}; name another with --save",
+                folder.display()
+            );
+            Failure::new(CANNOT_CREATE, text)
+        })
+}
+
+/// Writes messages into the folder; returns once they are on stable storage, with the file of each. A message that is there already
+/// is written anew: it came again because it was not acked.
+///
+/// # Errors
+/// One cannot be written. Files of the others may be there.
+pub fn save(folder: &Path, messages: &[Received]) -> Result<Vec<PathBuf>, Failure> {
+    let mut files = Vec::with_capacity(messages.len());
+    for message in messages {
+        if let Some((extension, data)) = data(message)? {
+            put(folder, &format!("{}.{extension}", message.message), &data)?;
+        }
+        let event = format!("{}\n", message.raw.get());
+        let name = format!("{}.json", message.message);
+        files.push(put(folder, &name, event.as_bytes())?);
+    }
+    let synced = File::open(folder).and_then(|folder| folder.sync_all());
+    synced.map_err(|error| cannot_write(folder, &error))?;
+    Ok(files)
+}
+
+/// Writes one file, whole or not at all. Its name is durable once the folder is synced. Names are made of a messageid and a known
+/// extension, so that nothing that a sender wrote becomes part of a path.
+fn put(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, Failure> {
+    let path = folder.join(name);
+    let unfinished = folder.join(format!(".{name}.{}.part", std::process::id()));
+    let written = write(&unfinished, content).and_then(|()| fs::rename(&unfinished, &path));
+    written.map_err(|error| {
+        // What is left of it has a name that says so.
+        let _ = fs::remove_file(&unfinished);
+        cannot_write(&path, &error)
+    })?;
+    Ok(path)
+}
+
+fn write(path: &Path, content: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+    let text = format!(
+        "{}: cannot be written: {error}; make room, or name another folder with --save",
+        path.display()
+    );
+    Failure::new(CANNOT_CREATE, text)
+}
+
+/// Data that is not JSON, and the extension of its file.
+fn data(message: &Received) -> Result<Option<(&'static str, Vec<u8>)>, Failure> {
+    let event = &message.event;
+    let media_type = event["datacontenttype"].as_str();
+    let bytes = match (&event["data"], &event["data_base64"]) {
+        (Value::String(text), _) if media_type.is_some_and(|given| !is_json(given)) => {
+            text.clone().into_bytes()
+        }
+        (_, Value::String(base64)) => BASE64.decode(base64.as_bytes()).map_err(|error| {
+            let text = format!("{}: data_base64: {error}", message.message);
+            Failure::new(BAD_DATA, text)
+        })?,
+        _ => return Ok(None),
+    };
+    let essence = media_type.and_then(|given| given.split(';').next());
+    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    let known = media_types()
+        .find_map(|(extension, of)| (of == essence && extension != "json").then_some(extension));
+    let extension = known.unwrap_or(match essence.starts_with("text/") {
+        true => "txt",
+        false => "bin",
+    });
+    Ok(Some((extension, bytes)))
+}

@@ -1,0 +1,144 @@
+//! `casegate status`: a node in numbers, its links and the units that it knows.
+
+use std::io::{self, Write};
+
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::{
+    client::{ApiOptions, Client},
+    exit::{Failure, one_line},
+    send::to_json,
+    show::text,
+    table::{Table, bytes, moment},
+};
+
+/// Show a node in numbers, its links and the units that it knows
+#[derive(Debug, Args)]
+pub struct StatusCommand {
+    #[command(flatten)]
+    api: ApiOptions,
+    /// Print one JSON object: that of /v1/status, with `links` and `neighbours`, the lists of /v1/links and /v1/units
+    #[arg(long)]
+    json: bool,
+}
+
+impl StatusCommand {
+    /// Prints it.
+    ///
+    /// # Errors
+    /// The node cannot say.
+    pub fn run(self) -> Result<(), Failure> {
+        let client = Client::new(&self.api)?;
+        let mut status: Map<String, Value> = client.read("/v1/status")?;
+        let links: Value = client.read("/v1/links")?;
+        let units: Value = client.read("/v1/units")?;
+        // `units` is a number in the status.
+        status.insert("links".into(), links["links"].clone());
+        status.insert("neighbours".into(), units["units"].clone());
+        let mut out = io::stdout().lock();
+        let written = if self.json {
+            writeln!(out, "{}", to_json(&status)?)
+        } else {
+            write(&mut out, &Value::Object(status))
+        };
+        written.map_err(|error| Failure::output(&error))
+    }
+}
+
+fn write(out: &mut impl Write, status: &Value) -> io::Result<()> {
+    let member = |name: &str| one_line(&text(&status[name]));
+    let number = |value: &Value| value.as_u64().unwrap_or_default();
+    let volume = |name: &str| {
+        let volume = &status[name];
+        let size = bytes(number(&volume["bytes"]));
+        format!("{} messages, {size}", number(&volume["messages"]))
+    };
+    let mut line = |name: &str, value: String| writeln!(out, "{name:<10}{value}");
+    line("unit", member("unit"))?;
+    line("version", member("version"))?;
+    if status["listens"] == true {
+        line("hub", format!("knows {} units", member("units")))?;
+    }
+    if status.get("upstream").is_some() {
+        line("upstream", member("upstream"))?;
+    }
+    line("started", moment(&member("started")))?;
+    let ready = match status["ready"] == true {
+        true => "takes submissions",
+        false => "takes no submissions",
+    };
+    line("state", ready.into())?;
+    line("sessions", member("sessions"))?;
+    line("queued", volume("queued"))?;
+    line("inbox", volume("inbox"))?;
+    line(
+        "awaiting",
+        format!("receipts of {} messages", member("awaiting_receipts")),
+    )?;
+    let journal = bytes(number(&status["journal_bytes"]));
+    let journal_max = bytes(number(&status["journal_bytes_max"]));
+    line("journal", format!("{journal} of {journal_max}"))?;
+    line("data", member("data_dir"))?;
+    let list = |name: &str| {
+        let list = status[name].as_array().map(Vec::as_slice);
+        list.unwrap_or_default()
+    };
+    for warning in list("warnings") {
+        line("warning", one_line(&text(warning)))?;
+    }
+    if !list("links").is_empty() {
+        let mut table = Table::new([
+            "LINK",
+            "KIND",
+            "NEIGHBOUR",
+            "STATE",
+            "RTT",
+            "LOSS",
+            "SENT",
+            "RECEIVED",
+            "WHY",
+        ]);
+        for link in list("links") {
+            let figure = |name: &str, unit: &str| match link[name].as_f64() {
+                Some(figure) => format!("{figure:.1} {unit}"),
+                None => String::new(),
+            };
+            table.row([
+                text(&link["link"]),
+                text(&link["kind"]),
+                text(&link["neighbour"]),
+                if link["up"] == true { "up" } else { "down" }.to_owned(),
+                figure("rtt_ms", "ms"),
+                figure("loss_percent", "%"),
+                bytes(number(&link["bytes_sent"])),
+                bytes(number(&link["bytes_received"])),
+                text(&link["error"]),
+            ]);
+        }
+        writeln!(out)?;
+        table.write(out)?;
+    }
+    if !list("neighbours").is_empty() {
+        let mut table = Table::new(["UNIT", "TITLE", "STATE", "LINKS", "SEEN", "WAITING", "SIZE"]);
+        for unit in list("neighbours") {
+            let state = match (unit["blocked"] == true, unit["connected"] == true) {
+                (true, _) => "blocked",
+                (_, true) => "connected",
+                _ => "away",
+            };
+            table.row([
+                text(&unit["unit"]),
+                text(&unit["title"]),
+                state.into(),
+                text(&unit["links"]),
+                moment(&text(&unit["seen"])),
+                number(&unit["mailbox"]["messages"]).to_string(),
+                bytes(number(&unit["mailbox"]["bytes"])),
+            ]);
+        }
+        writeln!(out)?;
+        table.write(out)?;
+    }
+    Ok(())
+}
