@@ -1,5 +1,6 @@
 //! The integration tests: real nodes, real sockets, real disks.
 
+mod cli;
 mod crashes;
 mod end_to_end;
 mod processes;
