@@ -96,7 +96,7 @@ pub enum CallError {
     /// No answer came; nobody knows whether the node did what it was asked.
     NotReachable(Failure),
     /// The node says no.
-    Refused(Refused),
+    Refused(Box<Refused>),
     /// What answers is no API of a node.
     Strange(Failure),
 }
@@ -173,7 +173,7 @@ impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
         match error {
             CallError::NotReachable(failure) | CallError::Strange(failure) => failure,
-            CallError::Refused(refused) => refused.into(),
+            CallError::Refused(refused) => (*refused).into(),
         }
     }
 }
@@ -236,7 +236,8 @@ impl Client {
         if self.token.is_some() {
             return Ok(());
         }
-        let advice = format!("name it with --token-file, or put it into {OPERATOR_TOKEN_VARIABLE}");
+        let advice =
+            format!("name its file with --token-file, or put it into {OPERATOR_TOKEN_VARIABLE}");
         if !self.api.loopback {
             return Err(Failure::new(
                 REFUSED,
@@ -261,7 +262,7 @@ impl Client {
         }
         let path = Path::new(&data_dir).join(crate::api::OPERATOR_TOKEN_FILE);
         let text =
-            read_token(&path).map_err(|failure| failure.within("", &format!("; {advice}")))?;
+            read_token(&path).map_err(|failure| failure.within("", &format!("; or {advice}")))?;
         self.token = Some(Token(text.trim().to_owned()));
         Ok(())
     }
@@ -359,12 +360,12 @@ impl Client {
             };
         }
         let retry_after = answer.headers().get("retry-after");
-        Err(CallError::Refused(Refused {
+        Err(CallError::Refused(Box::new(Refused {
             status: status.as_u16(),
             retry_after_s: retry_after.and_then(|value| value.to_str().ok()?.parse().ok()),
             api: self.api.to_string(),
             ..refused
-        }))
+        })))
     }
 
     fn not_reachable(&self, error: &ureq::Error) -> CallError {
@@ -395,7 +396,10 @@ fn read_token(path: &Path) -> Result<String, Failure> {
     fs::File::open(path)
         .and_then(|file| file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| {
-            let text = format!("{}: the token cannot be read: {error}", path.display());
+            let text = format!(
+                "{}: the token cannot be read: {error}; it is in operator.token in the node's data folder, for its owner",
+                path.display()
+            );
             Failure::new(REFUSED, text)
         })?;
     Ok(text)

@@ -180,7 +180,7 @@ impl Run<'_> {
                     Some(line) => format!("{}:{}: ", self.name, line.number),
                     None => format!("{}: ", self.name),
                 };
-                Err(Failure::from(refused).within(&place, ""))
+                Err(Failure::from(*refused).within(&place, ""))
             }
             Err(error) => Err(error.into()),
         }
