@@ -1,6 +1,7 @@
 //! The command line.
 
 pub mod check;
+pub mod demo;
 pub mod pki;
 pub mod run;
 
@@ -33,6 +34,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    Demo(demo::DemoOptions),
     /// Make a CA, and issue or request certificates.
     Pki(pki::PkiCommand),
 }
@@ -51,6 +53,7 @@ pub fn main() -> ExitCode {
             }
             report.exit_code
         }
+        Command::Demo(options) => demo::run(&options),
         Command::Pki(command) => match command.run() {
             Ok(()) => 0,
             Err(error) => {
