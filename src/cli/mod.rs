@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod client;
+pub mod demo;
 pub mod events;
 pub mod exit;
 pub mod pages;
@@ -55,6 +56,7 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    Demo(demo::DemoOptions),
     /// Make a CA, and issue or request certificates
     Pki(pki::PkiCommand),
     Send(send::SendCommand),
@@ -91,6 +93,7 @@ pub fn main() -> ExitCode {
             }
             report.exit_code
         }
+        Command::Demo(options) => demo::run(&options),
         Command::Pki(command) => match command.run() {
             Ok(()) => exit::DONE,
             Err(error) => {

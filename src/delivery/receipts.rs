@@ -8,9 +8,10 @@ use crate::model::{Digest, Millis, Outcome, Pattern, Reason, ReceiptItem, State,
 
 /// Most lines of one receipt.
 pub(super) const LINES_MAX: usize = 64;
-/// How long a line that someone waits for may wait for company.
+/// How long a line that someone waits for may wait for company, when it is the first for its unit in a while.
 const DELAY_MS: Millis = 20;
-/// How long a `relayed` or a `read` may wait for company: nobody's work waits for it.
+/// How long a `relayed` or a `read` may wait for company: nobody's work waits for it. And how long any line may while others for
+/// the same unit come at least so often: a receipt for each of them would cost a quarter of what the messages do.
 const DELAY_IDLE_MS: Millis = 400;
 
 /// The lines that are to be signed, by the unit that is told, in order.
@@ -19,6 +20,8 @@ pub(super) struct Owed {
     to: BTreeMap<UnitId, VecDeque<Line>>,
     signing: BTreeMap<UnitId, u32>,
     due: BTreeMap<UnitId, Millis>,
+    /// When the last line for a unit came: one for each unit that was told anything since the start.
+    came: BTreeMap<UnitId, Millis>,
 }
 
 /// A line, and when its message expires.
@@ -31,8 +34,13 @@ pub(super) struct Line {
 impl Owed {
     /// `mono` is none while the journal is replayed: then the line is due at once.
     pub(super) fn push(&mut self, to: UnitId, line: Line, mono: Option<Millis>) {
+        let last = mono.and_then(|mono| self.came.insert(to.clone(), mono));
+        let company = last
+            .zip(mono)
+            .is_some_and(|(last, mono)| mono < last + DELAY_IDLE_MS);
         let delay = match line.item.outcome {
             Outcome::Relayed | Outcome::Read => DELAY_IDLE_MS,
+            _ if company => DELAY_IDLE_MS,
             _ => DELAY_MS,
         };
         let due = mono.map_or(0, |mono| mono + delay);

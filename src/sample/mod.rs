@@ -71,8 +71,8 @@ pub struct Generator {
 /// Most cases that run at the same time.
 const RUNNING_MAX: usize = 48;
 
-/// 2024-01-15 08:00 in Beijing.
-const START: Millis = 1_705_276_800_000;
+/// When a generated world starts unless it is told otherwise: 2024-01-15 08:00 in Beijing.
+pub const START: Millis = 1_705_276_800_000;
 
 struct Running {
     case: Case,

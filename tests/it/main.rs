@@ -2,6 +2,7 @@
 
 mod cli;
 mod crashes;
+mod demo;
 mod end_to_end;
 mod processes;
 mod slow_syncs;

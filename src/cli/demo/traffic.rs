@@ -1,0 +1,195 @@
+//! The applications of a demo: they submit, receive and ack.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use futures_util::future::{try_join, try_join_all};
+use serde_json::json;
+use tokio::time::{sleep, sleep_until};
+
+use super::{
+    error::DemoError,
+    http::Client,
+    ledger::Ledger,
+    plan::{Event, Planned},
+    progress::Progress,
+    world::{LOOK_EVERY, Member, World},
+};
+
+/// The part of the messages that waits when the links come up and is submitted at once: one in so many.
+const BACKLOG_PART: usize = 3;
+/// Most messages of one batch.
+const BATCH_MESSAGES_MAX: usize = 100;
+/// Time from one of the other messages to the next, both units together.
+const PACE: Duration = Duration::from_millis(40);
+/// The other messages take so long at most, however many there are.
+const PACED_WITHIN: Duration = Duration::from_secs(15);
+/// How long nothing may come before what is left counts as missing: longer than a link is cut and takes to recover.
+const QUIET_WITHIN: Duration = Duration::from_secs(25);
+/// How long receipts and the queues may take to settle after the last delivery.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
+/// A submission that is answered "try again later" is tried again after this, and so often.
+const AGAIN_AFTER: Duration = Duration::from_millis(500);
+const TRIES_MAX: u32 = 20;
+
+/// Sends everything of the plan, and receives until everything has come and nothing waits any more, or nothing comes any more.
+///
+/// # Errors
+/// A node does not answer, or refuses a message.
+pub(super) async fn exchange(
+    world: &World,
+    ledger: &Ledger,
+    progress: &Progress,
+) -> Result<(), DemoError> {
+    let over = AtomicBool::new(false);
+    let receive = try_join_all(world.members().map(|member| receive(member, ledger, &over)));
+    let send = try_join_all(world.edges().iter().map(|edge| send(&edge.member, ledger)));
+    let conduct = async {
+        try_join(send, watch(world, ledger, progress)).await?;
+        progress.phase("settling: receipts on their way back, and whether anything comes twice");
+        let deadline = Instant::now() + SETTLED_WITHIN;
+        while !world.is_quiet().await? && Instant::now() < deadline {
+            sleep(LOOK_EVERY).await;
+        }
+        over.store(true, Relaxed);
+        Ok(())
+    };
+    try_join(conduct, receive).await.map(drop)
+}
+
+/// Cuts the links in the middle when the line is one that is cut, and ends when everything has come or nothing comes any more.
+async fn watch(world: &World, ledger: &Ledger, progress: &Progress) -> Result<(), DemoError> {
+    let (pairs, messages) = (ledger.pairs(), ledger.plan().len());
+    progress.phase(&format!(
+        "traffic: {messages} messages, {pairs} to be delivered"
+    ));
+    let began = Instant::now();
+    let mut cut_ahead = world.line().cut();
+    let mut mend_at: Option<Instant> = None;
+    loop {
+        let now = Instant::now();
+        let submitted = ledger.submitted();
+        if submitted * 2 >= messages
+            && let Some(cut) = cut_ahead.take()
+        {
+            world.cut(true);
+            mend_at = Some(now + cut);
+            progress.phase(&format!(
+                "outage: both links are cut for {} s",
+                cut.as_secs()
+            ));
+        }
+        if mend_at.is_some_and(|at| at <= now) {
+            world.cut(false);
+            mend_at = None;
+            progress.phase("outage: over");
+        }
+        let (delivered, last) = ledger.delivered();
+        progress.delivered(
+            delivered,
+            if mend_at.is_some() { "(links cut)" } else { "" },
+        );
+        let through = delivered == pairs && mend_at.is_none();
+        let given_up = submitted == messages
+            && now.saturating_duration_since(last.unwrap_or(began)) > QUIET_WITHIN;
+        if through || given_up {
+            return Ok(());
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// A unit's application that submits: what waited at once, and the rest by and by.
+async fn send(member: &Member, ledger: &Ledger) -> Result<(), DemoError> {
+    let messages = ledger.plan().len();
+    let backlog = messages / BACKLOG_PART;
+    let mine: Vec<(usize, &Planned)> = ledger
+        .plan()
+        .iter()
+        .enumerate()
+        .filter(|(_, planned)| planned.from == member.unit)
+        .collect();
+    let (waited, rest) = mine.split_at(mine.partition_point(|(place, _)| *place < backlog));
+    for batch in waited.chunks(BATCH_MESSAGES_MAX) {
+        let texts: Vec<_> = batch.iter().map(|(_, planned)| &*planned.text).collect();
+        for (place, _) in batch {
+            ledger.submit(*place, Instant::now());
+        }
+        let body = format!("[{}]", texts.join(","));
+        submit(member, "application/cloudevents-batch+json", &body).await?;
+    }
+    let began = tokio::time::Instant::now();
+    let pace = PACE.min(PACED_WITHIN / (messages - backlog).max(1) as u32);
+    for (place, planned) in rest {
+        sleep_until(began + pace * (place - backlog) as u32).await;
+        ledger.submit(*place, Instant::now());
+        submit(member, "application/cloudevents+json", &planned.text).await?;
+    }
+    Ok(())
+}
+
+async fn submit(member: &Member, kind: &'static str, body: &str) -> Result<(), DemoError> {
+    let mut tries = 1;
+    loop {
+        let (status, text) = member
+            .client
+            .post("/v1/messages", kind, body.to_owned())
+            .await?;
+        match status {
+            202 => return Ok(()),
+            429 | 503 | 507 if tries < TRIES_MAX => {
+                tries += 1;
+                sleep(AGAIN_AFTER).await;
+            }
+            _ => {
+                let unit = &member.unit;
+                return Err(DemoError::internal(format!(
+                    "{unit} refuses a message: {text}"
+                )));
+            }
+        }
+    }
+}
+
+/// An application that receives: it pulls and acks until all is over and nothing comes any more.
+async fn receive(member: &Member, ledger: &Ledger, over: &AtomicBool) -> Result<(), DemoError> {
+    loop {
+        let last = over.load(Relaxed);
+        let events = pull(&member.client, if last { 0 } else { 1 }).await?;
+        let at = Instant::now();
+        for event in &events {
+            ledger.receive(&member.unit, event, at);
+        }
+        if !events.is_empty() {
+            ack(&member.client, &events).await?;
+        } else if last {
+            return Ok(());
+        }
+    }
+}
+
+async fn pull(client: &Client, wait_s: u32) -> Result<Vec<Event>, DemoError> {
+    let (status, text) = client.get(&format!("/v1/inbox?wait={wait_s}s")).await?;
+    let wrong = |why: &dyn std::fmt::Display| DemoError::internal(format!("/v1/inbox: {why}"));
+    if status != 200 {
+        return Err(wrong(&text));
+    }
+    serde_json::from_str(&text).map_err(|error| wrong(&error))
+}
+
+async fn ack(client: &Client, events: &[Event]) -> Result<(), DemoError> {
+    let names: Vec<_> = events
+        .iter()
+        .filter_map(|event| event.get("messageid"))
+        .collect();
+    let body = json!({ "messageids": names }).to_string();
+    let (status, text) = client
+        .post("/v1/inbox/ack", "application/json", body)
+        .await?;
+    if status != 200 {
+        return Err(DemoError::internal(format!("/v1/inbox/ack: {text}")));
+    }
+    Ok(())
+}

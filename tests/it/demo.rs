@@ -1,0 +1,127 @@
+//! The demo: the real program, its output and its exit codes.
+
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn demo(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_casegate"))
+        .arg("demo")
+        .args(arguments)
+        .env_remove("CASEGATE_LOG")
+        .output()
+        .expect("the program runs")
+}
+
+/// The object that `--json` printed, after a demo in which everything went well.
+fn figures(output: &Output) -> Value {
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    assert_eq!(out.lines().count(), 1, "{out}");
+    let figures: Value = serde_json::from_str(&out).expect("JSON");
+    for (name, of) in [
+        ("delivered", &figures["sent"]),
+        ("missing", &0.into()),
+        ("duplicated", &0.into()),
+    ] {
+        assert_eq!(figures[name], *of, "{name}: {out}{err}");
+    }
+    let number = |value: &Value| value.as_f64().expect("a number");
+    assert!(number(&figures["payload_bytes"]) > 100.0 * number(&figures["sent"]));
+    let latency = &figures["latency_ms"];
+    assert!(number(&latency["p50"]) > 0.0);
+    assert!(number(&latency["p50"]) <= number(&latency["p99"]));
+    assert!(number(&latency["p99"]) <= 1000.0 * number(&figures["seconds"]));
+    figures
+}
+
+#[test]
+fn a_demo_delivers_every_message_once_and_says_so_in_one_object() {
+    let figures = figures(&demo(&["--json", "--messages", "60", "--link", "lan"]));
+    let names: Vec<_> = figures.as_object().expect("an object").keys().collect();
+    let expected = [
+        "sent",
+        "delivered",
+        "missing",
+        "duplicated",
+        "payload_bytes",
+        "wire_bytes_up",
+        "wire_bytes_down",
+        "seconds",
+        "latency_ms",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(figures["sent"], 60);
+}
+
+#[test]
+fn a_demo_over_a_poor_link_takes_the_time_that_the_link_takes_and_loses_nothing() {
+    let figures = figures(&demo(&["--json", "--messages", "30", "--link", "3g-poor"]));
+    assert_eq!(figures["sent"], 30);
+    // Two links of 150 ms, less their jitter.
+    let median = figures["latency_ms"]["p50"].as_f64().expect("a number");
+    assert!(median >= 220.0, "{figures}");
+    // The handshakes alone are more.
+    for way in ["wire_bytes_up", "wire_bytes_down"] {
+        let bytes = figures[way].as_u64().expect("bytes");
+        assert!(bytes > 5_000, "{figures}");
+    }
+}
+
+#[test]
+fn a_demo_that_is_kept_leaves_configurations_that_pass_the_check() {
+    let outer = tempfile::tempdir().expect("a folder");
+    let folder = outer.path().join("demo");
+    let path = folder.display().to_string();
+    let output = demo(&[
+        "--messages",
+        "4",
+        "--link",
+        "lan",
+        "--keep",
+        "--data",
+        &path,
+    ]);
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{out}");
+    assert!(out.contains(&path), "{out}");
+    for name in ["hebi.hub", "hebi.tobacco", "hebi.police"] {
+        let file = folder.join(format!("{name}.toml"));
+        let (settings, _) = casegate::config::Settings::load_to_run(&file).expect("a good file");
+        assert_ne!(settings.api.listen.port(), 0, "{name}");
+        assert_eq!(settings.unit.as_str(), name);
+    }
+    let again = demo(&["--messages", "4", "--link", "lan", "--data", &path]);
+    assert_eq!(again.status.code(), Some(73));
+    assert!(folder.join("hebi.hub.toml").exists());
+}
+
+#[test]
+fn an_interrupted_demo_removes_its_folder_and_says_so() {
+    let outer = tempfile::tempdir().expect("a folder");
+    let folder = outer.path().join("demo");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_casegate"))
+        .args(["demo", "--json", "--link", "3g-outage", "--data"])
+        .arg(&folder)
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("the program runs");
+    // It has begun when it writes to its folder, and has seconds to go then.
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while !folder.join("hebi.police.toml").exists() {
+        assert!(std::time::Instant::now() < deadline, "not in time");
+        assert!(child.try_wait().expect("a child").is_none(), "it ended");
+        std::thread::yield_now();
+    }
+    let process = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("interrupted");
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(output.status.code(), Some(130));
+    assert!(output.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
+    assert!(!folder.exists());
+}
