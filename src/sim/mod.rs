@@ -22,6 +22,9 @@ mod plan;
 mod promises;
 mod rng;
 mod rogue;
+mod sessions;
+mod shell;
+mod storage;
 mod trace;
 mod world;
 
