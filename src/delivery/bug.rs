@@ -23,13 +23,15 @@ pub enum Bug {
     CreditLeak,
     /// A receipt that was signed is not sent (G3).
     LostReceipt,
+    /// A parcel that cannot be read is leased for ever (G8).
+    UnreadableKept,
     /// A leased message is handed out again before its lease is over, and acks are not waited for (G4).
     DoubleHandOver,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 10] = [
+    pub const ALL: [Bug; 11] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
@@ -39,6 +41,7 @@ impl Bug {
         Bug::PurgeTooEarly,
         Bug::CreditLeak,
         Bug::LostReceipt,
+        Bug::UnreadableKept,
         Bug::DoubleHandOver,
     ];
 }

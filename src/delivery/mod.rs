@@ -22,6 +22,7 @@ mod record;
 mod route;
 mod session;
 mod submit;
+mod unreadable;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -217,6 +218,7 @@ impl Delivery {
                 self.tell_starved();
             }
             Input::Settings(settings) => self.change_settings(*settings),
+            Input::Unreadable { at, lease } => self.unreadable(at, lease, log),
             Input::Compact { segment } => self.compact(segment, log),
             Input::Tick => self.tick(log),
         }

@@ -213,7 +213,7 @@ impl Delivery {
                 let lsn = self.lsn;
                 self.inbox.push(slot, lane, chain, bytes, lsn);
                 self.step(slot, wall, Step::Delivered);
-                self.tell(slot, Outcome::Delivered, wall);
+                self.tell(slot, Outcome::Delivered, Reason::None, wall);
             }
             Route::Neighbour {
                 unit,

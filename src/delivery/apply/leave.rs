@@ -1,7 +1,9 @@
 //! Copies leave: acked, ended, or taken by the application.
 
 use crate::delivery::{Delivery, Step, hop::Seq, parcels::Slot, receipts::Line};
-use crate::model::{MessageId, Millis, Outcome, Pattern, Reason, ReceiptItem, State, UnitId};
+use crate::model::{
+    Digest, MessageId, Millis, Outcome, Pattern, Reason, ReceiptItem, State, UnitId,
+};
 
 impl Delivery {
     pub(super) fn apply_acked(&mut self, neighbour: &UnitId, seqs: &crate::model::Ranges) {
@@ -119,12 +121,33 @@ impl Delivery {
                 let kept = self.parcels.get(slot);
                 let named = kept.reply_to == kept.sender;
                 if kept.wants_read && named {
-                    self.tell(slot, Outcome::Read, wall);
+                    self.tell(slot, Outcome::Read, Reason::None, wall);
                 }
                 // Only now: what is told here and now may be the last that was awaited of the parcel.
                 self.parcels.get_mut(slot).uses -= 1;
                 self.let_go(slot);
             }
         }
+    }
+
+    /// A message that cannot be read leaves the inbox; whoever was told that it is there is told that it is not.
+    pub(super) fn apply_unreadable(&mut self, parcel: Digest, wall: Millis) {
+        let Some(slot) = self.parcels.of_digest(parcel) else {
+            return;
+        };
+        if !self.inbox.remove(slot) {
+            return;
+        }
+        let (state, reason) = (State::Refused, Reason::Damaged);
+        let receiver = Pattern::from(&self.settings.unit);
+        let ended = Step::Ended {
+            receiver,
+            state,
+            reason,
+        };
+        self.step(slot, wall, ended);
+        self.tell(slot, Outcome::Refused, reason, wall);
+        self.parcels.get_mut(slot).uses -= 1;
+        self.let_go(slot);
     }
 }

@@ -208,6 +208,10 @@ impl Delivery {
                     self.owe_summary(&fanout, parcel, wall);
                 }
             }
+            Record::Unreadable { parcel, wall } => {
+                self.saw(wall);
+                self.apply_unreadable(parcel, wall);
+            }
             Record::Kept { parcel } => {
                 if let Some(slot) = self.parcels.of_digest(parcel) {
                     let before = std::mem::replace(&mut self.parcels.get_mut(slot).location, at);

@@ -12,14 +12,14 @@ const ENDED_MAX: usize = 10_000;
 
 impl Delivery {
     /// Tells whoever awaits it what became of the copy that is, or was, in this inbox.
-    pub(super) fn tell(&mut self, slot: Slot, outcome: Outcome, wall: Millis) {
+    pub(super) fn tell(&mut self, slot: Slot, outcome: Outcome, reason: Reason, wall: Millis) {
         let kept = self.parcels.get(slot);
         let line = Line {
             item: ReceiptItem {
                 parcel: kept.digest,
                 receiver: Pattern::from(&self.settings.unit),
                 outcome,
-                reason: Reason::None,
+                reason,
                 at: wall,
                 note: String::new(),
             },
@@ -88,7 +88,7 @@ impl Delivery {
                 .receivers
                 .iter_mut()
                 .find(|r| r.target == item.receiver)
-            && outranks(item.outcome.into(), receiver.state)
+            && outranks(item.outcome.into(), item.reason, receiver.state)
         {
             receiver.state = item.outcome.into();
             receiver.reason = item.reason;
@@ -121,7 +121,7 @@ impl Delivery {
     ) {
         let receivers = &mut self.parcels.get_mut(slot).receivers;
         if let Some(receiver) = receivers.iter_mut().find(|r| r.target == *target)
-            && outranks(state, receiver.state)
+            && outranks(state, reason, receiver.state)
         {
             receiver.state = state;
             receiver.reason = reason;
@@ -154,10 +154,11 @@ impl Delivery {
 }
 
 /// Whether a receiver's state gives way to another.
-fn outranks(new: State, old: State) -> bool {
+fn outranks(new: State, reason: Reason, old: State) -> bool {
     match old {
         State::Read => false,
-        State::Delivered => new == State::Read,
+        // What lay in the inbox can be lost there before the application had it.
+        State::Delivered => new == State::Read || reason == Reason::Damaged,
         State::Refused | State::Expired | State::Dropped => {
             matches!(new, State::Delivered | State::Read)
         }
