@@ -6,6 +6,7 @@
 
 mod apply;
 mod arrive;
+mod bounds;
 #[cfg(any(test, feature = "sim"))]
 mod bug;
 mod checkpoint;
@@ -27,6 +28,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+pub use bounds::QueueLoad;
 #[cfg(any(test, feature = "sim"))]
 pub use bug::Bug;
 pub use hop::{Depth, Entry, Frame};
@@ -69,6 +71,9 @@ pub struct Delivery {
     wall: Millis,
     met: BTreeSet<UnitId>,
     parcels: Parcels,
+    /// Parcels among them that were submitted here.
+    own: u64,
+    waiting_for: bounds::WaitingFor,
     sent: Memory,
     seen: Memory,
     hops: BTreeMap<UnitId, Hop>,
@@ -131,6 +136,8 @@ impl Delivery {
             wall: 0,
             met: BTreeSet::new(),
             parcels: Parcels::default(),
+            own: 0,
+            waiting_for: bounds::WaitingFor::default(),
             sent: Memory::default(),
             seen: Memory::default(),
             hops: BTreeMap::new(),

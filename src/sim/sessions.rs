@@ -207,21 +207,45 @@ impl World {
         let direction = self
             .direction(session, end)
             .ok_or_else(|| broken("G2", format!("n{node} sends parcels before a hello")))?;
-        let Some(run) = self.nodes[node].run.as_ref() else {
-            return Ok(());
-        };
+        let neighbour = self.net.sessions[session].ends[1 - end].node;
         let mut packed = Vec::with_capacity(parcels.len());
         for departure in parcels {
+            let Some(run) = self.nodes[node].run.as_ref() else {
+                return Ok(());
+            };
             let bytes = run.reader.read(departure.at).map_err(|error| {
                 broken("G8", format!("n{node} cannot read what it sends: {error}"))
             })?;
             let parcel = Parcel::read(bytes).map_err(|error| {
                 broken("G8", format!("n{node} sends what is no parcel: {error}"))
             })?;
+            let (at, seq) = (departure.at, departure.entry.seq);
+            if self.is_rotten(node, at, parcel.digest(), Some((id, seq))) {
+                continue;
+            }
             self.hops
                 .sends(direction, departure.entry.seq, parcel.digest())
                 .map_err(|what| broken("G3", what))?;
             packed.push((departure.entry.clone(), parcel, Ok(())));
+        }
+        let Some((_, last, _)) = packed.last() else {
+            // Nothing is left of the batch.
+            let express = lane.has_reserve();
+            let room = Event::Room {
+                session,
+                end,
+                express,
+            };
+            self.agenda.after(1, room);
+            return Ok(());
+        };
+        // What goes before the last was lent its urgency, and needs no credit of its own.
+        let is_free = last.header().is_ok_and(|h| h.kind.is_receipt());
+        let credit = self.credits.get(&(node, neighbour));
+        if packed.len() == parcels.len() && !is_free && credit.is_some_and(|c| c[lane.index()] == 0)
+        {
+            let what = format!("n{node} sends to n{neighbour}, which gives no credit for {lane}");
+            return Err(broken("G7", what));
         }
         let batch = Box::new(Batch {
             lane,
@@ -245,6 +269,10 @@ impl World {
             return Ok(());
         }
         self.line(|| format!("n{node} session {id} < {frame:?}"));
+        if let Frame::Ack(ack) = &frame {
+            let neighbour = self.net.sessions[session].ends[1 - end].node;
+            self.credits.insert((node, neighbour), ack.credit);
+        }
         self.give_from(node, Input::Frame { session: id, frame }, direction)
     }
 

@@ -197,6 +197,10 @@ impl World {
             let delay = 100 * MILLISECOND + self.rng.below(SECOND);
             self.agenda.after(delay, Event::House { node, life });
         }
+        self.check_bounds(node)?;
+        let Some(run) = self.nodes[node].run.as_mut() else {
+            return Ok(());
+        };
         let due = run.machine.next_timer().map(|due| run.moment(due));
         if due != run.timer {
             run.timer = due;

@@ -81,6 +81,8 @@ pub(super) struct World {
     pub(super) clock_ahead: i64,
     /// What operators hold, or may hold.
     pub(super) holds: BTreeSet<(NodeIndex, MessageId)>,
+    /// The credit that a node was told last by a neighbour, since they had a session.
+    pub(super) credits: BTreeMap<(NodeIndex, NodeIndex), [u64; 4]>,
     /// Names of all kinds, never used twice.
     names: u64,
     units: BTreeMap<UnitId, NodeIndex>,
@@ -106,6 +108,7 @@ impl World {
             is_recovering: false,
             clock_ahead: plan.nodes.iter().map(|n| n.clock_off).max().unwrap_or(0),
             holds: BTreeSet::new(),
+            credits: BTreeMap::new(),
             names: 0,
             units: BTreeMap::new(),
             options,
@@ -140,6 +143,7 @@ impl World {
                 slow_until: 0,
                 backup: None,
                 set_back_to: None,
+                rotten: BTreeSet::new(),
                 must_know: Vec::new(),
                 is_set_back: false,
                 retries: Vec::new(),
@@ -189,6 +193,12 @@ impl World {
         match event {
             Event::Tick { node, life } => self.tick(node, life),
             Event::Disk { node, life, step } => self.disk(node, life, step),
+            Event::Unreadable {
+                node,
+                life,
+                at,
+                lease,
+            } => self.unreadable(node, life, at, lease),
             Event::House { node, life } => self.keep_house(node, life),
             Event::Dial { child, link } => self.dial(child, link),
             Event::Up { session, end } => self.up(session, end),

@@ -66,6 +66,7 @@ impl Delivery {
             reason: Reason::None,
         });
         self.parcels.get_mut(slot).receivers = receivers.collect();
+        self.own += 1;
         self.sent
             .insert(header.message_id(), content, header.expires);
         let step = Step::Accepted {
@@ -75,6 +76,12 @@ impl Delivery {
         };
         self.step(slot, wall, step);
         for (target, reason) in refused {
+            let ended = Step::Ended {
+                receiver: target.clone(),
+                state: State::Refused,
+                reason,
+            };
+            self.step(slot, wall, ended);
             self.settle(slot, &target, State::Refused, reason);
         }
         for route in routes {
@@ -172,6 +179,7 @@ impl Delivery {
             after,
             routes,
         };
+        self.count_waiting(&waiting);
         let inbound = &mut self.hop(neighbour).inbound;
         if inbound.must_wait(&waiting.after, chain) {
             inbound.wait(seq, waiting);
@@ -191,6 +199,7 @@ impl Delivery {
         let Some(slot) = waiting.slot else {
             return;
         };
+        self.uncount_waiting(&waiting);
         for route in waiting.routes {
             self.route(slot, route);
         }
@@ -278,6 +287,7 @@ impl Delivery {
         if self.parcels.get(slot).is_over() {
             self.remember_ended(slot);
             let kept = self.parcels.remove(slot);
+            self.own -= u64::from(!kept.receivers.is_empty());
             self.freed(kept.location);
             if let Some((_, before)) = self.moving.remove(&slot) {
                 self.freed(before);

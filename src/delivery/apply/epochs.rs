@@ -32,6 +32,7 @@ impl Delivery {
                 let Some(slot) = waiting.slot else {
                     continue;
                 };
+                self.uncount_waiting(&waiting);
                 let kept = self.parcels.get_mut(slot);
                 kept.uses -= 1;
                 let message = kept.message;

@@ -24,12 +24,18 @@ impl Delivery {
         ack: Ack,
         log: &mut dyn Log,
     ) {
+        let credit = ack.credit;
+        #[cfg(any(test, feature = "sim"))]
+        let credit = match self.has(crate::delivery::Bug::IgnoredCredit) {
+            true => [CREDIT_MAX; 4],
+            false => credit,
+        };
         let hop = self.hop(neighbour);
         if ack.received.last().is_some_and(|l| l >= hop.outbox.next()) {
             self.close(session, Close::Protocol("it acks what was never sent"));
             return;
         }
-        hop.outbox.set_credit(ack.credit);
+        hop.outbox.set_credit(credit);
         for unit in ack.closed {
             hop.outbox.close(unit);
         }
@@ -205,20 +211,15 @@ impl Delivery {
             .collect();
         for (neighbour, unit) in told {
             let is_here = unit == self.settings.unit;
-            let (depth, bytes) = if is_here {
-                (self.inbox.len(), self.inbox.bytes())
-            } else {
-                let total = self.hops.get(&unit).map(|h| h.outbox.total());
-                let total = total.unwrap_or_default();
-                (total.messages, total.bytes)
-            };
+            let depth = self.load(&unit);
+            let (depth, bytes) = (depth.messages, depth.bytes);
             // A third more than there is must still fit.
             let takes = if is_here {
                 self.inbox_takes(Lane::Normal, depth.div_ceil(3), bytes.div_ceil(3))
             } else {
                 self.queue_takes(&unit, Lane::Normal, depth.div_ceil(3), bytes.div_ceil(3))
             };
-            if takes.is_ok() {
+            if takes.is_ok() && self.receipts_take(&unit, 0) {
                 self.hop(&neighbour).inbound.open(unit);
                 self.ack_soon(&neighbour);
             }

@@ -41,6 +41,8 @@ enum Stage {
 
 /// Parcels that may come ahead of a hello.
 const EARLY_MAX: usize = 4096;
+/// Bytes of parcels that may come ahead of a hello: more than the credit of every lane before any was told, and a large batch.
+const EARLY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
 impl Session {
     pub(super) fn is_open(&self) -> bool {
@@ -200,7 +202,8 @@ impl Delivery {
         match &mut live.stage {
             Stage::ExpectHello { early } | Stage::Opening { early } => {
                 early.extend(arrivals);
-                if early.len() > EARLY_MAX {
+                let bytes: usize = early.iter().map(|a| a.parcel.bytes().len()).sum();
+                if early.len() > EARLY_MAX || bytes > EARLY_BYTES_MAX {
                     self.close(session, Close::Protocol("too much comes before hello"));
                 }
             }

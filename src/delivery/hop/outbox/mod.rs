@@ -86,6 +86,8 @@ pub(in crate::delivery) struct Outbox {
     durable: Seq,
     marks: VecDeque<(Lsn, Seq)>,
     depth: [Depth; 4],
+    /// Receipts among them.
+    receipts: Depth,
     in_flight: [u64; 4],
     credit: [u64; 4],
     turns: u32,
@@ -153,6 +155,7 @@ impl Outbox {
             durable: snapshot.next,
             marks: VecDeque::new(),
             depth: Default::default(),
+            receipts: Depth::default(),
             in_flight: [0; 4],
             credit: [CREDIT_AT_FIRST; 4],
             turns: 0,
@@ -223,6 +226,10 @@ impl Outbox {
         let depth = &mut self.depth[queued.lane.index()];
         depth.messages += 1;
         depth.bytes += u64::from(queued.bytes);
+        if queued.is_receipt {
+            self.receipts.messages += 1;
+            self.receipts.bytes += u64::from(queued.bytes);
+        }
         self.ready[queued.lane.index()].insert(seq);
         self.places.insert(seq, Place::Ready);
         if queued.ending.is_some() {
@@ -240,6 +247,10 @@ impl Outbox {
         self.ready[lane].remove(&seq);
         self.depth[lane].messages -= 1;
         self.depth[lane].bytes -= u64::from(queued.bytes);
+        if queued.is_receipt {
+            self.receipts.messages -= 1;
+            self.receipts.bytes -= u64::from(queued.bytes);
+        }
         self.endings.remove(&seq);
         if let Some(chain) = self.chains.get_mut(&queued.chain) {
             chain.queued.remove(&seq);
@@ -331,11 +342,21 @@ impl Outbox {
         self.depth
     }
 
-    pub(in crate::delivery) fn total(&self) -> Depth {
-        self.depth.iter().fold(Depth::default(), |sum, d| Depth {
+    /// Messages that are queued, without receipts.
+    pub(in crate::delivery) fn messages(&self) -> Depth {
+        let all = self.depth.iter().fold(Depth::default(), |sum, d| Depth {
             messages: sum.messages + d.messages,
             bytes: sum.bytes + d.bytes,
-        })
+        });
+        Depth {
+            messages: all.messages - self.receipts.messages,
+            bytes: all.bytes - self.receipts.bytes,
+        }
+    }
+
+    /// Receipts that are queued.
+    pub(in crate::delivery) fn receipts(&self) -> Depth {
+        self.receipts
     }
 
     pub(in crate::delivery) fn in_flight(&self) -> u64 {
