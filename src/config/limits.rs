@@ -37,6 +37,7 @@ bounds! {
     inbox_messages "inbox-messages" 1..=10_000_000,
     mailbox_mib "mailbox-mib" 1..=1_048_576,
     mailbox_messages "mailbox-messages" 1..=10_000_000,
+    remembered_messages "remembered-messages" 1_000..=1_000_000_000,
     journal_mib "journal-mib" 16..=16_777_216,
     reserve_percent "reserve-percent" 1..=50,
     segment_mib "segment-mib" 1..=1_024,

@@ -3,7 +3,9 @@
 use super::{
     Arrival, Close, Delivery, Event, SessionId,
     apply::Carried,
-    hop::{Seq, Targets},
+    bounds::WAITING_MAX,
+    hop::{Depth, Seq, Targets},
+    parcels::chain,
     receipts::Line,
     record::{Received, Record, Route},
     route::Routed,
@@ -83,12 +85,20 @@ impl Delivery {
         let bytes = arrival.parcel.bytes().len() as u64;
         let is_receipt = header.is_some_and(|h| h.kind.is_receipt());
         let lane = header.map_or(Lane::Normal, |h| h.lane);
-        let awaited = self.hop(neighbour).inbound.is_awaited(seq);
-        if !is_receipt
-            && !awaited
-            && !received.routes.is_empty()
-            && !self.admits(neighbour, &received.routes, lane, bytes)
-        {
+        let chain = header.map_or(0, |h| chain(&h.sender, h.case.as_deref()));
+        let inbound = &self.hop(neighbour).inbound;
+        let waits = inbound.must_wait(&received.after, chain);
+        let is_lowest = inbound.is_awaited(seq) && !waits;
+        let may_wait = !waits || inbound.waiting() < WAITING_MAX;
+        // The lowest missing predecessor lets others go; it is taken whatever is full, unless what is full can go by itself.
+        let lets_go = is_lowest && !self.is_crammed(&received.routes);
+        let is_admitted = may_wait
+            && self.admits_receipts(neighbour, &received, is_receipt, bytes)
+            && (lets_go
+                || is_receipt
+                || received.routes.is_empty()
+                || self.admits(neighbour, &received.routes, lane, bytes));
+        if !is_admitted {
             self.hop(neighbour).inbound.park(seq);
             self.ack_soon(neighbour);
             return;
@@ -323,31 +333,84 @@ impl Delivery {
         }
     }
 
+    /// Whether there is room for the receipts that a parcel makes this node owe, and for the parcel itself when it is a receipt that
+    /// passes through; what is for this node itself takes no room.
+    fn admits_receipts(
+        &mut self,
+        neighbour: &UnitId,
+        received: &Received,
+        is_receipt: bool,
+        bytes: u64,
+    ) -> bool {
+        let owed = received.owed.iter().map(|(to, _)| to);
+        let told = received.routes.iter().filter_map(|route| match route {
+            Route::Here { reply_to } => Some(reply_to),
+            _ => None,
+        });
+        let mut passing = received.routes.iter().filter_map(|route| match route {
+            Route::Neighbour { unit, .. } if is_receipt => Some(unit),
+            _ => None,
+        });
+        if passing.clone().next().is_some() && self.journal_takes(Lane::Flash, bytes).is_err() {
+            self.hop(neighbour).inbound.lacks_room();
+            return false;
+        }
+        let full = passing
+            .find(|unit| !self.receipts_take(unit, bytes))
+            .cloned();
+        if let Some(unit) = full {
+            self.hop(neighbour).inbound.close(unit);
+            return false;
+        }
+        owed.chain(told).all(|to| self.receipts_take(to, 0))
+    }
+
+    /// Whether a receiver is far beyond its bounds with messages that wait for no other.
+    fn is_crammed(&self, routes: &[Route]) -> bool {
+        let me = &self.settings.unit;
+        let mut units = routes.iter().filter_map(|route| route.unit(me));
+        units.any(|unit| {
+            let has = match unit == me {
+                true => self.inbox.depth(),
+                false => self
+                    .hops
+                    .get(unit)
+                    .map_or_else(Depth::default, |hop| hop.outbox.messages()),
+            };
+            self.is_overfull(unit, has)
+        })
+    }
+
     /// Whether there is room for the copies; if a receiver is full, the neighbour is told.
     fn admits(&mut self, neighbour: &UnitId, routes: &[Route], lane: Lane, bytes: u64) -> bool {
         if self.journal_takes(lane, bytes).is_err() {
             self.hop(neighbour).inbound.lacks_room();
             return false;
         }
+        let sums = routes.iter().any(|r| matches!(r, Route::Fanout { .. }));
+        if sums && self.fanouts.len() as u64 >= u64::from(self.settings.limits.mailbox_messages) {
+            self.hop(neighbour).inbound.lacks_room();
+            return false;
+        }
         let me = self.settings.unit.clone();
-        let full: Vec<Option<UnitId>> = routes
-            .iter()
-            .filter_map(|route| route.unit(&me))
-            .map(|unit| {
-                let takes = if *unit == me {
-                    self.inbox_takes(lane, 1, bytes)
-                } else {
-                    self.queue_takes(unit, lane, 1, bytes)
-                };
-                takes.is_err().then(|| unit.clone())
-            })
-            .collect();
-        // One receiver with room is enough: the others take a little more than they should.
-        if full.is_empty() || full.iter().any(Option::is_none) {
-            return true;
+        let units: Vec<UnitId> = routes.iter().filter_map(|r| r.unit(&me)).cloned().collect();
+        let mut full = units.clone();
+        full.retain(|unit| {
+            let takes = match *unit == me {
+                true => self.inbox_takes(lane, 1, bytes),
+                false => self.queue_takes(unit, lane, 1, bytes),
+            };
+            takes.is_err()
+        });
+        if full.len() < units.len() || units.is_empty() {
+            // One receiver with room is enough, as long as the others are not far beyond their bounds.
+            full.retain(|unit| self.is_overfull(unit, self.load(unit)));
+            if full.is_empty() {
+                return true;
+            }
         }
         let inbound = &mut self.hop(neighbour).inbound;
-        for unit in full.into_iter().flatten() {
+        for unit in full {
             inbound.close(unit);
         }
         false

@@ -23,13 +23,19 @@ pub enum Bug {
     CreditLeak,
     /// A receipt that was signed is not sent (G3).
     LostReceipt,
+    /// Full queues and a full inbox take more (G7).
+    IgnoredBound,
+    /// Parcels are sent that the neighbour has no credit for (G7).
+    IgnoredCredit,
+    /// A parcel that cannot be read is leased for ever (G8).
+    UnreadableKept,
     /// A leased message is handed out again before its lease is over, and acks are not waited for (G4).
     DoubleHandOver,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 10] = [
+    pub const ALL: [Bug; 13] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
@@ -39,6 +45,9 @@ impl Bug {
         Bug::PurgeTooEarly,
         Bug::CreditLeak,
         Bug::LostReceipt,
+        Bug::IgnoredBound,
+        Bug::IgnoredCredit,
+        Bug::UnreadableKept,
         Bug::DoubleHandOver,
     ];
 }

@@ -6,7 +6,7 @@ use bincode::{Decode, Encode};
 
 use super::{
     Delivery, ReplayError, Settings,
-    hop::{Epoch, Hop, Snapshot as HopSnapshot},
+    hop::{Epoch, Hop, Snapshot as HopSnapshot, Waiting},
     memory::{Memory, MemorySnapshot},
     parcels::{Kept, Parcels, Slot},
     receipts::{Fanout, Line, Owed},
@@ -87,7 +87,16 @@ impl Delivery {
                 node.inbox.push(slot, lane, chain, bytes, 0);
             }
         }
+        let waiting: Vec<Waiting> = node
+            .hops
+            .values()
+            .flat_map(|hop| hop.inbound.all_waiting().cloned())
+            .collect();
+        for waiting in &waiting {
+            node.count_waiting(waiting);
+        }
         for (slot, kept) in node.parcels.iter() {
+            node.own += u64::from(!kept.receivers.is_empty());
             let second = kept.expires / 1000;
             node.expiries.entry(second).or_default().push(slot);
         }

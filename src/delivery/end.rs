@@ -160,6 +160,7 @@ impl Delivery {
         let through = self.now.wall.saturating_sub(self.memory_margin());
         if self.sent.has_expired(through) || self.seen.has_expired(through) {
             self.commit(Record::Purged { through }, log);
+            self.reopen();
         }
     }
 

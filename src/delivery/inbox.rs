@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use super::{Ticket, parcels::Slot};
+use super::{Depth, Ticket, parcels::Slot};
 use crate::model::{Lane, Lsn, Millis};
 
 /// A message's place in the inbox: lower is earlier.
@@ -188,6 +188,14 @@ impl Inbox {
             // Places and records run in the same order.
             (self.entries.get(&place)?.lsn <= synced).then_some(place)
         })
+    }
+
+    /// How much is in it.
+    pub(super) fn depth(&self) -> Depth {
+        Depth {
+            messages: self.len(),
+            bytes: self.bytes,
+        }
     }
 
     pub(super) fn len(&self) -> u64 {

@@ -1,8 +1,10 @@
 //! What the driver tells the machine.
 
-use super::hop::{Entry, Frame};
+use super::hop::{Entry, Frame, Seq};
 use crate::{
-    model::{Digest, Lane, Limits, Lsn, MessageId, Millis, Pattern, Policy, Reason, UnitId},
+    model::{
+        Digest, Lane, Limits, Location, Lsn, MessageId, Millis, Pattern, Policy, Reason, UnitId,
+    },
     parcel::{Header, Parcel},
 };
 
@@ -114,6 +116,14 @@ pub enum Input {
     Compact {
         /// The segment's number.
         segment: u32,
+    },
+    /// The parcel at this place cannot be read back, now or later: its record is damaged or lost. What is here of it ends; it was neither
+    /// sent nor handed over.
+    Unreadable {
+        /// The place, as the output named it.
+        at: Location,
+        /// The session and the number by which it was to leave; none when it was to be handed over.
+        lease: Option<(SessionId, Seq)>,
     },
     /// Time has passed; see [`Delivery::next_timer`](super::Delivery::next_timer).
     Tick,

@@ -6,6 +6,7 @@
 
 mod apply;
 mod arrive;
+mod bounds;
 #[cfg(any(test, feature = "sim"))]
 mod bug;
 mod checkpoint;
@@ -22,10 +23,12 @@ mod record;
 mod route;
 mod session;
 mod submit;
+mod unreadable;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+pub use bounds::QueueLoad;
 #[cfg(any(test, feature = "sim"))]
 pub use bug::Bug;
 pub use hop::{Depth, Entry, Frame};
@@ -68,6 +71,9 @@ pub struct Delivery {
     wall: Millis,
     met: BTreeSet<UnitId>,
     parcels: Parcels,
+    /// Parcels among them that were submitted here.
+    own: u64,
+    waiting_for: bounds::WaitingFor,
     sent: Memory,
     seen: Memory,
     hops: BTreeMap<UnitId, Hop>,
@@ -130,6 +136,8 @@ impl Delivery {
             wall: 0,
             met: BTreeSet::new(),
             parcels: Parcels::default(),
+            own: 0,
+            waiting_for: bounds::WaitingFor::default(),
             sent: Memory::default(),
             seen: Memory::default(),
             hops: BTreeMap::new(),
@@ -217,6 +225,7 @@ impl Delivery {
                 self.tell_starved();
             }
             Input::Settings(settings) => self.change_settings(*settings),
+            Input::Unreadable { at, lease } => self.unreadable(at, lease, log),
             Input::Compact { segment } => self.compact(segment, log),
             Input::Tick => self.tick(log),
         }

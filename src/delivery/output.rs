@@ -27,7 +27,8 @@ pub enum Output {
     },
     /// Read these parcels from the journal, pack them into one batch and send it.
     ///
-    /// A parcel that cannot be read must be reported by closing the session; the journal quarantines it.
+    /// The batch leaves without a parcel that cannot be read, and that is told by [`Input::Unreadable`](super::Input::Unreadable). A
+    /// batch that has none left does not leave: its grant is given again.
     Batch {
         /// The session.
         session: SessionId,
@@ -212,6 +213,15 @@ pub enum Event {
         reason: Reason,
         /// Its digest.
         parcel: Digest,
+    },
+    /// A parcel cannot be read back from the journal: what was here of it ends.
+    Unreadable {
+        /// The parcel.
+        parcel: Digest,
+        /// Its message.
+        message: MessageId,
+        /// Where it should be.
+        at: Location,
     },
     /// A line of a receipt was taken: it may be about a message that has left the queues.
     Receipt {

@@ -96,6 +96,11 @@ impl Owed {
         }
     }
 
+    /// How many lines are owed to a unit.
+    pub(super) fn to(&self, unit: &UnitId) -> usize {
+        self.to.get(unit).map_or(0, VecDeque::len)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.to.values().map(VecDeque::len).sum()
     }

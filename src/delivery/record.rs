@@ -88,6 +88,8 @@ pub(super) enum Record {
     FanoutEnded { parcel: Digest, wall: Millis },
     /// A live payload was written again, so that its old segment can go.
     Kept { parcel: Digest },
+    /// A parcel in the inbox cannot be read: it will not be handed over.
+    Unreadable { parcel: Digest, wall: Millis },
 }
 
 /// A parcel from a neighbour, and what is to be done with it.

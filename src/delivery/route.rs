@@ -70,6 +70,12 @@ impl Delivery {
         }
     }
 
+    /// Whether a unit that is not known may be one that this hub has forgotten; it keeps queues for no more of them than it may know.
+    fn may_come_back(&self, unit: &UnitId) -> bool {
+        let has_room = || self.hops.len() < self.settings.limits.units as usize;
+        self.amnesia_until.is_some() && (self.hops.contains_key(unit) || has_room())
+    }
+
     fn via(&self, target: &Pattern, from: Option<&UnitId>) -> Via {
         let upstream = self
             .settings
@@ -103,7 +109,7 @@ impl Delivery {
         }
         match upstream {
             Some(up) => Via::Neighbour(up.clone()),
-            None if self.amnesia_until.is_some() => Via::Neighbour(unit),
+            None if self.may_come_back(&unit) => Via::Neighbour(unit),
             None => Via::Unknown,
         }
     }

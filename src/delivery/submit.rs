@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 
 use super::{
-    Accepted, Answer, Delivery, NotAccepted, Output, Submission, Ticket,
-    apply::Carried,
-    record::{Record, Route},
-    route::Routed,
+    Accepted, Answer, Delivery, NotAccepted, Output, Submission, Ticket, apply::Carried,
+    record::Record, route::Routed,
 };
-use crate::model::{Digest, Lane, Log, MessageId, Payload, State, UnitId};
+use crate::model::{Digest, Log, MessageId, Payload, State};
 
 impl Delivery {
     pub(super) fn submit(&mut self, ticket: Ticket, messages: Vec<Submission>, log: &mut dyn Log) {
@@ -86,6 +84,8 @@ impl Delivery {
         }
         let bytes = more_bytes + message.parcel.bytes().len() as u64;
         self.journal_takes(header.lane, bytes)?;
+        self.keeps(header.lane, more + 1)?;
+        self.remembers(more + 1)?;
         for target in &header.to {
             match self.next_hop(target) {
                 Some(unit) => self.queue_takes(&unit, header.lane, more + 1, bytes)?,
@@ -129,102 +129,6 @@ impl Delivery {
             message: id,
             state: State::Queued,
             repeated: false,
-        }
-    }
-
-    // ---- bounds (G7)
-
-    /// What a lane may use of a bound: the reserve is for urgent lanes.
-    fn share(&self, bound: u64, lane: Lane) -> u64 {
-        if lane.has_reserve() {
-            bound
-        } else {
-            bound - bound * u64::from(self.settings.limits.reserve_percent.min(90)) / 100
-        }
-    }
-
-    pub(super) fn journal_takes(&self, lane: Lane, bytes: u64) -> Result<(), NotAccepted> {
-        let Some(room) = self.room else {
-            return Ok(());
-        };
-        let reserve = room.bound - self.share(room.bound, lane);
-        if room.disk_full && !lane.has_reserve() {
-            return Err(NotAccepted::DiskFull);
-        }
-        if room.free < reserve + 2 * bytes {
-            return Err(NotAccepted::Bound {
-                name: "journal-mib",
-                bound: u64::from(self.settings.limits.journal_mib),
-            });
-        }
-        Ok(())
-    }
-
-    /// Whether the queue towards a neighbour takes so many more messages with so many more bytes.
-    pub(super) fn queue_takes(
-        &self,
-        unit: &UnitId,
-        lane: Lane,
-        messages: u64,
-        bytes: u64,
-    ) -> Result<(), NotAccepted> {
-        let limits = &self.settings.limits;
-        let depth = self
-            .hops
-            .get(unit)
-            .map(|hop| hop.outbox.total())
-            .unwrap_or_default();
-        let ((count_name, count), (mib_name, mib)) = if self.is_upstream(unit) {
-            (
-                ("outbox-messages", limits.outbox_messages),
-                ("outbox-mib", limits.outbox_mib),
-            )
-        } else {
-            (
-                ("mailbox-messages", limits.mailbox_messages),
-                ("mailbox-mib", limits.mailbox_mib),
-            )
-        };
-        self.fits(lane, depth.messages + messages, count_name, count.into(), 1)?;
-        self.fits(lane, depth.bytes + bytes, mib_name, mib.into(), 1 << 20)
-    }
-
-    pub(super) fn inbox_takes(
-        &self,
-        lane: Lane,
-        messages: u64,
-        bytes: u64,
-    ) -> Result<(), NotAccepted> {
-        let limits = &self.settings.limits;
-        let (count, mib) = (limits.inbox_messages, limits.inbox_mib);
-        let (has, has_bytes) = (self.inbox.len(), self.inbox.bytes());
-        self.fits(lane, has + messages, "inbox-messages", count.into(), 1)?;
-        self.fits(lane, has_bytes + bytes, "inbox-mib", mib.into(), 1 << 20)
-    }
-
-    fn fits(
-        &self,
-        lane: Lane,
-        wanted: u64,
-        name: &'static str,
-        bound: u64,
-        unit: u64,
-    ) -> Result<(), NotAccepted> {
-        if wanted <= self.share(bound * unit, lane) {
-            Ok(())
-        } else {
-            Err(NotAccepted::Bound { name, bound })
-        }
-    }
-}
-
-impl Route {
-    /// The unit whose bound the copy counts against; none for a sum.
-    pub(super) fn unit<'a>(&'a self, me: &'a UnitId) -> Option<&'a UnitId> {
-        match self {
-            Route::Here { .. } => Some(me),
-            Route::Neighbour { unit, .. } => Some(unit),
-            Route::Fanout { .. } => None,
         }
     }
 }

@@ -120,6 +120,8 @@ pub struct InboxView {
 pub struct Totals {
     /// Parcels that are here.
     pub parcels: u64,
+    /// Those of them that were submitted here, until their end is known.
+    pub own: u64,
     /// Messages that are remembered, so that none is taken twice.
     pub remembered: u64,
     /// Receipt lines that are to be signed.
@@ -291,6 +293,7 @@ impl Delivery {
     pub fn totals(&self) -> Totals {
         Totals {
             parcels: self.parcels.len() as u64,
+            own: self.own,
             remembered: (self.sent.len() + self.seen.len()) as u64,
             owed: self.owed.len() as u64,
             waiting: self.hops.values().map(|h| h.inbound.waiting() as u64).sum(),

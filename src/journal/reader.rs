@@ -55,6 +55,19 @@ pub enum ReadError {
     },
 }
 
+impl ReadError {
+    /// Whether it will be so the next time too: the record is damaged or lost, or the device cannot read it. Anything else, such as too
+    /// many open files, may pass.
+    pub fn is_lasting(&self) -> bool {
+        /// `EIO`: the device gave up.
+        const DEVICE_ERROR: i32 = 5;
+        match self {
+            ReadError::Gone { .. } | ReadError::Damaged { .. } => true,
+            ReadError::Io { error, .. } => error.raw_os_error() == Some(DEVICE_ERROR),
+        }
+    }
+}
+
 impl<D: Disk> Reader<D> {
     /// The payload of the record at `location`, as it was appended: header, record and payload are checked, and wrong bytes never come
     /// back. One `pread`. Good from the moment that the write with the record was taken; an earlier call says

@@ -29,6 +29,8 @@ pub struct Limits {
     pub mailbox_mib: u32,
     /// Messages in one unit's mailbox.
     pub mailbox_messages: u32,
+    /// Messages of 90 days that are remembered, so that none is taken twice: as many that came, and as many that were submitted.
+    pub remembered_messages: u32,
     /// The whole journal on disk, MiB.
     pub journal_mib: u32,
     /// What only urgent lanes, receipts and acks may use, percent of each storage bound.
@@ -65,6 +67,7 @@ impl Default for Limits {
             inbox_messages: 500_000,
             mailbox_mib: 1024,
             mailbox_messages: 500_000,
+            remembered_messages: 20_000_000,
             journal_mib: 16 * 1024,
             reserve_percent: 10,
             segment_mib: 16,

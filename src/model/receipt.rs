@@ -68,6 +68,8 @@ pub enum Reason {
     Operator,
     /// Some of the units that a pattern matched were not reached.
     Partly,
+    /// The node that had it could not read it back from its disk.
+    Damaged,
 }
 
 impl Reason {
@@ -90,6 +92,7 @@ impl Reason {
             Reason::Expiry => "expiry",
             Reason::Operator => "operator",
             Reason::Partly => "partly",
+            Reason::Damaged => "damaged",
         }
     }
 }

@@ -70,6 +70,14 @@ impl Events {
                     format!("parcel {parcel}: {reason}"),
                 );
             }
+            Event::Unreadable {
+                parcel,
+                message,
+                at,
+            } => {
+                tracing::error!(%message, %parcel, segment = at.segment, offset = at.offset, "a parcel cannot be read back from the journal; it ends here, and its sender is told");
+                self.audit(now, "journal", format!("message {message}: damaged"));
+            }
             Event::Receipt {
                 parcel,
                 item,

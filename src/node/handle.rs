@@ -6,6 +6,7 @@ use tokio::sync::watch;
 
 use super::{
     command::Command,
+    outgoing,
     shared::{Shared, Unavailable},
     status::Status,
     workers::{Urgency, WorkerFailed},
@@ -107,33 +108,43 @@ impl NodeHandle {
         Ok(read)
     }
 
-    /// Reads what was handed over. A parcel that cannot be read stays leased until the lease ends, and others go on.
+    /// Reads what was handed over. A parcel that cannot be read ends, and others go on; one that cannot be read just now stays leased
+    /// until the lease ends.
     async fn read_all(&self, handed: Vec<delivery::Handed>) -> Result<Vec<Handed>, Refusal> {
         let reader = self.shared.reader().map_err(refusal)?;
         let read = self.shared.workers.run(Urgency::Express, move || {
-            let read = handed.into_iter().filter_map(|handed| {
-                let parcel = reader.read(handed.at).map_err(|error| error.to_string());
-                let parcel = parcel
-                    .and_then(|bytes| Parcel::read(bytes).map_err(|error| error.to_string()))
-                    .and_then(|parcel| {
-                        let header = parcel.header().map_err(|error| error.to_string())?;
-                        Ok((header, parcel.body()))
-                    });
+            let mut read = Vec::with_capacity(handed.len());
+            let mut unreadable = Vec::new();
+            for handed in handed {
+                let parcel = outgoing::read(&reader, handed.at).map(|parcel| {
+                    let parcel = parcel?;
+                    let header = parcel.header().map_err(|error| error.to_string())?;
+                    Ok::<_, String>((header, parcel.body()))
+                });
                 match parcel {
-                    Ok((header, body)) => Some(Handed {
+                    Ok(Ok((header, body))) => read.push(Handed {
                         header,
                         body,
                         received: handed.received,
                     }),
-                    Err(error) => {
+                    Ok(Err(error)) => {
                         tracing::error!(message = %handed.message, error, "a message in the inbox cannot be read");
-                        None
+                        unreadable.push(handed.at);
+                    }
+                    Err(error) => {
+                        tracing::error!(message = %handed.message, %error, "a message in the inbox cannot be read now; it is handed over again later");
                     }
                 }
-            });
-            read.collect()
+            }
+            (read, unreadable)
         });
-        read.await.map_err(broken)
+        let (read, unreadable) = read.await.map_err(broken)?;
+        for at in unreadable {
+            let lease = None;
+            let tell = Command::Tell(Input::Unreadable { at, lease });
+            self.shared.command(tell).await.map_err(refusal)?;
+        }
+        Ok(read)
     }
 
     pub(super) async fn settle(

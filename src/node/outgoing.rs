@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use super::store::JournalReader;
 use crate::{
-    delivery::Departure,
+    delivery::{Departure, hop::Seq},
     journal::ReadError,
     link::LinkKind,
-    parcel::{Parcel, ParcelError},
+    model::Location,
+    parcel::Parcel,
     wire::{self, Compression, Compressor, Effort},
 };
 
@@ -21,24 +22,35 @@ thread_local! {
 /// A batch that is ready to go.
 #[derive(Debug)]
 pub(super) struct Packed {
-    /// What goes over the link.
-    pub(super) bytes: Bytes,
+    /// What goes over the link; none when no parcel could be read.
+    pub(super) bytes: Option<Bytes>,
     /// What its parcels have, bytes.
     pub(super) payload_bytes: u64,
+    /// Parcels that cannot be read back, and go without.
+    pub(super) unreadable: Vec<Unreadable>,
+}
+
+/// A parcel that cannot be read back, now or later.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    /// The number by which it was to leave.
+    pub(super) seq: Seq,
+    /// Where it should be.
+    pub(super) at: Location,
 }
 
 /// A batch cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PackError {
-    /// A parcel cannot be read back.
+    /// A parcel cannot be read back just now.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// What was read is not a parcel.
-    #[error(transparent)]
-    Parcel(#[from] ParcelError),
 }
 
 /// Reads and packs.
+///
+/// # Errors
+/// The storage failed in a way that may pass.
 pub(super) fn pack(
     reader: &JournalReader,
     departures: Vec<Departure>,
@@ -47,10 +59,31 @@ pub(super) fn pack(
 ) -> Result<Packed, PackError> {
     let mut payload_bytes = 0;
     let mut entries = Vec::with_capacity(departures.len());
+    let mut unreadable = Vec::new();
     for Departure { entry, at } in departures {
-        let bytes = reader.read(at)?;
-        payload_bytes += bytes.len() as u64;
-        entries.push((entry, Parcel::read(bytes)?));
+        match read(reader, at)? {
+            Ok(parcel) => {
+                payload_bytes += parcel.bytes().len() as u64;
+                entries.push((entry, parcel));
+            }
+            Err(error) => {
+                tracing::error!(
+                    segment = at.segment,
+                    offset = at.offset,
+                    error,
+                    "a parcel that was to be sent cannot be read"
+                );
+                let seq = entry.seq;
+                unreadable.push(Unreadable { seq, at });
+            }
+        }
+    }
+    if entries.is_empty() {
+        return Ok(Packed {
+            bytes: None,
+            payload_bytes,
+            unreadable,
+        });
     }
     let settings = wire::Settings {
         compression,
@@ -59,9 +92,22 @@ pub(super) fn pack(
     };
     let bytes = COMPRESSOR.with_borrow_mut(|compressor| wire::pack(&entries, settings, compressor));
     Ok(Packed {
-        bytes,
+        bytes: Some(bytes),
         payload_bytes,
+        unreadable,
     })
+}
+
+/// Reads one parcel back. The inner error lasts, and says why; the outer one may pass.
+pub(super) fn read(
+    reader: &JournalReader,
+    at: Location,
+) -> Result<Result<Parcel, String>, ReadError> {
+    match reader.read(at) {
+        Ok(bytes) => Ok(Parcel::read(bytes).map_err(|error| error.to_string())),
+        Err(error) if error.is_lasting() => Ok(Err(error.to_string())),
+        Err(error) => Err(error),
+    }
 }
 
 /// Lets go of what this thread keeps between batches: it has had nothing to do for a while.

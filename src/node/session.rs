@@ -483,7 +483,17 @@ impl Pump {
                 let Packed {
                     bytes,
                     payload_bytes,
+                    unreadable,
                 } = packed?;
+                for outgoing::Unreadable { seq, at } in unreadable {
+                    let lease = Some((self.id, seq));
+                    self.tell(Input::Unreadable { at, lease }).await?;
+                }
+                let Some(bytes) = bytes else {
+                    // Nothing goes, so that the link will not grant the batch again.
+                    let express = u16::from(lane.has_reserve());
+                    return self.granted(express, 1 - express).await;
+                };
                 self.record
                     .batch_sent(lane, bytes.len() as u64, payload_bytes);
                 self.sent += 1;

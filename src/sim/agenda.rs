@@ -2,7 +2,10 @@
 
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use crate::{delivery::Ticket, model::MessageId};
+use crate::{
+    delivery::{SessionId, Ticket, hop::Seq},
+    model::{Location, MessageId},
+};
 
 use super::net::{Batch, SessionIndex};
 
@@ -28,6 +31,13 @@ pub(super) enum Event {
         node: NodeIndex,
         life: Life,
         step: DiskStep,
+    },
+    /// A node learns that a parcel cannot be read, which was to leave by a session and number or to be handed over.
+    Unreadable {
+        node: NodeIndex,
+        life: Life,
+        at: Location,
+        lease: Option<(SessionId, Seq)>,
     },
     /// A node keeps its journal's house.
     House { node: NodeIndex, life: Life },

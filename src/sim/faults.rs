@@ -1,9 +1,13 @@
 //! What breaks, and how it comes back.
 
-use crate::delivery::Input;
+use crate::{
+    delivery::{Input, SessionId, hop::Seq},
+    model::{Digest, Location},
+    parcel::Parcel,
+};
 
 use super::{
-    agenda::{Event, MILLISECOND, NodeIndex, SECOND},
+    agenda::{Event, Life, MILLISECOND, NodeIndex, SECOND},
     disk::SimDisk,
     node::Asked,
     plan::Fault,
@@ -46,6 +50,7 @@ impl World {
                 }
             }
             Fault::Restore => self.restore(node),
+            Fault::Rot => self.rot(node),
             Fault::Clock => {
                 let by = self.rng.between(0, 40_000) as i64 - 20_000;
                 self.line(|| format!("n{node}'s clock is set by {by} ms"));
@@ -61,6 +66,64 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// One of a node's parcels cannot be read any more. Receipts are spared: what one told is told again only when its message expires.
+    fn rot(&mut self, node: NodeIndex) {
+        let Some(run) = self.nodes[node].run.as_ref() else {
+            return;
+        };
+        let live: Vec<Location> = run.machine.live().collect();
+        let Some(at) = self.rng.pick(&live).copied() else {
+            return;
+        };
+        let Some(parcel) = run.reader.read(at).ok().and_then(|b| Parcel::read(b).ok()) else {
+            return;
+        };
+        if let Some(index) = self.ledger.of_parcel(&parcel.digest()) {
+            self.line(|| format!("n{node} cannot read {at:?} any more"));
+            self.ledger.get_mut(index).is_damaged = true;
+            self.nodes[node].rotten.insert((at, parcel.digest()));
+        }
+    }
+
+    /// Whether a parcel cannot be read; then the node learns of it soon.
+    pub(super) fn is_rotten(
+        &mut self,
+        node: NodeIndex,
+        at: Location,
+        parcel: Digest,
+        lease: Option<(SessionId, Seq)>,
+    ) -> bool {
+        let is_rotten = self.nodes[node].rotten.contains(&(at, parcel));
+        if is_rotten {
+            let life = self.nodes[node].life;
+            let soon = self.rng.below(5 * MILLISECOND);
+            self.agenda.after(
+                soon,
+                Event::Unreadable {
+                    node,
+                    life,
+                    at,
+                    lease,
+                },
+            );
+        }
+        is_rotten
+    }
+
+    /// A node learns that a parcel cannot be read.
+    pub(super) fn unreadable(
+        &mut self,
+        node: NodeIndex,
+        life: Life,
+        at: Location,
+        lease: Option<(SessionId, Seq)>,
+    ) -> Kept {
+        if self.nodes[node].life != life || !self.is_up(node) {
+            return Ok(());
+        }
+        self.give(node, Input::Unreadable { at, lease })
     }
 
     /// The power of a node goes.
@@ -131,6 +194,7 @@ impl World {
         let this = &mut self.nodes[node];
         this.disk = disk;
         this.is_set_back = true;
+        this.rotten.clear();
         this.set_back_to = Some(to);
         if this
             .backup

@@ -30,6 +30,8 @@ pub(super) struct HopWatch {
 struct Numbers {
     /// What each number named when it left.
     sent: BTreeMap<Seq, Digest>,
+    /// What it named when it left, before the sender's disk was set back: the sender has forgotten that.
+    sent_before: BTreeMap<Seq, Digest>,
     /// Numbers that came with a parcel, or of which it came that they are gone, and where the receiver's log stood then.
     came: BTreeMap<Seq, (Lsn, Option<Digest>)>,
     /// Numbers that the receiver was told are gone.
@@ -52,9 +54,12 @@ impl HopWatch {
             return Ok(());
         }
         let numbers = self.directions.entry(direction).or_default();
-        match numbers.sent.insert(seq, parcel) {
-            // A sender whose disk was set back may use a number again that never came.
-            Some(before) if before != parcel && numbers.acked.contains(seq) => Err(format!(
+        let before = numbers.sent.insert(seq, parcel);
+        // A sender whose disk was set back cannot know which numbers it has used; it may use one again that never came.
+        let is_acked = numbers.acked.contains(seq);
+        let forgotten = numbers.sent_before.get(&seq).filter(|_| is_acked);
+        match before.as_ref().or(forgotten) {
+            Some(before) if *before != parcel => Err(format!(
                 "number {seq} of {direction:?} named {before} and now names {parcel}"
             )),
             _ => Ok(()),
@@ -119,7 +124,8 @@ impl HopWatch {
         for seq in each(received) {
             match numbers.came.get(&seq) {
                 Some((lsn, parcel)) if *lsn <= synced => {
-                    let (named, names) = (parcel.as_ref(), numbers.sent.get(&seq));
+                    let names = numbers.sent.get(&seq).or(numbers.sent_before.get(&seq));
+                    let named = parcel.as_ref();
                     if let (Some(named), Some(names)) = (named, names)
                         && named != names
                     {
@@ -156,6 +162,7 @@ impl HopWatch {
                 }
             } else if (direction.from, direction.to) == (node, neighbour) {
                 numbers.sent.clear();
+                numbers.sent_before.clear();
             }
         }
     }
@@ -169,8 +176,12 @@ impl HopWatch {
                     numbers.acked.clear();
                     // Whatever a number named, this node does not know it.
                     numbers.sent.clear();
+                    numbers.sent_before.clear();
                 }
                 numbers.acked_before = numbers.acked.clone();
+            } else if direction.from == node && set_back {
+                let sent = std::mem::take(&mut numbers.sent);
+                numbers.sent_before.extend(sent);
             }
         }
     }

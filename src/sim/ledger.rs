@@ -1,10 +1,10 @@
 //! What an all-seeing clerk writes down of every message: who submitted it, what was promised, who got it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     delivery::Ticket,
-    model::{Digest, Lsn, MessageId, Millis},
+    model::{Digest, Lsn, MessageId, Millis, Pattern},
     parcel::{Header, Parcel},
 };
 
@@ -35,8 +35,12 @@ pub(super) struct Message {
     pub(super) accepted_at: Option<Us>,
     /// Its sender's disk forgot it: nothing is promised any more.
     pub(super) is_lost: bool,
+    /// A node could not read it back, or may find so: it may end there.
+    pub(super) is_damaged: bool,
     /// Orders to drop it that were not refused.
     pub(super) drops: u32,
+    /// The receivers whose end the sender has learned of.
+    pub(super) concluded: BTreeSet<Pattern>,
     /// The nodes that it may reach.
     pub(super) copies: BTreeMap<NodeIndex, Copy>,
 }
@@ -53,8 +57,6 @@ pub(super) struct Copy {
     pub(super) handed: u32,
     /// To whom it is leased: in which life of the node, under which ticket, until when by its monotonic clock.
     pub(super) lease: Option<(Life, Ticket, Millis)>,
-    /// How often the application said that it is done with it.
-    pub(super) takes: u32,
     /// When the application first said that it is done with it.
     pub(super) took_at: Option<Us>,
     /// When the node said that it knows.
@@ -145,6 +147,6 @@ impl Message {
 
     /// Whether the message may have come to an end before it was delivered, at the latest clock's `wall`.
     pub(super) fn may_have_ended(&self, wall: Millis) -> bool {
-        self.expires <= wall || self.drops > 0
+        self.expires <= wall || self.drops > 0 || self.is_damaged
     }
 }

@@ -11,6 +11,7 @@
 //! `promises` and `hops` watch.
 
 mod agenda;
+mod bounds;
 pub mod disk;
 mod faults;
 mod hops;
@@ -22,6 +23,10 @@ mod plan;
 mod promises;
 mod rng;
 mod rogue;
+mod sessions;
+mod shell;
+mod shrink;
+mod storage;
 mod trace;
 mod world;
 
@@ -33,6 +38,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
+pub use shrink::shrink;
+
 use crate::delivery::Bug;
 
 /// What a world may have.
@@ -40,6 +47,8 @@ use crate::delivery::Bug;
 pub struct Options {
     /// The most messages that a unit submits.
     pub messages: u32,
+    /// The most edges, at least 1.
+    pub edges: u32,
     /// What may go wrong; of that each seed chooses.
     pub faults: Faults,
     /// A bug planted in every node, to see it found.
@@ -49,6 +58,10 @@ pub struct Options {
     /// Whether to print every line as it comes.
     pub print: bool,
 }
+
+/// Messages of a unit, and edges, unless the options say otherwise.
+const MESSAGES: u32 = 24;
+const EDGES: u32 = 4;
 
 /// What may go wrong in a world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +78,8 @@ pub struct Faults {
     pub lost_hubs: bool,
     /// Nodes get back an old copy of their data folder.
     pub restores: bool,
+    /// Parcels cannot be read back from a journal.
+    pub rot: bool,
     /// Clocks are far apart and are set.
     pub clocks: bool,
     /// Units are blocked for a while.
@@ -88,6 +103,7 @@ impl Faults {
         slow_syncs: true,
         lost_hubs: true,
         restores: true,
+        rot: true,
         clocks: true,
         blocks: true,
         rogue: true,
@@ -104,6 +120,7 @@ impl Faults {
         slow_syncs: false,
         lost_hubs: false,
         restores: false,
+        rot: false,
         clocks: false,
         blocks: false,
         rogue: false,
@@ -116,7 +133,8 @@ impl Faults {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            messages: 24,
+            messages: MESSAGES,
+            edges: EDGES,
             faults: Faults::ALL,
             bug: None,
             lines: false,
@@ -190,7 +208,7 @@ impl fmt::Display for Failure {
         } = self;
         write!(
             f,
-            "seed {seed}: {promise} is broken: {what}\n{options:?}\n{trace}"
+            "seed {seed}: {promise} is broken: {what}\n{trace}see it again: CASEGATE_SIM_SEED={seed} CASEGATE_SIM_OPTIONS='{options}'"
         )
     }
 }

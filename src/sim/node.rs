@@ -1,6 +1,6 @@
 //! A node: the machine and the journal of production, and a shell that does what production's shell does, in the same order.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     delivery::{self, Bug, Delivery, Order, ReplayError, Room, Ticket},
@@ -8,7 +8,7 @@ use crate::{
         self, CheckpointError, CheckpointJob, Checkpointed, Journal, Reader, Recovery, Replay,
         Write, WriteError, Written,
     },
-    model::{Location, Lsn, MessageId, Millis, Now},
+    model::{Digest, Location, Lsn, MessageId, Millis, Now},
 };
 
 use super::{
@@ -39,6 +39,8 @@ pub(super) struct Node {
     pub(super) backup: Option<(Us, SimDisk)>,
     /// The moment that the disk was last set back to.
     pub(super) set_back_to: Option<Us>,
+    /// What cannot be read back.
+    pub(super) rotten: BTreeSet<(Location, Digest)>,
     /// What is promised to have survived the last crash.
     pub(super) must_know: Vec<MessageIndex>,
     /// The disk is not what it was before the crash.
@@ -92,7 +94,11 @@ pub(super) enum Asked {
         /// Whether to ask again after the answer.
         again: bool,
     },
-    Take(Vec<MessageId>),
+    Take {
+        messages: Vec<MessageId>,
+        /// Those of them that nobody was asked to take before.
+        first: Vec<MessageId>,
+    },
     GiveBack,
     Order(Order),
 }

@@ -1,6 +1,6 @@
 //! Who uses the gateways: applications that submit and take, well or carelessly, and operators who act.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     codec,
@@ -139,6 +139,8 @@ impl World {
             record: None,
             accepted_at: None,
             is_lost: false,
+            is_damaged: false,
+            concluded: BTreeSet::new(),
             drops: 0,
             copies,
         })
@@ -333,16 +335,22 @@ impl World {
             return Ok(()); // it will be handed them again
         }
         let (ticket, now) = (self.name(), self.agenda.now());
+        let mut first = Vec::new();
         for message in &messages {
             if let Some(index) = self.ledger.find(*message)
                 && let Some(copy) = self.ledger.get_mut(index).copies.get_mut(&node)
+                && copy.took_at.is_none()
             {
-                copy.took_at.get_or_insert(now);
-                copy.takes += 1;
+                copy.took_at = Some(now);
+                first.push(*message);
             }
         }
         self.line(|| format!("n{node}'s application takes {messages:?}"));
-        self.ask(node, ticket, Asked::Take(messages.clone()));
+        let asked = Asked::Take {
+            messages: messages.clone(),
+            first,
+        };
+        self.ask(node, ticket, asked);
         self.give(node, Input::InboxAck { ticket, messages })
     }
 

@@ -6,7 +6,7 @@ use crate::{
 };
 
 use super::{
-    Options,
+    EDGES, MESSAGES, Options,
     agenda::{MILLISECOND, NodeIndex, SECOND, Us},
     net::Link,
     rng::Rng,
@@ -73,6 +73,8 @@ pub(super) enum Fault {
     Lose,
     /// A node comes back with a copy of its data folder from before.
     Restore,
+    /// A parcel cannot be read back from a node's journal.
+    Rot,
     /// A node's clock is set.
     Clock,
     /// A unit is blocked for a while.
@@ -108,10 +110,13 @@ pub(super) const NOBODY: &str = "t.nobody";
 impl Plan {
     pub(super) fn draw(options: &Options, rng: &mut Rng) -> Self {
         let allowed = options.faults;
-        let edges = rng.between(1, 4) as usize;
-        let has_county = allowed.county && rng.per_mille(200);
-        let rogue = (allowed.rogue && rng.per_mille(200)).then(|| unit("x.rogue"));
-        let is_small = allowed.small_limits && rng.per_mille(400);
+        // What is not allowed is drawn all the same, so that the rest of the world does not change with it.
+        let edges = rng
+            .between(1, u64::from(EDGES))
+            .min(u64::from(options.edges.max(1))) as usize;
+        let has_county = rng.per_mille(200) && allowed.county;
+        let rogue = (rng.per_mille(200) && allowed.rogue).then(|| unit("x.rogue"));
+        let is_small = rng.per_mille(400) && allowed.small_limits;
         let limits = limits(is_small, rng);
 
         // (name, parent, is a hub)
@@ -129,7 +134,7 @@ impl Plan {
             names.push((name, Some(parent), false));
         }
         let slow_links = rng.per_mille(300);
-        let clocks = if allowed.clocks && rng.per_mille(300) {
+        let clocks = if rng.per_mille(300) && allowed.clocks {
             5_000
         } else {
             50
@@ -185,10 +190,11 @@ impl Plan {
             (Fault::Slow, allowed.slow_syncs, 2, 300),
             (Fault::Lose, allowed.lost_hubs, 1, 150),
             (Fault::Restore, allowed.restores, 1, 150),
+            (Fault::Rot, allowed.rot, 1, 200),
             (Fault::Clock, allowed.clocks, 1, 200),
             (Fault::Block, allowed.blocks, 1, 100),
         ] {
-            if is_allowed && rng.per_mille(chance) {
+            if rng.per_mille(chance) && is_allowed {
                 faults.extend(std::iter::repeat_n(fault, weight));
             }
         }
@@ -198,10 +204,12 @@ impl Plan {
             calm_at: rng.between(10, 60) * SECOND,
             fault_every: rng.magnitude(500, 15_000) * MILLISECOND,
             faults,
-            messages: rng.magnitude(3, u64::from(options.messages.max(3))),
+            messages: rng
+                .magnitude(3, u64::from(options.messages.max(MESSAGES)))
+                .min(u64::from(options.messages)),
             submit_every: rng.magnitude(20, 4_000) * MILLISECOND,
             sync: rng.magnitude(100, 20_000),
-            operators: allowed.operators && rng.per_mille(300),
+            operators: rng.per_mille(300) && allowed.operators,
             carelessness: if rng.per_mille(500) { 300 } else { 0 },
             segment_bytes,
             journal_bytes: if is_small && rng.per_mille(300) {

@@ -71,21 +71,23 @@ impl World {
                     return Err(broken("G7", format!("n{node} answers a poll too late")));
                 }
                 self.stats.handed += handed.len() as u64;
+                let mut messages = Vec::with_capacity(handed.len());
                 for message in &handed {
-                    self.handed(node, now, ticket, message)?;
+                    if self.handed(node, now, ticket, message)? {
+                        messages.push(message.message);
+                    }
                 }
-                let messages = handed.iter().map(|h| h.message).collect();
                 self.consume(node, ticket, messages);
                 Ok(())
             }
-            (Asked::Take(messages), Answer::Acked { acked, unknown }) => {
+            (Asked::Take { messages, first }, Answer::Acked { acked, unknown }) => {
                 if !is_durable {
                     return Err(broken("G4", format!("{messages:?} are acked before sync")));
                 }
                 if acked + unknown.len() != messages.len() {
                     return Err(broken("G4", format!("{acked} of {messages:?} are acked")));
                 }
-                self.taken(node, &messages, &unknown)
+                self.taken(node, &messages, &first, &unknown)
             }
             (Asked::GiveBack, Answer::Acked { .. }) => Ok(()),
             (Asked::Order(order), Answer::Ordered(outcome)) => {
@@ -195,11 +197,18 @@ impl World {
         Ok(())
     }
 
-    fn handed(&mut self, node: NodeIndex, now: Now, ticket: u64, handed: &Handed) -> Kept {
+    /// A message is handed over; false when it cannot be read.
+    fn handed(
+        &mut self,
+        node: NodeIndex,
+        now: Now,
+        ticket: u64,
+        handed: &Handed,
+    ) -> Result<bool, Broken> {
         let id = handed.message;
         let life = self.nodes[node].life;
         let Some(run) = self.nodes[node].run.as_ref() else {
-            return Ok(());
+            return Ok(false);
         };
         let parcel = run
             .reader
@@ -208,6 +217,9 @@ impl World {
             .and_then(|bytes| {
                 Parcel::read(bytes).map_err(|e| broken("G8", format!("{id} is no parcel: {e}")))
             })?;
+        if self.is_rotten(node, handed.at, parcel.digest(), None) {
+            return Ok(false);
+        }
         let Some(index) = self.ledger.find(id) else {
             return Err(broken(
                 "G6",
@@ -257,7 +269,7 @@ impl World {
             copy.handed += 1;
             copy.lease = Some((life, ticket, now.mono + lease));
         }
-        Ok(())
+        Ok(true)
     }
 
     /// A message of the same sender, case and receiver that must come first and has not been taken.
@@ -275,19 +287,25 @@ impl World {
             .map(|before| before.id)
     }
 
-    fn taken(&mut self, node: NodeIndex, messages: &[MessageId], unknown: &[MessageId]) -> Kept {
+    fn taken(
+        &mut self,
+        node: NodeIndex,
+        messages: &[MessageId],
+        first: &[MessageId],
+        unknown: &[MessageId],
+    ) -> Kept {
         let now = self.agenda.now();
         for id in messages {
-            let Some(copy) = self
-                .ledger
-                .find(*id)
-                .and_then(|index| self.ledger.get_mut(index).copies.get_mut(&node))
-            else {
+            let Some(index) = self.ledger.find(*id) else {
+                continue;
+            };
+            let is_damaged = self.ledger.get(index).is_damaged;
+            let Some(copy) = self.ledger.get_mut(index).copies.get_mut(&node) else {
                 continue;
             };
             copy.lease = None;
             if unknown.contains(id) {
-                if copy.takes == 1 && !copy.is_excused {
+                if first.contains(id) && !copy.is_excused && !is_damaged {
                     return Err(broken(
                         "G3",
                         format!("{id} was handed over and is not known"),
@@ -340,7 +358,10 @@ impl World {
                         receiver,
                         state,
                         reason,
-                    } => self.ended(node, index, receiver, *state, *reason),
+                    } => {
+                        self.conclude(node, index, receiver);
+                        self.ended(node, index, receiver, *state, *reason)
+                    }
                     _ => Ok(()),
                 }
             }
@@ -363,9 +384,20 @@ impl World {
                 item,
                 issuer,
             } => match self.ledger.of_parcel(parcel) {
-                Some(index) => self.line_taken(node, index, item, issuer),
+                Some(index) => {
+                    if item.outcome.is_terminal() {
+                        self.conclude(node, index, &item.receiver);
+                    }
+                    self.line_taken(node, index, item, issuer)
+                }
                 None => Ok(()),
             },
+            Told::Open { neighbour, .. } => {
+                if let Some(neighbour) = self.node_of(neighbour) {
+                    self.credits.remove(&(node, neighbour));
+                }
+                Ok(())
+            }
             // What a recovery tells again was heard before.
             Told::Reset { neighbour, .. } if !self.is_recovering => {
                 if let Some(neighbour) = self.node_of(neighbour) {
@@ -374,6 +406,14 @@ impl World {
                 Ok(())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// A sender learns of an end.
+    fn conclude(&mut self, node: NodeIndex, index: MessageIndex, receiver: &Pattern) {
+        let message = self.ledger.get_mut(index);
+        if message.sender == node {
+            message.concluded.insert(receiver.clone());
         }
     }
 
@@ -409,6 +449,7 @@ impl World {
                 Reason::UnknownUnit => self.node_of_pattern(receiver).is_none(),
                 // A sender that forgot the message may submit it again.
                 Reason::IdConflict => message.parcels.len() > 1,
+                Reason::Damaged => message.is_damaged,
                 // A sum of a pattern.
                 Reason::Partly => !receiver.is_name(),
                 _ => false,
@@ -510,6 +551,11 @@ impl World {
                         format!("{id} of n{sender} has not come to n{node}"),
                     ));
                 }
+            }
+            let mut to = message.header.to.iter();
+            if let Some(open) = to.find(|receiver| !message.concluded.contains(receiver)) {
+                let what = format!("n{sender} does not learn what became of {id} for {open}");
+                return Some(broken("G3", what));
             }
             let view = self.nodes[sender].run.as_ref()?.machine.find(&id);
             let open = view

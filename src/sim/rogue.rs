@@ -1,5 +1,7 @@
 //! A unit with a true certificate and no manners: it claims what is not its own, and says what makes no sense (G6).
 
+use std::collections::BTreeSet;
+
 use crate::{
     codec,
     delivery::hop::{
@@ -199,6 +201,8 @@ impl World {
                 record: None,
                 accepted_at: None,
                 is_lost: false,
+                is_damaged: false,
+                concluded: BTreeSet::new(),
                 drops: 0,
                 copies,
             });

@@ -1,6 +1,6 @@
 //! Many worlds, and bugs planted in some.
 //!
-//! `CASEGATE_SIM_SEED=7` lets one world live and prints all that happens; `CASEGATE_SIM_SEEDS=100000` (or `5000..9000`) lets so many
+//! `CASEGATE_SIM_SEED=7` lets one world live and prints all that happens, with `CASEGATE_SIM_OPTIONS` if a failure names some; `CASEGATE_SIM_SEEDS=100000` (or `5000..9000`) lets so many
 //! live in [`every_promise_holds_in_many_worlds`].
 
 use std::{
@@ -57,9 +57,14 @@ fn seeds_asked_for(otherwise: u64) -> Range<u64> {
 #[test]
 fn every_promise_holds_in_many_worlds() {
     if let Ok(seed) = env::var("CASEGATE_SIM_SEED") {
+        let options = env::var("CASEGATE_SIM_OPTIONS");
+        let options: Options = options.map_or_else(
+            |_| Options::default(),
+            |text| text.parse().expect("options of the simulator"),
+        );
         let options = Options {
             print: true,
-            ..Options::default()
+            ..options
         };
         if let Err(failure) = run(seed.parse().expect("a seed"), options) {
             panic!("{failure}");
@@ -72,7 +77,12 @@ fn every_promise_holds_in_many_worlds() {
     if let Some(first) = failures.first() {
         let all: Vec<u64> = failures.iter().map(|f| f.seed).collect();
         let told = check(first.seed, first.options).expect_err("a seed fails the same way again");
-        panic!("seeds {all:?} failed; the first:\n{told}");
+        let small = shrink(first.clone());
+        let (seed, options, what) = (small.seed, small.options, &small.what);
+        panic!(
+            "seeds {all:?} failed; the first:\n{told}\nthe smallest world that fails so: CASEGATE_SIM_SEED={seed} \
+             CASEGATE_SIM_OPTIONS='{options}' ({what})"
+        );
     }
 }
 
@@ -82,6 +92,24 @@ fn a_seed_lives_the_same_life_twice() {
         let [once, again] = [(); 2].map(|()| run(seed, Options::default()).map(|s| s.trace));
         assert_eq!(once.ok(), again.ok(), "seed {seed}");
     }
+}
+
+#[test]
+fn a_failing_world_is_made_smaller_and_can_be_named() {
+    let options = Options {
+        bug: Some(Bug::CreditLeak),
+        ..Options::default()
+    };
+    let (failures, _) = sweep(0..100, options, 1);
+    let found = failures.into_iter().next().expect("the leak is found");
+    let promise = found.promise;
+    let small = shrink(found);
+    assert!(small.options.messages < options.messages);
+    assert!(small.options.faults != options.faults);
+    let named: Options = small.options.to_string().parse().expect("options");
+    assert_eq!(named, small.options);
+    let again = run(small.seed, named).expect_err("it fails again");
+    assert_eq!(again.promise, promise);
 }
 
 #[test]

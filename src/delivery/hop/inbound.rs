@@ -300,6 +300,11 @@ impl Inbound {
         released
     }
 
+    /// Everything that waits.
+    pub(in crate::delivery) fn all_waiting(&self) -> impl Iterator<Item = &Waiting> {
+        self.waiting.values().chain(&self.orphans)
+    }
+
     pub(in crate::delivery) fn waiting(&self) -> usize {
         self.waiting.len() + self.orphans.len()
     }

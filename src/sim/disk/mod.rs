@@ -1,37 +1,18 @@
 //! A disk in memory that forgets, tears, flips, fills up and fails, and does it again for the same seed.
 
+mod dice;
+mod inode;
+
 use std::{
     collections::BTreeMap,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::journal::{Disk, File, SECTOR};
+pub use dice::SplitMix64;
 
-/// Steele, Lea and Flood's SplitMix64 (OOPSLA 2014): small, fast, and the same everywhere.
-#[derive(Clone, Debug)]
-pub struct SplitMix64(pub u64);
-
-impl SplitMix64 {
-    /// The next number.
-    pub fn next_u64(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`; 0 when that is 0.
-    pub fn below(&mut self, bound: u64) -> u64 {
-        ((u128::from(self.next_u64()) * u128::from(bound)) >> 64) as u64
-    }
-
-    /// True in `percent` of 100 cases.
-    pub fn chance(&mut self, percent: u64) -> bool {
-        self.below(100) < percent
-    }
-}
+use self::inode::Inode;
+use crate::journal::{Disk, File};
 
 /// What a [`SimDisk`] can be told to fail at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,176 +82,6 @@ enum Change {
     Create(String, usize),
     Remove(String, usize),
     Rename(String, String, usize),
-}
-
-#[derive(Debug, Default)]
-struct Inode {
-    /// What was written, without the zeros at the end.
-    bytes: Vec<u8>,
-    len: u64,
-    /// What was done since the last sync, each with what it overwrote in `before`.
-    undo: Vec<Undo>,
-    before: Vec<u8>,
-    /// A sync failed. This is what is durable since; a later sync adds only what was written after it.
-    lost: Option<Box<(Vec<u8>, u64)>>,
-    /// Whether the folder has it, and it counts as used.
-    named: bool,
-    handles: u32,
-}
-
-#[derive(Clone, Copy, Debug)]
-enum Undo {
-    /// `len` bytes at `offset` were written; the file was `file_len` long.
-    Write {
-        offset: usize,
-        len: usize,
-        file_len: u64,
-    },
-    /// The length was set; it was `file_len`, with `len` bytes beyond the new end.
-    Cut { to: u64, len: usize, file_len: u64 },
-}
-
-impl Inode {
-    fn write(&mut self, bytes: &[u8], offset: usize, keep: bool) {
-        let end = offset + bytes.len();
-        if self.bytes.len() < end {
-            self.bytes.resize(end, 0);
-        }
-        if keep {
-            self.before.extend_from_slice(&self.bytes[offset..end]);
-            self.undo.push(Undo::Write {
-                offset,
-                len: bytes.len(),
-                file_len: self.len,
-            });
-        }
-        self.bytes[offset..end].copy_from_slice(bytes);
-        self.len = self.len.max(end as u64);
-    }
-
-    fn set_len(&mut self, to: u64, keep: bool) {
-        let kept = self.bytes.len().min(to as usize);
-        if keep {
-            self.before.extend_from_slice(&self.bytes[kept..]);
-            self.undo.push(Undo::Cut {
-                to,
-                len: self.bytes.len() - kept,
-                file_len: self.len,
-            });
-        }
-        self.bytes.truncate(kept);
-        self.len = to;
-    }
-
-    fn sync(&mut self) {
-        if let Some(lost) = &mut self.lost {
-            let (bytes, durable_len) = &mut **lost;
-            for step in &self.undo {
-                match *step {
-                    Undo::Write { offset, len, .. } => {
-                        // Cut off again since: what remains is there.
-                        let end = (offset + len).min(self.bytes.len());
-                        if offset < end {
-                            bytes.resize(bytes.len().max(end), 0);
-                            bytes[offset..end].copy_from_slice(&self.bytes[offset..end]);
-                        }
-                    }
-                    Undo::Cut { to, .. } => bytes.truncate(to as usize),
-                }
-            }
-            *durable_len = self.len;
-            bytes.truncate(self.len as usize);
-        }
-        self.undo.clear();
-        self.before.clear();
-    }
-
-    /// A sync that fails: what was to become durable does not, and is taken for written.
-    fn fail_sync(&mut self) {
-        if self.lost.is_some() {
-            self.undo.clear();
-            self.before.clear();
-            return;
-        }
-        let (bytes, len) = (self.bytes.clone(), self.len);
-        self.undo_all();
-        let durable = (std::mem::replace(&mut self.bytes, bytes), self.len);
-        self.lost = Some(Box::new(durable));
-        self.len = len;
-    }
-
-    /// Back to what is durable. Returns what was undone, and what each write had written, last first.
-    fn undo_all(&mut self) -> (Vec<Undo>, Vec<Vec<u8>>) {
-        let undo = std::mem::take(&mut self.undo);
-        let mut before = std::mem::take(&mut self.before);
-        let mut done = Vec::with_capacity(undo.len());
-        for step in undo.iter().rev() {
-            match *step {
-                Undo::Write {
-                    offset,
-                    len,
-                    file_len,
-                } => {
-                    let old = before.split_off(before.len() - len);
-                    done.push(self.bytes[offset..offset + len].to_vec());
-                    self.bytes[offset..offset + len].copy_from_slice(&old);
-                    self.len = file_len;
-                    self.bytes.truncate(file_len as usize);
-                }
-                Undo::Cut { len, file_len, to } => {
-                    let old = before.split_off(before.len() - len);
-                    done.push(Vec::new());
-                    self.bytes.truncate(to as usize);
-                    if len > 0 {
-                        self.bytes.resize(to as usize, 0);
-                        self.bytes.extend(old);
-                    }
-                    self.len = file_len;
-                }
-            }
-        }
-        (undo, done)
-    }
-
-    /// Back to what is durable, then what `dice` keeps of the rest.
-    fn crash(&mut self, dice: &mut SplitMix64) {
-        if let Some(lost) = self.lost.take() {
-            self.undo.clear();
-            self.before.clear();
-            (self.bytes, self.len) = *lost;
-            return;
-        }
-        let (undo, done) = self.undo_all();
-        let fate = dice.below(4);
-        let stop = dice.below(undo.len() as u64 + 1);
-        let luck = dice.next_u64();
-        for (i, (step, written)) in undo.iter().zip(done.iter().rev()).enumerate() {
-            match fate {
-                0 => return,                     // wholly lost
-                1 => {}                          // wholly kept
-                2 if i as u64 >= stop => return, // cut in time
-                _ => {}
-            }
-            match *step {
-                Undo::Write { offset, len, .. } if fate == 3 => {
-                    let mut at = offset;
-                    while at < offset + len {
-                        let sector = at / SECTOR;
-                        let end = ((sector + 1) * SECTOR).min(offset + len);
-                        // How many of the steps this sector saw before the power went.
-                        let seen = SplitMix64(luck ^ sector as u64).below(undo.len() as u64 + 1);
-                        if (i as u64) < seen {
-                            self.write(&written[at - offset..end - offset], at, false);
-                        }
-                        at = end;
-                    }
-                }
-                Undo::Write { offset, .. } => self.write(written, offset, false),
-                Undo::Cut { to, .. } if fate != 3 || dice.chance(50) => self.set_len(to, false),
-                Undo::Cut { .. } => {}
-            }
-        }
-    }
 }
 
 impl Inner {

@@ -1,5 +1,8 @@
 //! The durable queue towards one neighbour.
 
+mod ends;
+mod leases;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bincode::{Decode, Encode};
@@ -83,6 +86,8 @@ pub(in crate::delivery) struct Outbox {
     durable: Seq,
     marks: VecDeque<(Lsn, Seq)>,
     depth: [Depth; 4],
+    /// Receipts among them.
+    receipts: Depth,
     in_flight: [u64; 4],
     credit: [u64; 4],
     turns: u32,
@@ -101,10 +106,6 @@ pub struct Depth {
 const CREDIT_AT_FIRST: u64 = 256 * 1024;
 /// Most parcels of one batch.
 pub(in crate::delivery) const BATCH_PARCELS_MAX: usize = 64;
-/// A batch takes no further parcel once it has so many bytes.
-const BATCH_BYTES_FULL: u64 = 64 * 1024;
-/// Every so many turns the lower lane of a class goes first, so that it is never starved.
-const SHARE_TURNS: u32 = 4;
 
 impl Default for Outbox {
     fn default() -> Self {
@@ -154,6 +155,7 @@ impl Outbox {
             durable: snapshot.next,
             marks: VecDeque::new(),
             depth: Default::default(),
+            receipts: Depth::default(),
             in_flight: [0; 4],
             credit: [CREDIT_AT_FIRST; 4],
             turns: 0,
@@ -224,6 +226,10 @@ impl Outbox {
         let depth = &mut self.depth[queued.lane.index()];
         depth.messages += 1;
         depth.bytes += u64::from(queued.bytes);
+        if queued.is_receipt {
+            self.receipts.messages += 1;
+            self.receipts.bytes += u64::from(queued.bytes);
+        }
         self.ready[queued.lane.index()].insert(seq);
         self.places.insert(seq, Place::Ready);
         if queued.ending.is_some() {
@@ -241,6 +247,10 @@ impl Outbox {
         self.ready[lane].remove(&seq);
         self.depth[lane].messages -= 1;
         self.depth[lane].bytes -= u64::from(queued.bytes);
+        if queued.is_receipt {
+            self.receipts.messages -= 1;
+            self.receipts.bytes -= u64::from(queued.bytes);
+        }
         self.endings.remove(&seq);
         if let Some(chain) = self.chains.get_mut(&queued.chain) {
             chain.queued.remove(&seq);
@@ -262,92 +272,6 @@ impl Outbox {
             let in_flight = &mut self.in_flight[queued.lane.index()];
             debug_assert!(*in_flight >= u64::from(queued.bytes));
             *in_flight = in_flight.saturating_sub(u64::from(queued.bytes));
-        }
-    }
-
-    /// Takes out what ended here, and remembers to tell the neighbour. What came after it comes after what it came after itself: the
-    /// neighbour, which never has it, cannot know those.
-    pub(in crate::delivery) fn end(&mut self, seq: Seq) -> Option<Queued> {
-        let queued = self.remove(seq)?;
-        self.gone.insert(seq);
-        self.untold.insert(seq);
-        if let Some(chain) = self.chains.get_mut(&queued.chain) {
-            let ends = chain.tails.iter_mut().map(|tail| &mut tail.seqs);
-            ends.for_each(|seqs| inherit(seqs, seq, &queued.after));
-            for later in chain.queued.range(seq..) {
-                if let Some(later) = self.queue.get_mut(later) {
-                    inherit(&mut later.after, seq, &queued.after);
-                }
-            }
-        }
-        Some(queued)
-    }
-
-    /// A copy is to end: it no longer goes, unless it is under way already.
-    pub(in crate::delivery) fn begin_ending(&mut self, seq: Seq, ending: Ending) {
-        let Some(queued) = self.queue.get_mut(&seq) else {
-            return;
-        };
-        queued.ending = Some(ending);
-        self.endings.insert(seq);
-        self.untold.insert(seq);
-        if self.places.get(&seq) == Some(&Place::Ready) {
-            self.park(seq);
-        }
-    }
-
-    /// The neighbour has answered, or has shown that it knows.
-    pub(in crate::delivery) fn gone_known(&mut self, seqs: &Ranges) {
-        if self.gone.is_empty() {
-            return;
-        }
-        self.gone = self
-            .gone
-            .iter()
-            .flat_map(|(start, end)| start..=end)
-            .filter(|seq| !seqs.contains(*seq))
-            .collect();
-    }
-
-    /// Numbers that the neighbour is to be told of now, each once in a session: those that ended, and those that are to end.
-    ///
-    /// One that is to end may have been sent, and what comes after it too. When the neighbour learns that it is gone, it releases what
-    /// it has of that; so it learns it only once it has, or knows to be gone, all that came before.
-    pub(in crate::delivery) fn take_untold(&mut self) -> Ranges {
-        let told: Vec<Seq> = self
-            .untold
-            .iter()
-            .copied()
-            .filter(|seq| !self.follows_others(*seq))
-            .collect();
-        for seq in &told {
-            self.untold.remove(seq);
-        }
-        told.into_iter().collect()
-    }
-
-    /// Whether something of its chain and for its targets is queued before it that is not to end as well.
-    fn follows_others(&self, seq: Seq) -> bool {
-        let Some(queued) = self.queue.get(&seq) else {
-            return false; // it ended here, and nothing that comes after it had left
-        };
-        let Some(chain) = self.chains.get(&queued.chain) else {
-            return false;
-        };
-        chain
-            .queued
-            .range(..seq)
-            .filter_map(|before| self.queue.get(before))
-            .filter(|before| before.ending.is_none())
-            .flat_map(|before| &before.for_whom)
-            .any(|target| queued.for_whom.iter().any(|t| overlap(t, target)))
-    }
-
-    /// Everything that ended or is to end is to be told again: what was told before may have died with a session.
-    pub(in crate::delivery) fn tell_again(&mut self) {
-        self.untold = self.endings.clone();
-        for (start, end) in self.gone.iter() {
-            self.untold.extend(start..=end);
         }
     }
 
@@ -418,11 +342,21 @@ impl Outbox {
         self.depth
     }
 
-    pub(in crate::delivery) fn total(&self) -> Depth {
-        self.depth.iter().fold(Depth::default(), |sum, d| Depth {
+    /// Messages that are queued, without receipts.
+    pub(in crate::delivery) fn messages(&self) -> Depth {
+        let all = self.depth.iter().fold(Depth::default(), |sum, d| Depth {
             messages: sum.messages + d.messages,
             bytes: sum.bytes + d.bytes,
-        })
+        });
+        Depth {
+            messages: all.messages - self.receipts.messages,
+            bytes: all.bytes - self.receipts.bytes,
+        }
+    }
+
+    /// Receipts that are queued.
+    pub(in crate::delivery) fn receipts(&self) -> Depth {
+        self.receipts
     }
 
     pub(in crate::delivery) fn in_flight(&self) -> u64 {
@@ -491,202 +425,6 @@ impl Outbox {
             self.in_flight[old] = self.in_flight[old].saturating_sub(bytes);
             self.in_flight[lane.index()] += bytes;
         }
-    }
-
-    // ---- leases
-
-    /// Gives back what a session had, when it has died.
-    pub(in crate::delivery) fn give_back(&mut self, seqs: impl IntoIterator<Item = Seq>) {
-        for seq in seqs {
-            let Some(queued) = self.queue.get(&seq).cloned() else {
-                continue;
-            };
-            self.unlease(seq, &queued);
-            self.places.insert(seq, Place::Ready);
-            self.ready[queued.lane.index()].insert(seq);
-        }
-    }
-
-    /// The neighbour cannot take these now.
-    pub(in crate::delivery) fn park(&mut self, seq: Seq) {
-        let Some(queued) = self.queue.get(&seq).cloned() else {
-            return;
-        };
-        self.unlease(seq, &queued);
-        self.ready[queued.lane.index()].remove(&seq);
-        self.places.insert(seq, Place::Blocked);
-    }
-
-    pub(in crate::delivery) fn set_credit(&mut self, credit: [u64; 4]) {
-        self.credit = credit;
-    }
-
-    pub(in crate::delivery) fn close(&mut self, unit: UnitId) {
-        self.closed.insert(unit);
-    }
-
-    pub(in crate::delivery) fn open(&mut self, unit: &UnitId) {
-        self.closed.remove(unit);
-    }
-
-    /// A new session: what the neighbour said in an earlier one no longer holds.
-    pub(in crate::delivery) fn fresh_session(&mut self) {
-        self.closed.clear();
-        self.credit = [CREDIT_AT_FIRST; 4];
-        self.unblock();
-    }
-
-    pub(in crate::delivery) fn is_closed(&self, unit: &UnitId) -> bool {
-        self.closed.contains(unit)
-    }
-
-    /// Looks again at everything that was blocked.
-    pub(in crate::delivery) fn unblock(&mut self) {
-        let blocked: Vec<Seq> = self
-            .places
-            .iter()
-            .filter(|(_, place)| **place == Place::Blocked)
-            .map(|(seq, _)| *seq)
-            .collect();
-        for seq in blocked {
-            if let Some(queued) = self.queue.get(&seq) {
-                self.ready[queued.lane.index()].insert(seq);
-                self.places.insert(seq, Place::Ready);
-            }
-        }
-    }
-
-    /// Whether a batch of the class might be made: a quick look.
-    pub(in crate::delivery) fn has_ready(&self, express: bool) -> bool {
-        lanes(express)
-            .iter()
-            .any(|lane| !self.ready[lane.index()].is_empty())
-    }
-
-    /// Chooses the parcels of one batch and leases them to `session`.
-    ///
-    /// Takes the most urgent lane of the class first, in order of number; every [`SHARE_TURNS`]th batch the lower lane goes first.
-    /// A parcel's predecessors that have not left yet go before it, from whatever lane: so an urgent message of a case lends its
-    /// urgency to the earlier ones.
-    pub(in crate::delivery) fn pick(
-        &mut self,
-        express: bool,
-        session: SessionId,
-    ) -> Option<(Lane, Vec<Seq>)> {
-        let [first, second] = lanes(express);
-        self.turns = self.turns.wrapping_add(1);
-        let order = if self.turns.is_multiple_of(SHARE_TURNS) {
-            [second, first]
-        } else {
-            [first, second]
-        };
-        order.into_iter().find_map(|lane| {
-            let picked = self.pick_lane(lane, session);
-            (!picked.is_empty()).then_some((lane, picked))
-        })
-    }
-
-    fn pick_lane(&mut self, lane: Lane, session: SessionId) -> Vec<Seq> {
-        let mut picked: Vec<Seq> = Vec::new();
-        let mut bytes = 0;
-        let mut from = 0;
-        while picked.len() < BATCH_PARCELS_MAX && bytes < BATCH_BYTES_FULL {
-            let Some(seq) = self.ready[lane.index()].range(from..).next().copied() else {
-                break;
-            };
-            if seq >= self.durable {
-                break;
-            }
-            from = seq + 1;
-            let Some(with_before) = self.with_predecessors(seq) else {
-                self.ready[lane.index()].remove(&seq);
-                self.places.insert(seq, Place::Blocked);
-                continue;
-            };
-            let size: u64 = with_before
-                .iter()
-                .filter_map(|s| self.queue.get(s))
-                .map(|q| u64::from(q.bytes))
-                .sum();
-            let fits = picked.len() + with_before.len() <= BATCH_PARCELS_MAX
-                && bytes + size <= 4 * BATCH_BYTES_FULL;
-            if !picked.is_empty() && !fits {
-                break;
-            }
-            if !self.has_credit(seq) {
-                break;
-            }
-            for s in with_before.into_iter().take(BATCH_PARCELS_MAX) {
-                self.lease(s, session);
-                picked.push(s);
-            }
-            bytes += size;
-        }
-        picked
-    }
-
-    /// The number and those before it in its chains that have not left yet, first things first; none when one of them cannot go.
-    fn with_predecessors(&self, seq: Seq) -> Option<Vec<Seq>> {
-        let mut found = BTreeSet::new();
-        let mut look = vec![seq];
-        while let Some(seq) = look.pop() {
-            let Some(queued) = self.queue.get(&seq) else {
-                continue; // acked or ended
-            };
-            if matches!(self.places.get(&seq), Some(Place::Leased(_))) || !found.insert(seq) {
-                continue;
-            }
-            let shut = queued
-                .for_whom
-                .iter()
-                .any(|t| self.closed.contains(t.as_str()));
-            if queued.held || queued.ending.is_some() || shut || seq >= self.durable {
-                return None;
-            }
-            look.extend(&queued.after);
-        }
-        Some(found.into_iter().collect())
-    }
-
-    /// Receipts need no credit: they free space.
-    fn has_credit(&self, seq: Seq) -> bool {
-        let Some(queued) = self.queue.get(&seq) else {
-            return false;
-        };
-        let lane = queued.lane.index();
-        let (in_flight, credit) = (self.in_flight[lane], self.credit[lane]);
-        queued.is_receipt
-            || in_flight + u64::from(queued.bytes) <= credit
-            || (in_flight == 0 && credit > 0)
-    }
-
-    fn lease(&mut self, seq: Seq, session: SessionId) {
-        let Some(queued) = self.queue.get_mut(&seq) else {
-            return;
-        };
-        queued.maybe_there = true;
-        let lane = queued.lane.index();
-        self.in_flight[lane] += u64::from(queued.bytes);
-        self.ready[lane].remove(&seq);
-        self.places.insert(seq, Place::Leased(session));
-    }
-}
-
-/// Puts `heirs` in the place of `seq`.
-fn inherit(seqs: &mut Vec<Seq>, seq: Seq, heirs: &[Seq]) {
-    let Some(at) = seqs.iter().position(|s| *s == seq) else {
-        return;
-    };
-    seqs.splice(at..=at, heirs.iter().copied());
-    seqs.sort_unstable();
-    seqs.dedup();
-}
-
-const fn lanes(express: bool) -> [Lane; 2] {
-    if express {
-        [Lane::Flash, Lane::Urgent]
-    } else {
-        [Lane::Normal, Lane::Bulk]
     }
 }
 

@@ -1,0 +1,344 @@
+//! Parcels come: they are kept, wait for their predecessors, and go where they are to go.
+
+use std::collections::btree_map::Entry;
+
+use crate::delivery::{
+    Delivery, Output, Step,
+    hop::{Queued, Seq, Waiting},
+    parcels::{Kept, Receiver, Slot, chain},
+    receipts::Fanout,
+    record::{Received, Route},
+};
+use crate::model::{Digest, Location, Millis, Outcome, Pattern, Reason, State, UnitId};
+
+use super::Carried;
+
+impl Delivery {
+    pub(super) fn keep(
+        &mut self,
+        carried: Carried<'_>,
+        wall: Millis,
+        attested: Millis,
+        at: Location,
+    ) -> Slot {
+        let header = carried.header;
+        let slot = self.parcels.insert(Kept {
+            message: header.message_id(),
+            digest: carried.digest,
+            chain: chain(&header.sender, header.case.as_deref()),
+            sender: header.sender.clone(),
+            reply_to: header.sender.clone(),
+            accepted: header.accepted,
+            received: wall,
+            order: self.lsn,
+            expires: header.expires,
+            attested,
+            location: at,
+            bytes: carried.bytes,
+            lane: header.lane,
+            is_receipt: header.kind.is_receipt(),
+            wants_read: !self.settings.kinds_without_read.contains(&header.kind),
+            copies: Vec::new(),
+            uses: 0,
+            receivers: Vec::new(),
+        });
+        self.expiries
+            .entry(header.expires / 1000)
+            .or_default()
+            .push(slot);
+        slot
+    }
+
+    pub(super) fn apply_accepted(
+        &mut self,
+        wall: Millis,
+        content: Digest,
+        routes: Vec<Route>,
+        refused: Vec<(Pattern, Reason)>,
+        carried: Carried<'_>,
+        at: Location,
+    ) {
+        let header = carried.header;
+        let slot = self.keep(carried, wall, 0, at);
+        let receivers = header.to.iter().map(|target| Receiver {
+            target: target.clone(),
+            state: State::Queued,
+            reason: Reason::None,
+        });
+        self.parcels.get_mut(slot).receivers = receivers.collect();
+        self.own += 1;
+        self.sent
+            .insert(header.message_id(), content, header.expires);
+        let step = Step::Accepted {
+            location: at,
+            bytes: carried.bytes,
+            lane: header.lane,
+        };
+        self.step(slot, wall, step);
+        for (target, reason) in refused {
+            let ended = Step::Ended {
+                receiver: target.clone(),
+                state: State::Refused,
+                reason,
+            };
+            self.step(slot, wall, ended);
+            self.settle(slot, &target, State::Refused, reason);
+        }
+        for route in routes {
+            self.route(slot, route);
+        }
+        self.let_go(slot);
+    }
+
+    pub(super) fn apply_received(
+        &mut self,
+        received: Received,
+        carried: Option<Carried<'_>>,
+        at: Location,
+    ) {
+        let (neighbour, seq, wall) = (received.neighbour, received.seq, received.wall);
+        let lsn = self.lsn;
+        self.hop(&neighbour).inbound.note(seq, lsn);
+        if let Some(carried) = carried {
+            self.apply_stored(
+                &neighbour,
+                seq,
+                received.after,
+                received.routes,
+                received.attested,
+                wall,
+                carried,
+                at,
+            );
+        } else {
+            let waiting = Waiting {
+                slot: None,
+                chain: 0,
+                after: received.after,
+                routes: Vec::new(),
+            };
+            let inbound = &mut self.hop(&neighbour).inbound;
+            if inbound.must_wait(&waiting.after, 0) {
+                inbound.wait(seq, waiting);
+            }
+        }
+        for (to, line) in received.owed {
+            self.owe(to, line, wall);
+        }
+        if let Some(issuer) = received.issuer {
+            for item in received.lines {
+                self.take_line(&item, &issuer, wall);
+            }
+        }
+        self.release_after(&neighbour, seq);
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the fields of one record, taken apart once"
+    )]
+    fn apply_stored(
+        &mut self,
+        neighbour: &UnitId,
+        seq: Seq,
+        after: Vec<Seq>,
+        routes: Vec<Route>,
+        attested: Millis,
+        wall: Millis,
+        carried: Carried<'_>,
+        at: Location,
+    ) {
+        let slot = match self.parcels.of_digest(carried.digest) {
+            // The same parcel for other targets, or once more: one body is stored once.
+            Some(slot) => {
+                self.freed(at);
+                slot
+            }
+            None => {
+                let slot = self.keep(carried, wall, attested, at);
+                let step = Step::Received {
+                    location: at,
+                    bytes: carried.bytes,
+                    lane: carried.header.lane,
+                    from: neighbour.clone(),
+                };
+                self.step(slot, wall, step);
+                slot
+            }
+        };
+        if routes.iter().any(|r| matches!(r, Route::Here { .. })) {
+            let header = carried.header;
+            self.seen
+                .insert(header.message_id(), carried.digest, header.expires);
+        }
+        let chain = self.parcels.get(slot).chain;
+        self.parcels.get_mut(slot).uses += 1;
+        let waiting = Waiting {
+            slot: Some(slot),
+            chain,
+            after,
+            routes,
+        };
+        self.count_waiting(&waiting);
+        let inbound = &mut self.hop(neighbour).inbound;
+        if inbound.must_wait(&waiting.after, chain) {
+            inbound.wait(seq, waiting);
+        } else {
+            self.release(waiting);
+        }
+    }
+
+    /// Releases whatever waited for `seq` of `neighbour`.
+    pub(super) fn release_after(&mut self, neighbour: &UnitId, seq: Seq) {
+        for waiting in self.hop(neighbour).inbound.released_by(seq) {
+            self.release(waiting);
+        }
+    }
+
+    pub(super) fn release(&mut self, waiting: Waiting) {
+        let Some(slot) = waiting.slot else {
+            return;
+        };
+        self.uncount_waiting(&waiting);
+        for route in waiting.routes {
+            self.route(slot, route);
+        }
+        self.parcels.get_mut(slot).uses -= 1;
+        self.let_go(slot);
+    }
+
+    /// Puts a copy where it goes.
+    pub(super) fn route(&mut self, slot: Slot, route: Route) {
+        let wall = self.wall;
+        match route {
+            Route::Here { reply_to } => {
+                if self.inbox.contains(slot) {
+                    return;
+                }
+                let kept = self.parcels.get_mut(slot);
+                kept.uses += 1;
+                kept.reply_to = reply_to;
+                let (lane, chain, bytes) = (kept.lane, kept.chain, kept.bytes);
+                let lsn = self.lsn;
+                self.inbox.push(slot, lane, chain, bytes, lsn);
+                self.step(slot, wall, Step::Delivered);
+                self.tell(slot, Outcome::Delivered, Reason::None, wall);
+            }
+            Route::Neighbour {
+                unit,
+                targets,
+                as_signed,
+            } => {
+                let kept = self.parcels.get(slot);
+                if let Some((_, seq)) = kept.copies.iter().find(|(hop, _)| *hop == unit)
+                    && let Some(queued) = self.hops.get(&unit).and_then(|h| h.outbox.get(*seq))
+                    && targets.iter().all(|t| queued.for_whom.contains(t))
+                {
+                    return;
+                }
+                let kept = self.parcels.get(slot);
+                let queued = Queued {
+                    slot,
+                    lane: kept.lane,
+                    bytes: kept.bytes,
+                    is_receipt: kept.is_receipt,
+                    chain: kept.chain,
+                    after: Vec::new(),
+                    for_whom: targets,
+                    as_signed,
+                    held: false,
+                    ending: None,
+                    maybe_there: false,
+                };
+                let lsn = self.lsn;
+                let seq = self.hop(&unit).outbox.push(queued, lsn);
+                self.parcels.get_mut(slot).copies.push((unit.clone(), seq));
+                self.step(slot, wall, Step::Queued { neighbour: unit });
+            }
+            Route::Fanout {
+                pattern,
+                units,
+                back,
+            } => {
+                let kept = self.parcels.get(slot);
+                let (digest, expires) = (kept.digest, kept.expires);
+                let fanout = Fanout {
+                    pattern,
+                    back,
+                    remaining: units.into_iter().collect(),
+                    delivered: 0,
+                    failed: Vec::new(),
+                    expires,
+                };
+                if fanout.remaining.is_empty() {
+                    self.owe_summary(&fanout, digest, wall);
+                    return;
+                }
+                let all = self.fanouts.entry(digest).or_default();
+                // The parcel has come once more: what is awaited is awaited once.
+                all.retain(|f| (&f.pattern, &f.back) != (&fanout.pattern, &fanout.back));
+                all.push(fanout);
+            }
+        }
+    }
+
+    /// Gives a parcel up when nothing is awaited any more.
+    pub(in crate::delivery) fn let_go(&mut self, slot: Slot) {
+        if self.parcels.get(slot).is_over() {
+            self.remember_ended(slot);
+            let kept = self.parcels.remove(slot);
+            self.own -= u64::from(!kept.receivers.is_empty());
+            self.freed(kept.location);
+            if let Some((_, before)) = self.moving.remove(&slot) {
+                self.freed(before);
+            }
+        }
+    }
+
+    /// A payload was written again. It is read where it was until it can be read where it is: then its old place is freed.
+    pub(super) fn moved(&mut self, slot: Slot, before: Location) {
+        if self.replaying {
+            return;
+        }
+        match self.moving.entry(slot) {
+            // It has not even been written where it was in between.
+            Entry::Occupied(mut moving) => {
+                moving.get_mut().0 = self.lsn;
+                self.freed(before);
+            }
+            Entry::Vacant(vacant) => {
+                vacant.insert((self.lsn, before));
+            }
+        }
+    }
+
+    /// Payloads that records up to `synced` wrote again are where they are now.
+    pub(in crate::delivery) fn settle_moved(&mut self) {
+        let synced = self.synced;
+        let mut settled = Vec::new();
+        self.moving.retain(|_, (lsn, before)| {
+            let is_readable = *lsn <= synced;
+            if is_readable {
+                settled.push(*before);
+            }
+            !is_readable
+        });
+        for before in settled {
+            self.freed(before);
+        }
+    }
+
+    /// Where a parcel can be read.
+    pub(in crate::delivery) fn place_of(&self, slot: Slot) -> Location {
+        match self.moving.get(&slot) {
+            Some((_, before)) => *before,
+            None => self.parcels.get(slot).location,
+        }
+    }
+
+    pub(super) fn freed(&mut self, at: Location) {
+        if !self.replaying {
+            self.outputs.push_back(Output::Freed(at));
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! Copies leave: acked, ended, or taken by the application.
+
+use crate::delivery::{Delivery, Step, hop::Seq, parcels::Slot, receipts::Line};
+use crate::model::{
+    Digest, MessageId, Millis, Outcome, Pattern, Reason, ReceiptItem, State, UnitId,
+};
+
+impl Delivery {
+    pub(super) fn apply_acked(&mut self, neighbour: &UnitId, seqs: &crate::model::Ranges) {
+        let wall = self.wall;
+        for seq in self.hop(neighbour).outbox.among(seqs) {
+            #[cfg(any(test, feature = "sim"))]
+            let was_leased = self.hop(neighbour).outbox.lessee(seq).is_some();
+            let Some(queued) = self.hop(neighbour).outbox.remove(seq) else {
+                continue;
+            };
+            #[cfg(any(test, feature = "sim"))]
+            if was_leased && self.has(crate::delivery::Bug::CreditLeak) {
+                self.hop(neighbour).outbox.leak(&queued);
+            }
+            let slot = queued.slot;
+            self.forget_copy(slot, neighbour, seq);
+            let step = Step::Acked {
+                neighbour: neighbour.clone(),
+            };
+            self.step(slot, self.now.wall.max(wall), step);
+            for target in &queued.for_whom {
+                self.settle(slot, target, State::Relayed, Reason::None);
+            }
+            self.let_go(slot);
+        }
+    }
+
+    pub(super) fn apply_ended(
+        &mut self,
+        neighbour: &UnitId,
+        seq: Seq,
+        state: State,
+        reason: Reason,
+        note: &str,
+        wall: Millis,
+    ) {
+        let Some(queued) = self.hop(neighbour).outbox.end(seq) else {
+            return;
+        };
+        let slot = queued.slot;
+        // What is told here and now may be the last that was awaited of the parcel.
+        self.parcels.get_mut(slot).uses += 1;
+        self.forget_copy(slot, neighbour, seq);
+        for target in queued.for_whom {
+            let ended = Step::Ended {
+                receiver: target.clone(),
+                state,
+                reason,
+            };
+            self.step(slot, wall, ended);
+            self.conclude(slot, neighbour, target, state, reason, note, wall);
+        }
+        self.parcels.get_mut(slot).uses -= 1;
+        self.let_go(slot);
+    }
+
+    fn forget_copy(&mut self, slot: Slot, neighbour: &UnitId, seq: Seq) {
+        self.parcels
+            .get_mut(slot)
+            .copies
+            .retain(|(hop, s)| !(hop == neighbour && *s == seq));
+    }
+
+    /// A copy has ended here: its sender, or the sum of its pattern, is told.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "the fields of one record, taken apart once"
+    )]
+    fn conclude(
+        &mut self,
+        slot: Slot,
+        neighbour: &UnitId,
+        receiver: Pattern,
+        state: State,
+        reason: Reason,
+        note: &str,
+        wall: Millis,
+    ) {
+        let kept = self.parcels.get(slot);
+        if kept.is_receipt {
+            return;
+        }
+        let outcome = match state {
+            State::Expired => Outcome::Expired,
+            State::Dropped => Outcome::Dropped,
+            _ => Outcome::Refused,
+        };
+        let (to, expires) = (kept.sender.clone(), kept.expires);
+        let item = ReceiptItem {
+            parcel: kept.digest,
+            receiver,
+            outcome,
+            reason,
+            at: wall,
+            note: note.to_owned(),
+        };
+        // A pattern that was passed on has no outcome for the hub that it was passed on to.
+        let of_pattern = !self.is_for_hub(&item)
+            && self
+                .fanouts
+                .get(&item.parcel)
+                .is_some_and(|all| all.iter().any(|f| f.awaits(&item.receiver, neighbour)));
+        if of_pattern {
+            self.take_line(&item, neighbour, wall);
+        } else {
+            self.owe(to, Line { item, expires }, wall);
+        }
+    }
+
+    pub(super) fn apply_taken(&mut self, message: MessageId, wall: Millis) {
+        let slots: Vec<Slot> = self.parcels.of_message(message).collect();
+        for slot in slots {
+            if self.inbox.remove(slot) {
+                self.step(slot, wall, Step::Taken);
+                let kept = self.parcels.get(slot);
+                let named = kept.reply_to == kept.sender;
+                if kept.wants_read && named {
+                    self.tell(slot, Outcome::Read, Reason::None, wall);
+                }
+                // Only now: what is told here and now may be the last that was awaited of the parcel.
+                self.parcels.get_mut(slot).uses -= 1;
+                self.let_go(slot);
+            }
+        }
+    }
+
+    /// A message that cannot be read leaves the inbox; whoever was told that it is there is told that it is not.
+    pub(super) fn apply_unreadable(&mut self, parcel: Digest, wall: Millis) {
+        let Some(slot) = self.parcels.of_digest(parcel) else {
+            return;
+        };
+        if !self.inbox.remove(slot) {
+            return;
+        }
+        let (state, reason) = (State::Refused, Reason::Damaged);
+        let receiver = Pattern::from(&self.settings.unit);
+        let ended = Step::Ended {
+            receiver,
+            state,
+            reason,
+        };
+        self.step(slot, wall, ended);
+        self.tell(slot, Outcome::Refused, reason, wall);
+        self.parcels.get_mut(slot).uses -= 1;
+        self.let_go(slot);
+    }
+}

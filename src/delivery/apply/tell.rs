@@ -1,0 +1,168 @@
+//! What became of copies is told: to neighbours by receipts, and at the origin.
+
+use crate::delivery::{
+    Delivery, Event, Step,
+    parcels::Slot,
+    receipts::{Fanout, Line},
+};
+use crate::model::{Digest, Millis, Outcome, Pattern, Reason, ReceiptItem, State, UnitId};
+
+/// How many messages that have ended are remembered for people, until the node stops.
+const ENDED_MAX: usize = 10_000;
+
+impl Delivery {
+    /// Tells whoever awaits it what became of the copy that is, or was, in this inbox.
+    pub(super) fn tell(&mut self, slot: Slot, outcome: Outcome, reason: Reason, wall: Millis) {
+        let kept = self.parcels.get(slot);
+        let line = Line {
+            item: ReceiptItem {
+                parcel: kept.digest,
+                receiver: Pattern::from(&self.settings.unit),
+                outcome,
+                reason,
+                at: wall,
+                note: String::new(),
+            },
+            expires: kept.expires,
+        };
+        let to = kept.reply_to.clone();
+        self.owe(to, line, wall);
+    }
+
+    pub(super) fn owe(&mut self, to: UnitId, line: Line, wall: Millis) {
+        if to == self.settings.unit {
+            self.take_line(&line.item, &to, wall);
+        } else {
+            let mono = (!self.replaying).then_some(self.now.mono);
+            self.owed.push(to, line, mono);
+        }
+    }
+
+    pub(super) fn owe_summary(&mut self, fanout: &Fanout, parcel: Digest, wall: Millis) {
+        let line = Line {
+            item: fanout.summary(parcel, wall),
+            expires: fanout.expires,
+        };
+        self.owe(fanout.back.clone(), line, wall);
+    }
+
+    /// Whether a line is about a hub's own copy: a hub is on a list by its name only, never by a pattern that was passed on to it.
+    pub(super) fn is_for_hub(&self, item: &ReceiptItem) -> bool {
+        item.receiver
+            .as_unit()
+            .is_some_and(|unit| self.is_hub(&unit))
+    }
+
+    /// Takes a line that holds: of a receipt, or of this node's own making.
+    pub(super) fn take_line(&mut self, item: &ReceiptItem, issuer: &UnitId, wall: Millis) {
+        let is_for_hub = self.is_for_hub(item);
+        if let Some(all) = self.fanouts.get_mut(&item.parcel)
+            && !is_for_hub
+        {
+            // Two patterns may mean the same unit, which tells its outcome once.
+            let taken = all.iter_mut().fold(false, |taken, f| {
+                f.take(&item.receiver, issuer, item.outcome) | taken
+            });
+            let done: Vec<Fanout> = all.extract_if(.., |f| f.remaining.is_empty()).collect();
+            if all.is_empty() {
+                self.fanouts.remove(&item.parcel);
+            }
+            for fanout in done {
+                self.owe_summary(&fanout, item.parcel, wall);
+            }
+            if taken {
+                return;
+            }
+        }
+        self.event(Event::Receipt {
+            parcel: item.parcel,
+            item: item.clone(),
+            issuer: issuer.clone(),
+        });
+        if let Some(slot) = self.parcels.of_digest(item.parcel) {
+            let (state, reason) = (State::from(item.outcome), item.reason);
+            self.settle(slot, &item.receiver, state, reason);
+            self.let_go(slot);
+        } else if let Some(ended) = self.ended.get_mut(&item.parcel)
+            && let Some(receiver) = ended
+                .receivers
+                .iter_mut()
+                .find(|r| r.target == item.receiver)
+            && outranks(item.outcome.into(), item.reason, receiver.state)
+        {
+            receiver.state = item.outcome.into();
+            receiver.reason = item.reason;
+        }
+    }
+
+    /// Keeps in memory, for people, how the last messages of this node's own ended.
+    pub(super) fn remember_ended(&mut self, slot: Slot) {
+        let kept = self.parcels.get(slot);
+        if kept.receivers.is_empty() {
+            return;
+        }
+        let (digest, view) = (kept.digest, self.view_of(slot));
+        self.ended.insert(digest, view);
+        self.ended_order.push_back(digest);
+        if self.ended_order.len() > ENDED_MAX
+            && let Some(oldest) = self.ended_order.pop_front()
+        {
+            self.ended.remove(&oldest);
+        }
+    }
+
+    /// Notes at the origin where a receiver's copy is. Delivered outranks every other end, and an end outranks what is under way.
+    pub(in crate::delivery) fn settle(
+        &mut self,
+        slot: Slot,
+        target: &Pattern,
+        state: State,
+        reason: Reason,
+    ) {
+        let receivers = &mut self.parcels.get_mut(slot).receivers;
+        if let Some(receiver) = receivers.iter_mut().find(|r| r.target == *target)
+            && outranks(state, reason, receiver.state)
+        {
+            receiver.state = state;
+            receiver.reason = reason;
+        }
+    }
+
+    pub(super) fn apply_given_up(&mut self, parcel: Digest, wall: Millis) {
+        let Some(slot) = self.parcels.of_digest(parcel) else {
+            return;
+        };
+        let open: Vec<Pattern> = self
+            .parcels
+            .get(slot)
+            .receivers
+            .iter()
+            .filter(|r| !r.state.is_terminal())
+            .map(|r| r.target.clone())
+            .collect();
+        for target in open {
+            let ended = Step::Ended {
+                receiver: target.clone(),
+                state: State::Expired,
+                reason: Reason::Expiry,
+            };
+            self.step(slot, wall, ended);
+            self.settle(slot, &target, State::Expired, Reason::Expiry);
+        }
+        self.let_go(slot);
+    }
+}
+
+/// Whether a receiver's state gives way to another.
+fn outranks(new: State, reason: Reason, old: State) -> bool {
+    match old {
+        State::Read => false,
+        // What lay in the inbox can be lost there before the application had it.
+        State::Delivered => new == State::Read || reason == Reason::Damaged,
+        State::Refused | State::Expired | State::Dropped => {
+            matches!(new, State::Delivered | State::Read)
+        }
+        State::Relayed => new.is_terminal(),
+        State::Queued | State::Held | State::Sending => true,
+    }
+}

@@ -1,0 +1,74 @@
+//! Custody: what a neighbour that lost its memory lacks is asked for and queued again (G3).
+
+use crate::delivery::{
+    Delivery, Output, SessionId,
+    hop::{Frame, OfferAnswer},
+    record::Record,
+};
+use crate::model::{Digest, Log, UnitId};
+
+/// Offers in one frame.
+const OFFERS_MAX: usize = 1024;
+
+impl Delivery {
+    pub(super) fn offer(&mut self, neighbour: &UnitId) {
+        let hop = self.hop(neighbour);
+        if hop.offers.is_empty() || hop.offered {
+            return;
+        }
+        let offers: Vec<Digest> = hop.offers.iter().copied().collect();
+        let Some(session) = self
+            .hops
+            .get(neighbour)
+            .and_then(|hop| self.open_session(hop))
+        else {
+            return;
+        };
+        self.hop(neighbour).offered = true;
+        for chunk in offers.chunks(OFFERS_MAX) {
+            let frame = Frame::Offer(chunk.to_vec());
+            self.outputs.push_back(Output::Send { session, frame });
+        }
+    }
+
+    pub(super) fn on_offer(&mut self, session: SessionId, parcels: Vec<Digest>) {
+        let (had, lacked) = parcels
+            .into_iter()
+            .partition(|digest| self.parcels.of_digest(*digest).is_some());
+        let frame = Frame::OfferAnswer(OfferAnswer { lacked, had });
+        // What is here may not be synced yet.
+        self.after_sync(Output::Send { session, frame });
+    }
+
+    pub(super) fn on_offer_answer(
+        &mut self,
+        neighbour: &UnitId,
+        answer: OfferAnswer,
+        log: &mut dyn Log,
+    ) {
+        let hop = self.hop(neighbour);
+        for digest in &answer.had {
+            hop.offers.remove(digest);
+        }
+        let lacked: Vec<Digest> = answer
+            .lacked
+            .into_iter()
+            .filter(|digest| hop.offers.contains(digest))
+            .collect();
+        hop.lacked.extend(&lacked);
+        for digest in lacked {
+            hop.offers.remove(&digest);
+        }
+        if !hop.offers.is_empty() || !hop.offered {
+            return;
+        }
+        let lacked = std::mem::take(&mut hop.lacked);
+        hop.offered = false;
+        let record = Record::Requeued {
+            neighbour: neighbour.clone(),
+            lacked,
+        };
+        self.commit(record, log);
+        self.tell_gone(neighbour);
+    }
+}

@@ -1,0 +1,236 @@
+//! Sessions: they come and go, and what neighbours say over them.
+
+mod acks;
+mod batches;
+mod custody;
+mod hello;
+
+use super::{
+    Close, Delivery, LinkInfo, Output, SessionId, Step,
+    hop::{Frame, Hello, PROTOCOL_VERSION, Seq},
+    record::Record,
+};
+use crate::model::{Log, Lsn, UnitId};
+
+use super::Arrival;
+
+/// A live session.
+#[derive(Debug)]
+pub(super) struct Session {
+    pub(super) neighbour: UnitId,
+    pub(super) link: LinkInfo,
+    stage: Stage,
+    /// Batches that it may still be given: express, bulk.
+    express: u16,
+    bulk: u16,
+    /// Numbers that were leased to it; some may be acked since.
+    leases: Vec<Seq>,
+    /// This node's last hello leaves when this record is synced; nothing may leave before it.
+    hello_at: Lsn,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// The neighbour has not yet said a hello that fits this node's epoch. What it sends ahead of it waits here.
+    ExpectHello { early: Vec<Arrival> },
+    /// Both know each other's epochs; this node's own hello leaves when its record is synced.
+    Opening { early: Vec<Arrival> },
+    /// Parcels flow.
+    Open,
+}
+
+/// Parcels that may come ahead of a hello.
+const EARLY_MAX: usize = 4096;
+/// Bytes of parcels that may come ahead of a hello: more than the credit of every lane before any was told, and a large batch.
+const EARLY_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+impl Session {
+    pub(super) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open)
+    }
+}
+
+impl Delivery {
+    pub(super) fn session_up(
+        &mut self,
+        session: SessionId,
+        neighbour: UnitId,
+        link: LinkInfo,
+        log: &mut dyn Log,
+    ) {
+        let refused = if self.is_blocked(&neighbour) {
+            Some(Close::Blocked)
+        } else if neighbour == self.settings.unit
+            || !(self.is_upstream(&neighbour) || self.settings.listens)
+            || (!self.is_known(&neighbour)
+                && !self.is_upstream(&neighbour)
+                && self.met.len() >= self.settings.limits.units as usize)
+        {
+            Some(Close::NotANeighbour)
+        } else {
+            None
+        };
+        if let Some(why) = refused {
+            self.outputs.push_back(Output::Close { session, why });
+            return;
+        }
+        if !self.is_upstream(&neighbour) && !self.met.contains(&neighbour) {
+            let unit = neighbour.clone();
+            self.commit(Record::UnitMet { unit }, log);
+        }
+        let replaced: Vec<SessionId> = self
+            .sessions
+            .iter()
+            .filter(|(_, s)| s.neighbour == neighbour && s.link.name == link.name)
+            .map(|(id, _)| *id)
+            .collect();
+        self.sessions.insert(
+            session,
+            Session {
+                neighbour: neighbour.clone(),
+                link,
+                stage: Stage::ExpectHello { early: Vec::new() },
+                express: 0,
+                bulk: 0,
+                leases: Vec::new(),
+                hello_at: 0,
+            },
+        );
+        self.hop(&neighbour).sessions.insert(session);
+        for old in replaced {
+            self.close(old, Close::Replaced);
+        }
+        self.say_hello(session);
+    }
+
+    fn say_hello(&mut self, session: SessionId) {
+        let Some(live) = self.sessions.get(&session) else {
+            return;
+        };
+        let Some(hop) = self.hops.get(&live.neighbour) else {
+            return;
+        };
+        let frame = Frame::Hello(Hello {
+            version: PROTOCOL_VERSION,
+            unit: self.settings.unit.clone(),
+            epoch: self.epoch,
+            peer_epoch: hop.peer_epoch,
+            received: hop.inbound.received(),
+            base: hop.outbox.base(),
+            next: hop.outbox.next(),
+            wall: self.now.wall,
+            link_kind: live.link.kind.clone(),
+            link_name: live.link.name.clone(),
+        });
+        if let Some(live) = self.sessions.get_mut(&session) {
+            live.hello_at = self.lsn;
+        }
+        // Nothing is said of new numbers before they are on stable storage: they would be given twice.
+        self.after_sync(Output::Send { session, frame });
+    }
+
+    /// Ends a session from this side; the driver's `SessionDown` finds nothing left of it.
+    pub(super) fn close(&mut self, session: SessionId, why: Close) {
+        if self.sessions.contains_key(&session) {
+            self.outputs.push_back(Output::Close { session, why });
+            self.session_down(session);
+        }
+    }
+
+    pub(super) fn session_down(&mut self, session: SessionId) {
+        let Some(gone) = self.sessions.remove(&session) else {
+            return;
+        };
+        let neighbour = gone.neighbour.clone();
+        let hop = self.hop(&neighbour);
+        hop.sessions.remove(&session);
+        let mut back = gone.leases;
+        back.retain(|seq| hop.outbox.lessee(*seq) == Some(session));
+        let slots: Vec<_> = back
+            .iter()
+            .filter_map(|seq| Some(hop.outbox.get(*seq)?.slot))
+            .collect();
+        hop.offered = false;
+        if hop.sessions.is_empty() {
+            hop.inbound.forget_news();
+        } else {
+            hop.inbound.say_all();
+        }
+        #[cfg(any(test, feature = "sim"))]
+        if self.has(super::Bug::DroppedLease) {
+            return;
+        }
+        self.hop(&neighbour).outbox.give_back(back);
+        for slot in slots {
+            let what = Step::Returned {
+                neighbour: neighbour.clone(),
+                link: gone.link.name.clone(),
+            };
+            self.step(slot, self.now.wall, what);
+        }
+        // Whoever is still there goes on with what came back, and hears again what may not have been heard.
+        self.parked.retain(
+            |(_, output)| !matches!(output, Output::Send { session: s, .. } if *s == session),
+        );
+        self.offer(&neighbour);
+        self.hop(&neighbour).outbox.tell_again();
+        self.tell_gone(&neighbour);
+        self.ack_soon(&neighbour);
+        self.pump(&neighbour);
+    }
+
+    pub(super) fn grant(&mut self, session: SessionId, express: u16, bulk: u16) {
+        let Some(live) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        live.express = live.express.saturating_add(express);
+        live.bulk = live.bulk.saturating_add(bulk);
+        let neighbour = live.neighbour.clone();
+        self.pump(&neighbour);
+    }
+
+    pub(super) fn on_arrivals(
+        &mut self,
+        session: SessionId,
+        arrivals: Vec<Arrival>,
+        log: &mut dyn Log,
+    ) {
+        let Some(live) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        let neighbour = live.neighbour.clone();
+        match &mut live.stage {
+            Stage::ExpectHello { early } | Stage::Opening { early } => {
+                early.extend(arrivals);
+                let bytes: usize = early.iter().map(|a| a.parcel.bytes().len()).sum();
+                if early.len() > EARLY_MAX || bytes > EARLY_BYTES_MAX {
+                    self.close(session, Close::Protocol("too much comes before hello"));
+                }
+            }
+            Stage::Open => self.arrive(session, &neighbour, arrivals, log),
+        }
+    }
+
+    pub(super) fn on_frame(&mut self, session: SessionId, frame: Frame, log: &mut dyn Log) {
+        let Some(live) = self.sessions.get(&session) else {
+            return;
+        };
+        let neighbour = live.neighbour.clone();
+        if !matches!(frame, Frame::Hello(_)) && matches!(live.stage, Stage::ExpectHello { .. }) {
+            self.close(session, Close::Protocol("a frame comes before hello"));
+            return;
+        }
+        match frame {
+            Frame::Hello(hello) => self.on_hello(session, &neighbour, hello, log),
+            Frame::Ack(ack) => self.on_ack(session, &neighbour, ack, log),
+            Frame::Gone(seqs) => self.on_gone(session, &neighbour, seqs, log),
+            Frame::GoneAnswer(answer) => self.on_gone_answer(&neighbour, &answer, log),
+            Frame::Offer(parcels) => self.on_offer(session, parcels),
+            Frame::OfferAnswer(answer) => self.on_offer_answer(&neighbour, answer, log),
+            Frame::WantCertificates(_) | Frame::Certificate(_) => {
+                debug_assert!(false, "the driver serves certificates");
+            }
+        }
+        self.pump(&neighbour);
+    }
+}

@@ -1,0 +1,146 @@
+//! A node's writes, syncs, checkpoints and compaction, each in its own time.
+
+use crate::delivery::Input;
+
+use super::agenda::{DiskStep, Event, Life, NodeIndex, SECOND, Us};
+use super::world::{Kept, World, broken};
+
+impl World {
+    fn disk_delay(&mut self, node: NodeIndex) -> Us {
+        let most = 2 * self.plan.sync;
+        let slow = self.nodes[node].slow_until > self.agenda.now();
+        let delay = self.rng.between(self.plan.sync / 4, most);
+        if slow {
+            delay + self.rng.below(2 * SECOND)
+        } else {
+            delay
+        }
+    }
+
+    /// Has everything that waits written, unless a write is under way.
+    pub(super) fn write(&mut self, node: NodeIndex) {
+        let Some(run) = self.nodes[node].run.as_mut() else {
+            return;
+        };
+        if run.writing.is_none()
+            && run.written.is_none()
+            && let Some(write) = run.journal.take_write()
+        {
+            run.writing = Some(write);
+            self.go_on(node, DiskStep::Write);
+        }
+    }
+
+    fn go_on(&mut self, node: NodeIndex, step: DiskStep) {
+        let delay = match step {
+            DiskStep::Write | DiskStep::Checkpoint => self.disk_delay(node),
+            DiskStep::Written | DiskStep::Checkpointed => self.rng.below(200),
+        };
+        let life = self.nodes[node].life;
+        self.agenda.after(delay, Event::Disk { node, life, step });
+    }
+
+    pub(super) fn disk(&mut self, node: NodeIndex, life: Life, step: DiskStep) -> Kept {
+        if self.nodes[node].life != life {
+            return Ok(());
+        }
+        let Some(run) = self.nodes[node].run.as_mut() else {
+            return Ok(());
+        };
+        match step {
+            DiskStep::Write => {
+                #[allow(
+                    clippy::result_large_err,
+                    reason = "a full disk hands back what is still to be written"
+                )]
+                let written = run.writing.take().map(|write| write.run());
+                run.written = written;
+                self.go_on(node, DiskStep::Written);
+            }
+            DiskStep::Written => {
+                let Some(written) = run.written.take() else {
+                    return Ok(());
+                };
+                let failed = written.as_ref().err().map(ToString::to_string);
+                let synced = run.journal.finished(written);
+                if let Some(failed) = failed {
+                    return Err(broken(
+                        "G8",
+                        format!("a write failed for no reason: {failed}"),
+                    ));
+                }
+                self.start_checkpoint(node);
+                self.trace.mark(1, synced);
+                return self.give(node, Input::Synced(synced));
+            }
+            DiskStep::Checkpoint => {
+                run.checkpointed = run.checkpointing.take().map(|job| job.run());
+                self.go_on(node, DiskStep::Checkpointed);
+            }
+            DiskStep::Checkpointed => {
+                let Some(done) = run.checkpointed.take() else {
+                    return Ok(());
+                };
+                run.journal.checkpointed(&done);
+                match done {
+                    Ok(_) => self.stats.checkpoints += 1,
+                    Err(error) => {
+                        return Err(broken(
+                            "G8",
+                            format!("a checkpoint failed for no reason: {error}"),
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a checkpoint that waits, once all that it covers is durable.
+    fn start_checkpoint(&mut self, node: NodeIndex) {
+        let Some(run) = self.nodes[node].run.as_mut() else {
+            return;
+        };
+        let synced = run.journal.synced();
+        if let Some(job) = run.checkpoint.take_if(|job| job.lsn() <= synced) {
+            run.checkpointing = Some(job);
+            self.go_on(node, DiskStep::Checkpoint);
+        }
+    }
+
+    pub(super) fn keep_house(&mut self, node: NodeIndex, life: Life) -> Kept {
+        if self.nodes[node].life != life {
+            return Ok(());
+        }
+        let Some(run) = self.nodes[node].run.as_mut() else {
+            return Ok(());
+        };
+        run.is_house_due = false;
+        if let Some(segment) = run.journal.victim() {
+            self.stats.compactions += 1;
+            self.give(node, Input::Compact { segment })?;
+        }
+        let Some(run) = self.nodes[node].run.as_mut() else {
+            return Ok(());
+        };
+        let busy =
+            run.checkpoint.is_some() || run.checkpointing.is_some() || run.checkpointed.is_some();
+        if !busy && run.journal.checkpoint_due() {
+            self.write(node);
+            if let Some(run) = self.nodes[node].run.as_mut() {
+                let state = run.machine.checkpoint();
+                run.checkpoint = run.journal.checkpoint(state);
+            }
+            self.start_checkpoint(node);
+        }
+        if let Some(run) = self.nodes[node].run.as_mut()
+            && run.writing.is_none()
+            && run.written.is_none()
+            && let Some(write) = run.journal.retry()
+        {
+            run.writing = Some(write);
+            self.go_on(node, DiskStep::Write);
+        }
+        Ok(())
+    }
+}
