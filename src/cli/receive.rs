@@ -48,8 +48,8 @@ pub struct ReceiveCommand {
     /// Take so many messages at most [default: all that are there]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     max: Option<u64>,
-    /// Wait so long for the first one
-    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span, conflicts_with = "follow")]
+    /// Wait so long for the first one; --follow waits on
+    #[arg(long, value_name = "TIME", default_value = "0s", value_parser = span)]
     wait: Duration,
     /// Go on until Ctrl-C
     #[arg(long)]

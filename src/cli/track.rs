@@ -3,15 +3,17 @@
 use std::io::{self, Write};
 
 use clap::Args;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::{
     client::{ApiOptions, CallError, Client, escaped},
     exit::{BAD_DATA, Failure, one_line},
-    receive::compact,
     show::text,
     table::{Table, moment},
 };
+
+/// Most messages of one call.
+const PAGE_MAX: u32 = 1000;
 
 /// Follow one case: every message of it that this node knows
 #[derive(Debug, Args)]
@@ -23,6 +25,7 @@ pub struct TrackCommand {
     #[arg(long)]
     json: bool,
     /// The case, as --case and caseid have it
+    #[arg(value_parser = clap::builder::NonEmptyStringValueParser::new())]
     case: String,
 }
 
@@ -33,27 +36,43 @@ impl TrackCommand {
     /// The case is not known, or the node cannot say.
     pub fn run(self) -> Result<(), Failure> {
         let client = Client::new(&self.api)?;
-        let answer = client
-            .get(&format!("/v1/cases/{}", escaped(&self.case)))
-            .map_err(|error| match error {
-                // The path itself is not known.
-                CallError::Refused(refused) if refused.is("not-found") => Failure::new(
-                    BAD_DATA,
-                    format!(
-                        "{}: this node keeps no circulation of cases; ask one that does, or run a newer casegate there",
-                        client.api()
-                    ),
-                ),
-                error => error.into(),
-            })?;
+        let circulation = self.circulation(&client)?;
         let mut out = io::stdout().lock();
-        let written = if self.json {
-            writeln!(out, "{}", compact(&answer))
-        } else {
-            let view: Value = client.parse(&answer)?;
-            self.write(&mut out, &view)
+        let written = match self.json {
+            true => writeln!(out, "{circulation}"),
+            false => self.write(&mut out, &circulation),
         };
         written.map_err(|error| Failure::output(&error))
+    }
+
+    /// The pages of the answer as one.
+    fn circulation(&self, client: &Client) -> Result<Value, Failure> {
+        let path = format!("/v1/cases/{}?max={PAGE_MAX}", escaped(&self.case));
+        let mut whole = self.page(client, &path)?;
+        while let Some(Value::String(cursor)) = whole.remove("next") {
+            let mut page = self.page(client, &format!("{path}&cursor={}", escaped(&cursor)))?;
+            if let (Some(Value::Array(messages)), Some(Value::Array(more))) =
+                (whole.get_mut("messages"), page.get_mut("messages"))
+            {
+                messages.append(more);
+            }
+            whole.extend(page.remove_entry("next"));
+        }
+        Ok(whole.into())
+    }
+
+    fn page(&self, client: &Client, path: &str) -> Result<Map<String, Value>, Failure> {
+        client.read(path).map_err(|error| match error {
+            // The path itself is not known.
+            CallError::Refused(refused) if refused.is("not-found") => Failure::new(
+                BAD_DATA,
+                format!(
+                    "{}: this node keeps no circulation of cases; ask one that does, or run a newer casegate there",
+                    client.api()
+                ),
+            ),
+            error => error.into(),
+        })
     }
 
     fn write(&self, out: &mut impl Write, view: &Value) -> io::Result<()> {
@@ -65,6 +84,13 @@ impl TrackCommand {
             one_line(&self.case),
             messages.len()
         )?;
+        for gap in view["incomplete"].as_array().into_iter().flatten() {
+            eprintln!(
+                "warning: messages may be missing ({}): {}",
+                one_line(&text(&gap["at"])),
+                one_line(&text(&gap["why"]))
+            );
+        }
         if messages.is_empty() {
             return Ok(());
         }

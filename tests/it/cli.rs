@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// How long anything may take before a test gives up.
@@ -86,6 +87,10 @@ fn casegate() -> Command {
 
 fn run(command: &mut Command) -> Done {
     Done::of(command.output().expect("it starts"))
+}
+
+fn signal(process: &Child, signal: Signal) {
+    kill_process(Pid::from_child(process), signal).expect("a signal");
 }
 
 fn free_port() -> u16 {
@@ -180,8 +185,7 @@ impl Node {
     }
 
     fn stop(mut self) {
-        let process = rustix::process::Pid::from_child(&self.process);
-        rustix::process::kill_process(process, rustix::process::Signal::TERM).expect("a signal");
+        signal(&self.process, Signal::TERM);
         let status = self.process.wait().expect("it ends");
         assert_eq!(status.code(), Some(0));
     }
@@ -455,8 +459,7 @@ fn a_reader_that_goes_away_costs_no_message_and_ctrl_c_ends_a_follower_in_peace(
         let event: Value = serde_json::from_str(&line).expect("JSON");
         assert_eq!(event["messageid"], message.as_str());
     }
-    let process = rustix::process::Pid::from_child(&follower);
-    rustix::process::kill_process(process, rustix::process::Signal::INT).expect("a signal");
+    signal(&follower, Signal::INT);
     assert_eq!(follower.wait().expect("it ends").code(), Some(0));
     let message = net.tobacco.notice("--wait delivered");
     let received = net.police.run("receive --json").json();
@@ -492,4 +495,35 @@ fn data_comes_from_standard_input_and_reading_commands_end_quietly_when_nobody_r
     drop(unread.stdout.take());
     let ended = Done::of(unread.wait_with_output().expect("it ends"));
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
+}
+
+#[test]
+fn a_reload_puts_a_new_log_level_into_force() {
+    let net = Net::start();
+    let log = net.folder.path().join("hebi.hub.log");
+    let log = || fs::read_to_string(&log).expect("a text");
+    assert!(!log().contains("DEBUG"));
+    let config = net.folder.path().join("hebi.hub.toml");
+    let text = fs::read_to_string(&config).expect("a text");
+    fs::write(&config, text + "[log]\nlevel = \"debug\"\n").expect("writes");
+    signal(&net.hub.process, Signal::HUP);
+    eventually("requests are logged", || {
+        net.hub.run("status").good();
+        log().contains("DEBUG")
+    });
+}
+
+#[test]
+fn packages_get_completions_and_manual_pages() {
+    for shell in ["bash", "zsh", "fish"] {
+        let script = run(casegate().args(["completions", shell])).good();
+        assert!(script.contains("in-reply-to"), "{shell}");
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("man");
+    run(casegate().args(["man", "--out"]).arg(&out)).good();
+    for page in ["casegate.1", "casegate-send.1", "casegate-queue-drop.1"] {
+        let text = fs::read_to_string(out.join(page)).expect(page);
+        assert!(text.contains(".TH"), "{page}");
+    }
 }
