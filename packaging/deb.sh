@@ -33,4 +33,4 @@ fi
 
 version=()
 if [ $# -gt 0 ]; then version=(--deb-version "$1"); fi
-cargo deb --no-build --quiet --output target/debian/ "${version[@]}"
+cargo deb --no-build --strip --quiet --output target/debian/ "${version[@]}"
