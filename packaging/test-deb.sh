@@ -1,22 +1,25 @@
 #!/usr/bin/env bash
 # Tests the Debian package where it is to live: on clean Debian machines.
 #
-# Builds the package, makes three machines of Debian bookworm (root folders, two of them with a network of their own between them), and
-# on them: installs it; checks the shipped settings; runs the blocks of commands of docs/OPERATIONS.md, word for word, which make a CA,
-# a hub and an edge and send a message; upgrades; removes; purges, with and without leave to take the data.
+# Builds the package, makes three machines of Debian bookworm (two of them booted with systemd, with a network of their own between
+# them; the third, which has the CA, is a folder), and on them: installs it; checks the shipped settings; runs the blocks of commands of
+# docs/OPERATIONS.md, word for word, which make a CA, a hub and an edge and send a message; blocks the unit and lets it in again;
+# upgrades; removes; purges, with and without leave to take the data; judges the service's sandbox.
 #
-# Needs root, cargo-deb, debootstrap, iproute2, and the Debian archive (DEBIAN_MIRROR). Leaves nothing behind. systemctl and scp are
-# stand-ins: there is no systemd in a root folder, and the machines are folders. The stand-in for systemctl runs what the unit says, as
-# the user that it says; what else the unit says is judged by systemd-analyze.
+# Needs root, cargo-deb, debootstrap, systemd-nspawn, iproute2, and the Debian archive (DEBIAN_MIRROR). Leaves nothing behind. Exit code 77:
+# this machine cannot run it, and says why. Only scp is a stand-in, since the machines' disks are folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tree=$PWD
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
-if [ "$(id -u)" != 0 ]; then
-    echo "packaging/test-deb.sh: needs root" >&2
-    exit 77
-fi
+step() { echo "test-deb: $*" >&2; }
+fail() { echo "test-deb: FAILED: $*" >&2; exit 1; }
+cannot() { echo "test-deb: not run: $*" >&2; exit 77; }
+
+own=(unshare --mount --mount-proc --pid --fork --kill-child --net --)
+[ "$(id -u)" = 0 ] || cannot "it needs root"
+"${own[@]}" true || cannot "it needs to make mounts, processes and networks of its own"
 
 # Mounts, processes and networks of its own, which all go when it ends.
 if [ "${CASEGATE_TEST_DEB:-}" != inside ]; then
@@ -27,67 +30,42 @@ if [ "${CASEGATE_TEST_DEB:-}" != inside ]; then
     mv "$(packaging/deb.sh)" "$work/debs/old.deb"
     version=$(dpkg-deb -f "$work/debs/old.deb" Version)
     mv "$(packaging/deb.sh "${version%-*}-$((${version##*-} + 1))")" "$work/debs/new.deb"
-    debootstrap --variant=minbase --include=curl,ca-certificates bookworm "$work/hub" "$mirror" >"$work/debootstrap.log" ||
+    debootstrap --variant=minbase --include=curl,ca-certificates,systemd-sysv bookworm "$work/hub" "$mirror" >"$work/debootstrap.log" ||
         { tail -n 20 "$work/debootstrap.log" >&2; exit 1; }
-    CASEGATE_TEST_DEB=inside unshare --mount --pid --fork --kill-child --net -- "$0" "$work"
+    CASEGATE_TEST_DEB=inside "${own[@]}" "$0" "$work"
     exit
 fi
 work=$1
 
-step() { echo "test-deb: $*" >&2; }
-fail() { echo "test-deb: FAILED: $*" >&2; exit 1; }
-
 # ---- the machines
 
+declare -A init
 on() { # MACHINE COMMAND...
     local machine=$1
     shift
-    local netns=()
-    if [ -e "/run/netns/$machine" ]; then netns=(nsenter --net="/run/netns/$machine"); fi
-    "${netns[@]}" env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 \
-        DEBIAN_FRONTEND=noninteractive chroot "$work/$machine" "$@"
+    local enter=(chroot "$work/$machine")
+    if [ -n "${init[$machine]:-}" ]; then
+        enter=(nsenter --target "${init[$machine]}" --mount --uts --ipc --net --pid --cgroup --root)
+    fi
+    "${enter[@]}" env --chdir=/ -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"
+}
+wait_for() { # WHAT COMMAND...
+    local what=$1
+    shift
+    for _ in $(seq 60); do
+        if "$@" >/dev/null 2>&1; then return; fi
+        sleep 0.5
+    done
+    fail "$what"
 }
 
-cat >"$work/hub/usr/bin/systemctl" <<'SHIM'
-#!/bin/sh
-# A stand-in: runs a service's ExecStart as its User, with its log in /var/log.
-set -e
-action=$1
-shift
-if [ "$1" = --now ]; then shift; fi
-if [ "$action" = daemon-reload ]; then exit 0; fi
-start() {
-    command=$(sed -n 's/^ExecStart=//p' /usr/lib/systemd/system/casegate@.service | sed "s/%i/$name/g")
-    user=$(sed -n 's/^User=//p' /usr/lib/systemd/system/casegate@.service)
-    umask 0077
-    # Replaced by the command, so that the number is the node's.
-    setpriv --reuid "$user" --regid "$user" --init-groups $command </dev/null >>"/var/log/casegate-$name.log" 2>&1 &
-    echo $! >"/run/casegate-$name.pid"
-}
-stop() {
-    pid=$(cat "/run/casegate-$name.pid")
-    kill -TERM "$pid"
-    for try in $(seq 300); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
-    rm "/run/casegate-$name.pid"
-}
-for service in "$@"; do
-    case $service in
-    *'*'*) names=$(cd /run && ls casegate-*.pid 2>/dev/null | sed 's/casegate-//; s/\.pid//') ;;
-    *) names=${service#casegate@} names=${names%.service} ;;
-    esac
-    for name in $names; do
-        case $action in
-        enable | start) start ;;
-        stop) stop ;;
-        restart | try-restart) stop; start ;;
-        reload) kill -HUP "$(cat "/run/casegate-$name.pid")" ;;
-        esac
-    done
-done
-SHIM
-cat >"$work/hub/usr/bin/scp" <<'SHIM'
+echo 'APT::Get::Assume-Yes "true";' >"$work/hub/etc/apt/apt.conf.d/yes"
+echo '127.0.0.1 localhost' >"$work/hub/etc/hosts"
+cp "$work/debs/old.deb" "$work/hub/root/casegate_old.deb"
+cp -a --reflink=auto "$work/hub" "$work/edge"
+cp -a --reflink=auto "$work/hub" "$work/ca"
+cat >"$work/ca/usr/bin/scp" <<'SHIM'
 #!/bin/bash
-# A stand-in: the other machines are folders.
 for path; do
     case $path in
     hub:* | edge:*) paths+=("/machines/${path%%:*}${path#*:}") ;;
@@ -96,23 +74,8 @@ for path; do
 done
 exec cp "${paths[@]}"
 SHIM
-chmod 755 "$work"/hub/usr/bin/{systemctl,scp}
-echo 'APT::Get::Assume-Yes "true";' >"$work/hub/etc/apt/apt.conf.d/yes"
-cp -a --reflink=auto "$work/hub" "$work/edge"
-cp -a --reflink=auto "$work/hub" "$work/ca"
-for machine in hub edge ca; do
-    mount -t proc proc "$work/$machine/proc"
-    for device in null zero random urandom; do
-        [ -c "$work/$machine/dev/$device" ] || fail "no /dev/$device in the root folder"
-    done
-    # What postinst looks for.
-    mkdir -p "$work/$machine/run/systemd/system"
-    cp "$work/debs/old.deb" "$work/$machine/root/casegate_old.deb"
-done
-for machine in hub edge; do
-    mkdir -p "$work/ca/machines/$machine"
-    mount --bind "$work/$machine" "$work/ca/machines/$machine"
-done
+chmod 755 "$work/ca/usr/bin/scp"
+mount -t proc proc "$work/ca/proc"
 
 mkdir -p /run/netns
 mount -t tmpfs tmpfs /run/netns
@@ -121,13 +84,35 @@ ip netns add edge
 ip link add v0 netns hub type veth peer name v1 netns edge
 ip -n hub addr add 192.0.2.10/24 dev v0
 ip -n edge addr add 192.0.2.20/24 dev v1
-ip -n hub link set lo up
-ip -n edge link set lo up
-ip -n hub link set v0 up
-ip -n edge link set v1 up
+for device in hub:lo hub:v0 edge:lo edge:v1; do ip -n "${device%:*}" link set "${device#*:}" up; done
 
-logs() { tail -n 30 "$work"/{hub,edge}/var/log/casegate-*.log >&2 2>/dev/null || true; }
-trap 'code=$?; [ $code = 0 ] || logs' EXIT
+for machine in hub edge; do
+    mkdir -p "$work/ca/machines/$machine"
+    mount --bind "$work/$machine" "$work/ca/machines/$machine"
+    systemd-nspawn --quiet --directory "$work/$machine" --boot --register=no --keep-unit --console=read-only \
+        --network-namespace-path="/run/netns/$machine" --machine="casegate-test-$machine" </dev/null >"$work/$machine.console" 2>&1 &
+    nspawn=$!
+    for _ in $(seq 120); do
+        child=$(cat "/proc/$nspawn/task/$nspawn/children" 2>/dev/null | tr -d ' ' || true)
+        if [ -n "$child" ]; then
+            init[$machine]=$child
+            if on "$machine" systemctl is-active --quiet multi-user.target 2>/dev/null; then break; fi
+            unset "init[$machine]"
+        fi
+        sleep 0.5
+    done
+    [ -n "${init[$machine]:-}" ] || { tail -n 20 "$work/$machine.console" >&2; cannot "no systemd can be booted here"; }
+done
+
+logs() { for machine in hub edge; do on "$machine" journalctl --no-pager -n 40 -u 'casegate@*' >&2 || true; done; }
+ended() {
+    code=$?
+    if [ $code != 0 ]; then logs; fi
+    for machine in hub edge; do on "$machine" systemctl --no-block poweroff 2>/dev/null || true; done
+    wait
+    exit $code
+}
+trap ended EXIT
 
 # ---- the operators' book, word for word
 
@@ -158,7 +143,10 @@ state() { on "$1" stat -c '%U:%G %a' "$2"; }
 [ "$(state hub /etc/casegate/hub.toml)" = "root:root 644" ] || fail "rights of the settings"
 on hub id casegate >/dev/null || fail "no user casegate"
 on hub sh -c 'cd /usr/share/doc/casegate && ls README.md OPERATIONS.md PROTOCOL.md copyright' >/dev/null || fail "documents"
-on ca /var/lib/dpkg/info/casegate.postinst configure "" || fail "postinst a second time"
+for machine in hub ca; do
+    on "$machine" /var/lib/dpkg/info/casegate.postinst configure "" || fail "postinst a second time"
+done
+on hub journalctl --no-pager -u casegate@hub | grep -q "the node is ready" || fail "the log is not in the journal"
 
 queued() { on hub curl -fsS http://127.0.0.1:8440/v1/queue | grep -c '"neighbour":"hebi.police"'; }
 ready() { on "$1" curl -fs --retry 20 --retry-delay 1 --retry-all-errors http://127.0.0.1:8440/readyz >/dev/null; }
@@ -171,15 +159,6 @@ upgrade() { # MACHINE
 step "a reload takes new settings: the unit is blocked, and let in again"
 sed -i '/^name = "hebi.xunxian.tobacco"/,/^$/s/^#blocked = false/blocked = true/' "$work/hub/etc/casegate/hub.toml"
 links() { on hub curl -fsS http://127.0.0.1:8440/v1/links; }
-wait_for() { # WHAT COMMAND...
-    local what=$1
-    shift
-    for _ in $(seq 30); do
-        if "$@"; then return; fi
-        sleep 1
-    done
-    fail "$what"
-}
 is_cut() { ! links | grep -q '"up":true'; }
 is_linked() { links | grep -q '"up":true'; }
 on hub systemctl reload casegate@hub
@@ -189,20 +168,22 @@ on hub systemctl reload casegate@hub
 wait_for "the unit does not come back" is_linked
 
 step "upgrade: nodes go on with what they had, settings that were changed stay"
-before=$(cat "$work/hub/run/casegate-hub.pid")
+main() { on hub systemctl show --property=MainPID --value casegate@hub; }
+before=$(main)
 upgrade hub
 upgrade edge
 [ "$(version hub)" = "$(dpkg-deb -f "$work/debs/new.deb" Version)" ] || fail "the version after the upgrade"
-[ "$(cat "$work/hub/run/casegate-hub.pid")" != "$before" ] || fail "the hub was not restarted"
+[ "$(main)" != "$before" ] || fail "the hub was not restarted"
 ready hub
 ready edge
 [ "$(queued)" = 1 ] || fail "the message in the mailbox did not outlive the upgrade"
 grep -q '^address = "192.0.2.10:4433"' "$work/edge/etc/casegate/edge.toml" || fail "the edge's settings were overwritten"
 wait_for "the link does not come back after the upgrade" is_linked
 
-step "remove: data, keys and settings stay"
+step "remove: the node stops; data, keys and settings stay"
 on edge apt-get remove casegate >"$work/out" 2>&1 || { cat "$work/out" >&2; fail "remove"; }
 [ ! -e "$work/edge/usr/bin/casegate" ] || fail "the program is still there"
+! on edge systemctl is-active --quiet casegate@edge || fail "the node outlived its program"
 for kept in var/lib/casegate/journal etc/casegate/identity/tls.key etc/casegate/edge.toml; do
     [ -e "$work/edge/$kept" ] || fail "$kept went with remove"
 done
