@@ -13,21 +13,19 @@ casegate=target/release/casegate
 
 share=target/packaging/share
 rm -rf "$share"
-install -d "$share/doc/casegate" "$share/man/man1"
-install -m 644 README.md README.zh-CN.md CHANGELOG.md SECURITY.md docs/*.md "$share/doc/casegate/" 2>/dev/null ||
-    install -m 644 README.md CHANGELOG.md SECURITY.md docs/*.md "$share/doc/casegate/"
+install -d "$share/doc/casegate"
+install -m 644 README*.md CHANGELOG.md SECURITY.md docs/*.md "$share/doc/casegate/"
 
 # The program writes its own completions and man pages.
 completion() { # SHELL FILE
     install -d "$(dirname "$share/$2")"
     "$casegate" completions "$1" >"$share/$2"
 }
-if "$casegate" completions bash >/dev/null 2>&1; then
+if "$casegate" completions --help >/dev/null 2>&1; then
     completion bash bash-completion/completions/casegate
     completion zsh zsh/vendor-completions/_casegate
     completion fish fish/vendor_completions.d/casegate.fish
-fi
-if "$casegate" man --out "$share/man/man1" >/dev/null 2>&1; then
+    "$casegate" man --out "$share/man/man1"
     gzip -9n "$share"/man/man1/*.1
 fi
 
