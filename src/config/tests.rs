@@ -12,6 +12,8 @@ use crate::{
 
 const HUB: &str = include_str!("../../config/hub.toml");
 const EDGE: &str = include_str!("../../config/edge.toml");
+const DUAL: &str = include_str!("../../config/edge-dual-link.toml");
+const COUNTY: &str = include_str!("../../config/county-hub.toml");
 
 const SMALL: &str = r#"unit = "hebi.tobacco"
 data-dir = "data"
@@ -76,6 +78,22 @@ fn the_shipped_files_are_good_and_give_no_cause_for_a_warning() {
         }
     }
     assert!(good(HUB).listen.is_some() && good(EDGE).upstream.is_some());
+}
+
+#[test]
+fn the_shipped_examples_are_good_and_are_what_they_are_called() {
+    for text in [DUAL, COUNTY] {
+        let (_, warnings) = parse(text).expect("a good configuration");
+        assert_eq!(warnings, []);
+    }
+    let links = good(DUAL).upstream.expect("an upstream").links;
+    let interfaces: BTreeSet<_> = links
+        .iter()
+        .map(|link| format!("{:?}", link.local))
+        .collect();
+    assert_eq!((links.len(), interfaces.len()), (2, 2), "{links:?}");
+    let county = good(COUNTY);
+    assert!(county.listen.is_some() && county.upstream.is_some());
 }
 
 #[test]
