@@ -4,7 +4,7 @@ use super::{
     Arrival, Close, Delivery, Event, SessionId,
     apply::Carried,
     bounds::WAITING_MAX,
-    hop::{Depth, Seq, Targets},
+    hop::{Seq, Targets},
     parcels::chain,
     receipts::Line,
     record::{Received, Record, Route},
@@ -97,7 +97,7 @@ impl Delivery {
             && (lets_go
                 || is_receipt
                 || received.routes.is_empty()
-                || self.admits(neighbour, &received.routes, lane, bytes));
+                || self.admits(neighbour, &received.routes, waits, lane, bytes));
         if !is_admitted {
             let inbound = &mut self.hop(neighbour).inbound;
             inbound.park(seq);
@@ -377,20 +377,18 @@ impl Delivery {
     fn is_crammed(&self, routes: &[Route]) -> bool {
         let me = &self.settings.unit;
         let mut units = routes.iter().filter_map(|route| route.unit(me));
-        units.any(|unit| {
-            let has = match unit == me {
-                true => self.inbox.depth(),
-                false => self
-                    .hops
-                    .get(unit)
-                    .map_or_else(Depth::default, |hop| hop.outbox.messages()),
-            };
-            self.is_overfull(unit, has)
-        })
+        units.any(|unit| self.is_overfull(unit, self.load(unit)))
     }
 
     /// Whether there is room for the copies; if a receiver is full, the neighbour is told.
-    fn admits(&mut self, neighbour: &UnitId, routes: &[Route], lane: Lane, bytes: u64) -> bool {
+    fn admits(
+        &mut self,
+        neighbour: &UnitId,
+        routes: &[Route],
+        waits: bool,
+        lane: Lane,
+        bytes: u64,
+    ) -> bool {
         if self.journal_takes(lane, bytes).is_err() {
             return false;
         }
@@ -400,6 +398,10 @@ impl Delivery {
         }
         let me = self.settings.unit.clone();
         let units: Vec<UnitId> = routes.iter().filter_map(|r| r.unit(&me)).cloned().collect();
+        if waits {
+            let mut units = units.iter();
+            return units.all(|unit| self.may_wait_for(unit, lane, bytes));
+        }
         let mut full = units.clone();
         full.retain(|unit| {
             let takes = match *unit == me {
