@@ -4,7 +4,7 @@ use super::{
     Arrival, Close, Delivery, Event, SessionId,
     apply::Carried,
     bounds::WAITING_MAX,
-    hop::{Depth, Seq, Targets},
+    hop::{Seq, Targets},
     parcels::chain,
     receipts::Line,
     record::{Received, Record, Route},
@@ -97,9 +97,11 @@ impl Delivery {
             && (lets_go
                 || is_receipt
                 || received.routes.is_empty()
-                || self.admits(neighbour, &received.routes, lane, bytes));
+                || self.admits(neighbour, &received.routes, waits, lane, bytes));
         if !is_admitted {
-            self.hop(neighbour).inbound.park(seq);
+            let inbound = &mut self.hop(neighbour).inbound;
+            inbound.park(seq);
+            inbound.lacks_room();
             self.ack_soon(neighbour);
             return;
         }
@@ -133,7 +135,10 @@ impl Delivery {
         received: &mut Received,
     ) -> Result<(), Reason> {
         let header = arrival.header.as_ref().ok_or(Reason::Malformed)?;
-        if !self.may_bring(neighbour, &header.sender) {
+        let is_foreign = !self.may_bring(neighbour, &header.sender);
+        #[cfg(any(test, feature = "sim"))]
+        let is_foreign = is_foreign && !self.has(super::Bug::ForeignSenderTaken);
+        if is_foreign {
             return Err(Reason::ForeignSender);
         }
         arrival.verdict?;
@@ -164,6 +169,10 @@ impl Delivery {
         let mut open = Vec::new();
         for target in targets {
             let is_here = target.as_unit().as_ref() == Some(&me);
+            let policy = &self.settings.policy;
+            let is_allowed = policy.allows_pattern(&header.sender, &target, &header.kind);
+            #[cfg(any(test, feature = "sim"))]
+            let is_allowed = is_allowed || self.has(super::Bug::IgnoredPolicy);
             if is_here && let Some(known) = self.seen.get(&header.message_id()) {
                 let line = if known == digest {
                     self.line(digest, header, &target, Outcome::Delivered, Reason::None)
@@ -184,11 +193,7 @@ impl Delivery {
                 received
                     .owed
                     .push((told_of(header, &target, neighbour), line));
-            } else if !self
-                .settings
-                .policy
-                .allows_pattern(&header.sender, &target, &header.kind)
-            {
+            } else if !is_allowed {
                 let line = self.line(digest, header, &target, Outcome::Refused, Reason::Policy);
                 received
                     .owed
@@ -242,6 +247,10 @@ impl Delivery {
         };
         let issuer = &header.sender;
         let is_believed = |item: &&ReceiptItem| {
+            #[cfg(any(test, feature = "sim"))]
+            if self.has(super::Bug::BelievedLie) {
+                return true;
+            }
             let own = item.receiver == Pattern::from(issuer);
             let speaks_of_delivery = matches!(item.outcome, Outcome::Delivered | Outcome::Read);
             if self.is_upstream(neighbour) {
@@ -352,7 +361,6 @@ impl Delivery {
             _ => None,
         });
         if passing.clone().next().is_some() && self.journal_takes(Lane::Flash, bytes).is_err() {
-            self.hop(neighbour).inbound.lacks_room();
             return false;
         }
         let full = passing
@@ -369,31 +377,31 @@ impl Delivery {
     fn is_crammed(&self, routes: &[Route]) -> bool {
         let me = &self.settings.unit;
         let mut units = routes.iter().filter_map(|route| route.unit(me));
-        units.any(|unit| {
-            let has = match unit == me {
-                true => self.inbox.depth(),
-                false => self
-                    .hops
-                    .get(unit)
-                    .map_or_else(Depth::default, |hop| hop.outbox.messages()),
-            };
-            self.is_overfull(unit, has)
-        })
+        units.any(|unit| self.is_overfull(unit, self.load(unit)))
     }
 
     /// Whether there is room for the copies; if a receiver is full, the neighbour is told.
-    fn admits(&mut self, neighbour: &UnitId, routes: &[Route], lane: Lane, bytes: u64) -> bool {
+    fn admits(
+        &mut self,
+        neighbour: &UnitId,
+        routes: &[Route],
+        waits: bool,
+        lane: Lane,
+        bytes: u64,
+    ) -> bool {
         if self.journal_takes(lane, bytes).is_err() {
-            self.hop(neighbour).inbound.lacks_room();
             return false;
         }
         let sums = routes.iter().any(|r| matches!(r, Route::Fanout { .. }));
         if sums && self.fanouts.len() as u64 >= u64::from(self.settings.limits.mailbox_messages) {
-            self.hop(neighbour).inbound.lacks_room();
             return false;
         }
         let me = self.settings.unit.clone();
         let units: Vec<UnitId> = routes.iter().filter_map(|r| r.unit(&me)).cloned().collect();
+        if waits {
+            let mut units = units.iter();
+            return units.all(|unit| self.may_wait_for(unit, lane, bytes));
+        }
         let mut full = units.clone();
         full.retain(|unit| {
             let takes = match *unit == me {

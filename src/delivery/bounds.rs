@@ -1,7 +1,7 @@
 //! Bounds: what the journal, the queues, the inbox and the memory still take (G7).
 //!
-//! Messages and receipts have separate budgets in each queue, so that neither crowds the other out. What waits for a predecessor counts
-//! for the queue that it will go to.
+//! Messages and receipts have separate budgets in each queue, so that neither crowds the other out. So has what waits for a predecessor,
+//! by the queue that it will go to: if it took the place of what can go, the predecessor might find none.
 
 use std::collections::BTreeMap;
 
@@ -81,6 +81,33 @@ impl Delivery {
         }
     }
 
+    /// Whether one more message may wait for a predecessor, towards a receiver.
+    pub(super) fn may_wait_for(&self, unit: &UnitId, lane: Lane, bytes: u64) -> bool {
+        let (name, count, mib) = self.bounds_of(unit);
+        let has = self.waiting_for.of(unit);
+        self.fits(lane, has.messages + 1, name, count, 1).is_ok()
+            && self
+                .fits(lane, has.bytes + bytes, name, mib, 1 << 20)
+                .is_ok()
+    }
+
+    /// A receiver's bounds: the name of the first, messages, and MiB.
+    fn bounds_of(&self, unit: &UnitId) -> (&'static str, u64, u64) {
+        let limits = &self.settings.limits;
+        let (name, count, mib) = if *unit == self.settings.unit {
+            ("inbox-messages", limits.inbox_messages, limits.inbox_mib)
+        } else if self.is_upstream(unit) {
+            ("outbox-messages", limits.outbox_messages, limits.outbox_mib)
+        } else {
+            (
+                "mailbox-messages",
+                limits.mailbox_messages,
+                limits.mailbox_mib,
+            )
+        };
+        (name, count.into(), mib.into())
+    }
+
     /// Counts what waits.
     pub(super) fn count_waiting(&mut self, waiting: &Waiting) {
         self.each_awaiting(waiting, WaitingFor::add);
@@ -124,15 +151,9 @@ impl Delivery {
         let Some(next) = self.next_hop(&Pattern::from(to)) else {
             return true;
         };
-        let limits = &self.settings.limits;
-        let (count, mib) = if self.is_upstream(&next) {
-            (limits.outbox_messages, limits.outbox_mib)
-        } else {
-            (limits.mailbox_messages, limits.mailbox_mib)
-        };
+        let (_, count, mib) = self.bounds_of(&next);
         let has = self.queue_load(&next).receipts;
-        has.messages < RECEIPTS_PER_MESSAGE * u64::from(count)
-            && has.bytes + bytes <= u64::from(mib) << 20
+        has.messages < RECEIPTS_PER_MESSAGE * count && has.bytes + bytes <= mib << 20
     }
 
     /// What a lane may use of a bound: the reserve is for urgent lanes.
@@ -161,29 +182,23 @@ impl Delivery {
         Ok(())
     }
 
-    /// What counts for the bounds of a receiver: a neighbour or this node itself.
+    /// What is queued for a receiver, a neighbour or this node itself.
     pub(super) fn load(&self, unit: &UnitId) -> Depth {
-        match *unit == self.settings.unit {
-            true => self.inbox_load(),
-            false => self.queue_load(unit).messages,
+        if *unit == self.settings.unit {
+            return self.inbox.depth();
         }
+        let hop = self.hops.get(unit);
+        hop.map_or_else(Depth::default, |hop| hop.outbox.messages())
     }
 
     /// Whether `has` is so far beyond a receiver's bounds that it takes nothing whatever the others do.
     pub(super) fn is_overfull(&self, unit: &UnitId, has: Depth) -> bool {
-        let limits = &self.settings.limits;
-        let (count, mib) = if *unit == self.settings.unit {
-            (limits.inbox_messages, limits.inbox_mib)
-        } else if self.is_upstream(unit) {
-            (limits.outbox_messages, limits.outbox_mib)
-        } else {
-            (limits.mailbox_messages, limits.mailbox_mib)
-        };
+        let (_, count, mib) = self.bounds_of(unit);
         #[cfg(any(test, feature = "sim"))]
         if self.has(super::Bug::IgnoredBound) {
             return false;
         }
-        has.messages >= OVERFULL * u64::from(count) || has.bytes >= OVERFULL * u64::from(mib) << 20
+        has.messages >= OVERFULL * count || has.bytes >= (OVERFULL * mib) << 20
     }
 
     /// Whether the queue towards a neighbour takes so many more messages with so many more bytes.
@@ -195,7 +210,7 @@ impl Delivery {
         bytes: u64,
     ) -> Result<(), NotAccepted> {
         let limits = &self.settings.limits;
-        let depth = self.queue_load(unit).messages;
+        let depth = self.load(unit);
         let ((count_name, count), (mib_name, mib)) = if self.is_upstream(unit) {
             (
                 ("outbox-messages", limits.outbox_messages),
@@ -220,7 +235,7 @@ impl Delivery {
         let limits = &self.settings.limits;
         let (count, mib) = (limits.inbox_messages, limits.inbox_mib);
         self.remembers(messages)?;
-        let has = self.inbox_load();
+        let has = self.inbox.depth();
         let wanted = has.messages + messages;
         self.fits(lane, wanted, "inbox-messages", count.into(), 1)?;
         self.fits(lane, has.bytes + bytes, "inbox-mib", mib.into(), 1 << 20)

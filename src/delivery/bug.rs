@@ -23,6 +23,16 @@ pub enum Bug {
     CreditLeak,
     /// A receipt that was signed is not sent (G3).
     LostReceipt,
+    /// A neighbour's parcels are taken whoever they say has sent them (G6).
+    ForeignSenderTaken,
+    /// What came is let through whatever the policy says (G6).
+    IgnoredPolicy,
+    /// A receipt is believed whoever signed it (G6).
+    BelievedLie,
+    /// A neighbour that lost its memory is offered nothing (G3).
+    ForgottenCustody,
+    /// Parcels are kept when nothing is awaited any more (G7).
+    LeakedParcel,
     /// Full queues and a full inbox take more (G7).
     IgnoredBound,
     /// Parcels are sent that the neighbour has no credit for (G7).
@@ -35,7 +45,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 13] = [
+    pub const ALL: [Bug; 18] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
@@ -45,6 +55,11 @@ impl Bug {
         Bug::PurgeTooEarly,
         Bug::CreditLeak,
         Bug::LostReceipt,
+        Bug::ForeignSenderTaken,
+        Bug::IgnoredPolicy,
+        Bug::BelievedLie,
+        Bug::ForgottenCustody,
+        Bug::LeakedParcel,
         Bug::IgnoredBound,
         Bug::IgnoredCredit,
         Bug::UnreadableKept,

@@ -19,7 +19,7 @@ pub struct Limits {
     pub expires_days: u32,
     /// Bodies queued towards the upstream, MiB.
     pub outbox_mib: u32,
-    /// Messages queued towards the upstream.
+    /// Messages queued towards the upstream; and messages of the node's own whose end no receipt has told yet.
     pub outbox_messages: u32,
     /// Bodies waiting for the local application, MiB.
     pub inbox_mib: u32,

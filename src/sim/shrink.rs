@@ -5,7 +5,7 @@ use std::fmt;
 use super::{Failure, Faults, Options, run};
 
 /// Other seeds that are tried with smaller options: fewer faults make another world of the same seed.
-const SEEDS_TRIED: u64 = 40;
+const SEEDS_TRIED: u64 = 10;
 
 /// A kind of fault: its name, and where it stands in [`Faults`].
 type Kind = (&'static str, fn(&mut Faults) -> &mut bool);

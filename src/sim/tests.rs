@@ -77,11 +77,13 @@ fn every_promise_holds_in_many_worlds() {
     if let Some(first) = failures.first() {
         let all: Vec<u64> = failures.iter().map(|f| f.seed).collect();
         let told = check(first.seed, first.options).expect_err("a seed fails the same way again");
+        println!("seeds {all:?} failed; the first:\n{told}\nlooking for a smaller world");
         let small = shrink(first.clone());
         let (seed, options, what) = (small.seed, small.options, &small.what);
         panic!(
-            "seeds {all:?} failed; the first:\n{told}\nthe smallest world that fails so: CASEGATE_SIM_SEED={seed} \
-             CASEGATE_SIM_OPTIONS='{options}' ({what})"
+            "{} seeds failed; the smallest world that fails so: CASEGATE_SIM_SEED={seed} \
+             CASEGATE_SIM_OPTIONS='{options}' ({what})",
+            all.len()
         );
     }
 }

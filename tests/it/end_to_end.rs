@@ -3,7 +3,7 @@
 use casegate::node::{Node, StartError};
 use serde_json::json;
 
-use crate::world::{Running, World, eventually};
+use crate::world::{Running, World, eventually, unit};
 
 /// A hub and two edges, connected.
 async fn three(world: &World) -> (Running, Running, Running) {
@@ -171,6 +171,58 @@ async fn what_was_accepted_survives_a_restart_of_every_node_in_order() {
         police.ack(&events).await;
     }
     assert_eq!(numbers, (0..COUNT as u64).collect::<Vec<_>>());
+    for node in [tobacco, police, hub] {
+        node.node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_parcel_that_rots_in_a_mailbox_is_refused_to_its_sender_and_stops_no_other() {
+    let world = World::new();
+    let mut settings = world.hub("hebi.hub");
+    settings.units.push(casegate::config::Unit {
+        name: unit("hebi.police"),
+        title: None,
+        blocked: false,
+        serves: Vec::new(),
+    });
+    let hub = Running::start(settings).await;
+    let at = hub.dial_in().await;
+    let tobacco = Running::start(world.edge("hebi.tobacco", "hebi.hub", at)).await;
+    let event = |id, text| tobacco.event(id, "hebi.police", "case.transfer", json!({"text": text}));
+    let rotten = tobacco.submit(event("1", "what will rot")).await;
+    let sound = tobacco.submit(event("2", "what will not")).await;
+    for message in [&rotten, &sound] {
+        tobacco.until_state(message, "relayed").await;
+    }
+    world.rot("hebi.hub", "what will rot");
+
+    let police = Running::start(world.edge("hebi.police", "hebi.hub", at)).await;
+    let received = police.receive(1).await;
+    assert_eq!(received[0]["messageid"], sound.as_str());
+    tobacco.until_state(&rotten, "refused").await;
+    tobacco.until_state(&sound, "delivered").await;
+    for node in [tobacco, police, hub] {
+        node.node.stop().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_rots_in_an_inbox_is_told_to_its_sender_and_is_not_handed_over() {
+    let world = World::new();
+    let (hub, tobacco, police) = three(&world).await;
+    let event = |id, text| tobacco.event(id, "hebi.police", "case.transfer", json!({"text": text}));
+    let rotten = tobacco.submit(event("1", "what will rot")).await;
+    let sound = tobacco.submit(event("2", "what will not")).await;
+    for message in [&rotten, &sound] {
+        tobacco.until_state(message, "delivered").await;
+    }
+    world.rot("hebi.police", "what will rot");
+
+    let received = police.receive(1).await;
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0]["messageid"], sound.as_str());
+    tobacco.until_state(&rotten, "refused").await;
     for node in [tobacco, police, hub] {
         node.node.stop().await;
     }

@@ -39,6 +39,32 @@ impl World {
         self.folder.path()
     }
 
+    /// Changes one byte of a text in a node's journal, as a disk that goes bad does.
+    pub(crate) fn rot(&self, node: &str, text: &str) {
+        let mut folders = vec![self.path().join(node).join("data")];
+        let mut hits = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(&folder).expect("a folder") {
+                let path = entry.expect("an entry").path();
+                if path.is_dir() {
+                    folders.push(path);
+                    continue;
+                }
+                let mut bytes = std::fs::read(&path).expect("a file");
+                let found = bytes.windows(text.len()).position(|w| w == text.as_bytes());
+                if let Some(at) = found {
+                    bytes[at] ^= 1;
+                    let file = std::fs::OpenOptions::new().write(true).open(&path);
+                    let file = file.expect("a file that can be written");
+                    std::os::unix::fs::FileExt::write_all_at(&file, &bytes[at..=at], at as u64)
+                        .expect("a byte is written");
+                    hits += 1;
+                }
+            }
+        }
+        assert!(hits > 0, "{text} is nowhere in the data folder of {node}");
+    }
+
     /// The settings of a hub.
     pub(crate) fn hub(&self, name: &str) -> Settings {
         Settings {

@@ -48,8 +48,7 @@ pub(in crate::delivery) struct Inbound {
     to_open: BTreeSet<UnitId>,
     /// When the next ack is due, monotonic.
     pub(in crate::delivery) ack_due: Option<Millis>,
-    /// Whether the last credit told was zero for some lane, or a parcel was parked because the journal had no room: the neighbour is told
-    /// when there is some.
+    /// Whether the last credit told was zero for some lane, or a parcel was parked: the neighbour is told when there may be room.
     starved: bool,
 }
 
@@ -160,12 +159,12 @@ impl Inbound {
         self.parked_fresh.insert(seq);
     }
 
-    /// The journal has no room for a parcel that came.
+    /// There is no room for a parcel that came.
     pub(in crate::delivery) fn lacks_room(&mut self) {
         self.starved = true;
     }
 
-    /// The journal has room: whether the neighbour is to be told.
+    /// There may be room: whether the neighbour is to be told.
     pub(in crate::delivery) fn found_room(&mut self) -> bool {
         std::mem::take(&mut self.starved)
     }

@@ -202,8 +202,10 @@ impl Delivery {
         }
     }
 
-    /// Tells neighbours of receivers that have room again: at three quarters of their bound.
+    /// Something has left: tells neighbours of receivers that have room again, at three quarters of their bound, and lets what was parked
+    /// for another reason come again.
     pub(in crate::delivery) fn reopen(&mut self) {
+        self.tell_starved();
         let told: Vec<(UnitId, UnitId)> = self
             .hops
             .iter()
