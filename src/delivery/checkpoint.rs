@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use bincode::{Decode, Encode};
+use bincode::Decode;
 
 use super::{
     Delivery, ReplayError, Settings,
@@ -12,14 +12,14 @@ use super::{
     receipts::{Fanout, Line, Owed},
 };
 use crate::{
-    codec,
+    codec::{self, Each},
     model::{Digest, Lsn, Millis, UnitId},
 };
 
 /// Largest checkpoint, in bytes.
 const CHECKPOINT_BYTES_MAX: usize = 8 * 1024 * 1024 * 1024;
 
-#[derive(Debug, Encode, Decode)]
+#[derive(Debug, Decode)]
 struct Checkpoint {
     lsn: Lsn,
     epoch: Epoch,
@@ -37,27 +37,25 @@ struct Checkpoint {
 impl Delivery {
     /// The whole durable state, for a checkpoint.
     pub fn checkpoint(&self) -> Vec<u8> {
-        codec::encode(&Checkpoint {
-            lsn: self.lsn,
-            epoch: self.epoch,
-            wall: self.wall.max(self.now.wall),
-            met: self.met.iter().cloned().collect(),
-            parcels: self.parcels.snapshot(),
-            sent: self.sent.snapshot(),
-            seen: self.seen.snapshot(),
-            hops: self
-                .hops
-                .iter()
-                .map(|(unit, hop)| (unit.clone(), hop.snapshot()))
-                .collect(),
-            inbox: self.inbox.slots().collect(),
-            owed: self.owed.snapshot(),
-            fanouts: self
-                .fanouts
-                .iter()
-                .map(|(parcel, all)| (*parcel, all.clone()))
-                .collect(),
-        })
+        let inbox: Vec<Slot> = self.inbox.slots().collect();
+        let hops = Each {
+            len: self.hops.len(),
+            items: || self.hops.iter().map(|(unit, hop)| (unit, hop.snapshot())),
+        };
+        // Field by field as in `Checkpoint`, without a second copy of it all.
+        codec::encode(&(
+            self.lsn,
+            self.epoch,
+            self.wall.max(self.now.wall),
+            &self.met,
+            self.parcels.snapshot(),
+            self.sent.snapshot(),
+            self.seen.snapshot(),
+            hops,
+            inbox,
+            self.owed.snapshot(),
+            &self.fanouts,
+        ))
     }
 
     /// A node as a checkpoint has it.

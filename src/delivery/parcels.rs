@@ -6,8 +6,9 @@ use bincode::{Decode, Encode};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::hop::Seq;
-use crate::model::{
-    Digest, Lane, Location, Lsn, MessageId, Millis, Pattern, Reason, State, UnitId,
+use crate::{
+    codec::Each,
+    model::{Digest, Lane, Location, Lsn, MessageId, Millis, Pattern, Reason, State, UnitId},
 };
 
 /// Names a parcel in the table of parcels; used again once the parcel is gone.
@@ -159,11 +160,12 @@ impl Parcels {
         self.slots.len() - self.free.len()
     }
 
-    /// Everything, each in its slot, for a checkpoint.
-    pub(super) fn snapshot(&self) -> Vec<(Slot, Kept)> {
-        self.iter()
-            .map(|(slot, kept)| (slot, kept.clone()))
-            .collect()
+    /// Everything, each in its slot, for a checkpoint: encoded as a list of (slot, parcel).
+    pub(super) fn snapshot(&self) -> impl Encode + '_ {
+        Each {
+            len: self.len(),
+            items: || self.iter(),
+        }
     }
 
     pub(super) fn restore(snapshot: Vec<(Slot, Kept)>) -> Self {

@@ -328,6 +328,12 @@ impl<D: Disk> Journal<D> {
         )
     }
 
+    /// The bytes of live payloads in a segment, their frames included.
+    pub fn live_bytes(&self, segment: u32) -> u64 {
+        let account = self.accounts.0.get(&segment);
+        account.map_or(0, |account| account.live)
+    }
+
     /// Whether a checkpoint is worth it: enough was appended since the last one, room is short and one would free some, or damage was
     /// found at the start. After one failed, not before the next [`retry`](Journal::retry).
     pub fn checkpoint_due(&self) -> bool {

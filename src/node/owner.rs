@@ -195,10 +195,27 @@ impl Owner {
                 return;
             }
             let now = self.shared.clock.now();
+            self.store.expect(self.payload_bytes(&input));
             self.machine.handle(now, input, self.store.log());
             self.store.end_group();
             self.carry_out_all(now);
             next = self.own_inputs.pop_front();
+        }
+    }
+
+    /// What may be stored because of an input.
+    fn payload_bytes(&self, input: &Input) -> u64 {
+        match input {
+            Input::Submit { messages, .. } => messages
+                .iter()
+                .map(|message| message.parcel.bytes().len() as u64)
+                .sum(),
+            Input::Arrivals { arrivals, .. } => arrivals
+                .iter()
+                .map(|arrival| arrival.parcel.bytes().len() as u64)
+                .sum(),
+            Input::Compact { segment } => self.store.live_bytes(*segment),
+            _ => 0,
         }
     }
 

@@ -233,7 +233,8 @@ impl Inode {
     }
 
     /// Back to what is durable, then what `dice` keeps of the rest.
-    fn crash(&mut self, dice: &mut SplitMix64) {
+    /// `tear`: of each write every other sector is kept.
+    fn crash(&mut self, dice: &mut SplitMix64, tear: bool) {
         if let Some(lost) = self.lost.take() {
             self.undo.clear();
             self.before.clear();
@@ -241,7 +242,7 @@ impl Inode {
             return;
         }
         let (undo, done) = self.undo_all();
-        let fate = dice.below(4);
+        let fate = if tear { 4 } else { dice.below(4) };
         let stop = dice.below(undo.len() as u64 + 1);
         let luck = dice.next_u64();
         for (i, (step, written)) in undo.iter().zip(done.iter().rev()).enumerate() {
@@ -252,14 +253,18 @@ impl Inode {
                 _ => {}
             }
             match *step {
-                Undo::Write { offset, len, .. } if fate == 3 => {
+                Undo::Write { offset, len, .. } if fate >= 3 => {
                     let mut at = offset;
                     while at < offset + len {
                         let sector = at / SECTOR;
                         let end = ((sector + 1) * SECTOR).min(offset + len);
                         // How many of the steps this sector saw before the power went.
                         let seen = SplitMix64(luck ^ sector as u64).below(undo.len() as u64 + 1);
-                        if (i as u64) < seen {
+                        let kept = match tear {
+                            true => (sector as u64 ^ luck) & 1 == 0,
+                            false => (i as u64) < seen,
+                        };
+                        if kept {
                             self.write(&written[at - offset..end - offset], at, false);
                         }
                         at = end;
@@ -339,13 +344,13 @@ impl Inner {
         self.names.values().map(|i| self.inodes[*i].len).sum()
     }
 
-    fn crash(&mut self, seed: u64) {
+    fn crash(&mut self, seed: u64, tear: bool) {
         let mut dice = SplitMix64(seed);
         self.life += 1;
         self.failures.clear();
         self.power_until = None;
         let mut names = std::mem::take(&mut self.durable_names);
-        let fate = dice.below(4);
+        let fate = if tear { 1 } else { dice.below(4) };
         let changes = std::mem::take(&mut self.changes);
         let stop = dice.below(changes.len() as u64 + 1);
         for (i, change) in changes.into_iter().enumerate() {
@@ -378,7 +383,7 @@ impl Inner {
         self.unnamed.clear();
         for (i, inode) in self.inodes.iter_mut().enumerate() {
             if named.contains(&i) {
-                inode.crash(&mut dice);
+                inode.crash(&mut dice, tear);
                 inode.named = true;
                 inode.handles = 0;
             } else {
@@ -414,7 +419,13 @@ impl SimDisk {
     /// Cuts the power. Each file and each change of the folder since its last sync is kept, lost, or torn, as `seed` has it. Files
     /// that are open fail from now on, and injected failures are forgotten.
     pub fn crash(&self, seed: u64) {
-        lock(&self.inner).crash(seed);
+        lock(&self.inner).crash(seed, false);
+    }
+
+    /// As [`crash`](SimDisk::crash), but nothing is left to chance: the changes of the folder are kept, and of each write that was not
+    /// synced every other sector.
+    pub fn tear(&self, seed: u64) {
+        lock(&self.inner).crash(seed, true);
     }
 
     /// Lets the next `times` operations of a kind fail with an i/o error, after `after` more that do not.
