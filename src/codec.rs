@@ -24,6 +24,18 @@ pub fn encode_into(value: &impl Encode, out: &mut Vec<u8>) {
         .unwrap_or_else(|error| unreachable!("encoding into memory failed: {error}"));
 }
 
+/// The least room that is taken for what may be large, in bytes. It costs no memory before it is written to. That it is beyond 32 MiB
+/// has a reason: glibc's allocator gives every block of this size straight back when it is freed, and does not begin to keep
+/// smaller ones.
+pub const LARGE_BYTES: usize = 33 * 1024 * 1024;
+
+/// As [`encode`], for what may be large: its memory goes back to the system with it.
+pub fn encode_large(value: &impl Encode) -> Vec<u8> {
+    let mut out = Vec::with_capacity(LARGE_BYTES);
+    encode_into(value, &mut out);
+    out
+}
+
 /// Encodes `value`.
 pub fn encode(value: &impl Encode) -> Vec<u8> {
     let mut out = Vec::new();

@@ -97,10 +97,11 @@ async fn queue(count: u64) {
     let (ready, node) = node.kill_and_start();
     println!("after a kill: ready in {:.2} s", ready.as_secs_f64());
     println!("after it: {}", node.memory());
-    let disk = node.disk_bytes();
+    let (segments, checkpoint) = node.disk_bytes();
     println!(
-        "disk: {} MiB, {:.2} of what was submitted",
-        disk >> 20,
-        disk as f64 / sent.bytes as f64
+        "disk: segments {} MiB, checkpoint {} MiB, {:.2} of what was submitted",
+        segments >> 20,
+        checkpoint >> 20,
+        (segments + checkpoint) as f64 / sent.bytes as f64
     );
 }

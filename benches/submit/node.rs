@@ -91,12 +91,17 @@ impl Process {
         format!("{now} MiB resident, {most} MiB at most")
     }
 
-    /// What its data folder takes.
-    pub(super) fn disk_bytes(&self) -> u64 {
+    /// What its journal takes: the segments, and the checkpoint.
+    pub(super) fn disk_bytes(&self) -> (u64, u64) {
         let journal = fs::read_dir(self.folder.join("data/journal")).expect("a folder");
-        journal
-            .map(|file| file.and_then(|file| file.metadata()).expect("a file").len())
-            .sum()
+        journal.fold((0, 0), |(segments, checkpoint), file| {
+            let file = file.expect("a file");
+            let len = file.metadata().expect("a file").len();
+            match file.file_name().to_string_lossy().starts_with("seg-") {
+                true => (segments + len, checkpoint),
+                false => (segments, checkpoint + len),
+            }
+        })
     }
 }
 

@@ -7,8 +7,8 @@ use bincode::Decode;
 use super::{
     Delivery, ReplayError, Settings,
     hop::{Epoch, Hop, Snapshot as HopSnapshot},
-    memory::{Memory, MemorySnapshot},
-    parcels::{Kept, Parcels, Slot},
+    memory::Memory,
+    parcels::{Parcels, Slot},
     receipts::{Fanout, Line, Owed},
 };
 use crate::{
@@ -25,9 +25,9 @@ struct Checkpoint {
     epoch: Epoch,
     wall: Millis,
     met: Vec<UnitId>,
-    parcels: Vec<(Slot, Kept)>,
-    sent: MemorySnapshot,
-    seen: MemorySnapshot,
+    parcels: Parcels,
+    sent: Memory,
+    seen: Memory,
     hops: Vec<(UnitId, HopSnapshot)>,
     inbox: Vec<Slot>,
     owed: Vec<(UnitId, Vec<Line>)>,
@@ -43,7 +43,7 @@ impl Delivery {
             items: || self.hops.iter().map(|(unit, hop)| (unit, hop.snapshot())),
         };
         // Field by field as in `Checkpoint`, without a second copy of it all.
-        codec::encode(&(
+        codec::encode_large(&(
             self.lsn,
             self.epoch,
             self.wall.max(self.now.wall),
@@ -69,9 +69,9 @@ impl Delivery {
         node.epoch = checkpoint.epoch;
         node.wall = checkpoint.wall;
         node.met = checkpoint.met.into_iter().collect();
-        node.parcels = Parcels::restore(checkpoint.parcels);
-        node.sent = Memory::restore(checkpoint.sent);
-        node.seen = Memory::restore(checkpoint.seen);
+        node.parcels = checkpoint.parcels;
+        node.sent = checkpoint.sent;
+        node.seen = checkpoint.seen;
         node.hops = checkpoint
             .hops
             .into_iter()

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, hash::BuildHasher as _};
 
-use bincode::{Decode, Encode};
+use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use crate::{
@@ -70,19 +70,6 @@ impl Entries {
         block.push(entry);
         (last * BLOCK + block.len() - 1) as Place
     }
-}
-
-#[derive(Clone, Copy, Debug, Encode, Decode)]
-struct Remembered {
-    digest: Digest,
-    expires: Millis,
-}
-
-/// A [`Memory`] as a checkpoint has it.
-#[derive(Debug, Decode)]
-pub(super) struct MemorySnapshot {
-    known: Vec<(MessageId, Remembered)>,
-    purged: Millis,
 }
 
 const SLOT_MS: Millis = 60_000;
@@ -174,33 +161,18 @@ impl Memory {
         self.known.len()
     }
 
-    /// Encoded as a [`MemorySnapshot`].
+    /// What is known and up to when nothing is, for a checkpoint.
     pub(super) fn snapshot(&self) -> impl Encode + '_ {
         let remembered = |place: &Place| {
             let entry = self.entries.get(*place);
-            let remembered = Remembered {
-                digest: entry.digest,
-                expires: Millis::from(entry.expires_s) * 1000,
-            };
-            (entry.message, remembered)
+            let expires = Millis::from(entry.expires_s) * 1000;
+            (entry.message, entry.digest, expires)
         };
         let known = Each {
             len: self.known.len(),
             items: move || self.known.iter().map(remembered),
         };
         (known, self.purged)
-    }
-
-    pub(super) fn restore(snapshot: MemorySnapshot) -> Self {
-        let mut memory = Self {
-            known: HashTable::with_capacity(snapshot.known.len()),
-            purged: snapshot.purged,
-            ..Self::default()
-        };
-        for (id, r) in snapshot.known {
-            memory.insert(id, r.digest, r.expires);
-        }
-        memory
     }
 
     fn find(&self, message: &MessageId) -> Option<Place> {
@@ -211,6 +183,21 @@ impl Memory {
         found.copied()
     }
 }
+
+/// From what [`Memory::snapshot`] encoded, one after another.
+impl<C> Decode<C> for Memory {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let mut memory = Self::default();
+        for _ in 0..u64::decode(decoder)? {
+            let (message, digest, expires) = Decode::decode(decoder)?;
+            memory.insert(message, digest, expires);
+        }
+        memory.purged = Millis::decode(decoder)?;
+        Ok(memory)
+    }
+}
+
+bincode::impl_borrow_decode!(Memory);
 
 #[cfg(test)]
 mod tests {
@@ -256,7 +243,7 @@ mod tests {
         memory.insert(b, of_b, 200_000);
         assert_eq!(memory.entries.blocks[0].len(), 2);
         let bytes = codec::encode(&memory.snapshot());
-        let restored = Memory::restore(codec::decode::<_, 1024>(&bytes).expect("as encoded"));
+        let restored: Memory = codec::decode::<_, 1024>(&bytes).expect("as encoded");
         assert_eq!(
             (restored.get(&a), restored.get(&b)),
             (Some(second), Some(of_b))

@@ -2,7 +2,7 @@
 
 use std::hash::BuildHasher as _;
 
-use bincode::{Decode, Encode};
+use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
 use super::hop::Seq;
@@ -167,21 +167,29 @@ impl Parcels {
             items: || self.iter(),
         }
     }
+}
 
-    pub(super) fn restore(snapshot: Vec<(Slot, Kept)>) -> Self {
+/// From what [`Parcels::snapshot`] encoded, one after another.
+impl<C> Decode<C> for Parcels {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let mut parcels = Self::default();
-        let size = snapshot.iter().map(|(slot, _)| slot + 1).max().unwrap_or(0);
-        parcels.slots.resize(size as usize, None);
-        for (slot, kept) in snapshot {
+        for _ in 0..u64::decode(decoder)? {
+            let slot = Slot::decode(decoder)?;
+            let kept = Kept::decode(decoder)?;
+            let size = (slot as usize).saturating_add(1);
+            if parcels.slots.len() < size {
+                parcels.slots.resize_with(size, || None);
+            }
             parcels.enter(slot, &kept);
             parcels.slots[slot as usize] = Some(Box::new(kept));
         }
-        parcels.free = (0..size)
-            .filter(|slot| parcels.slots[*slot as usize].is_none())
-            .collect();
-        parcels
+        let vacant = |slot: &Slot| parcels.slots[*slot as usize].is_none();
+        parcels.free = (0..parcels.slots.len() as Slot).filter(vacant).collect();
+        Ok(parcels)
     }
 }
+
+bincode::impl_borrow_decode!(Parcels);
 
 fn at(slots: &[Option<Box<Kept>>], slot: Slot) -> &Kept {
     slots[slot as usize]

@@ -7,10 +7,7 @@ use super::{
     frame::is_zero,
     segment::START,
 };
-
-/// The buffer's smallest size. It takes no memory before it is written to. That it is beyond 32 MiB has a reason: glibc's allocator
-/// gives every block of this size straight back when it is freed, and does not begin to keep smaller ones.
-const BYTES_MIN: usize = 33 * 1024 * 1024;
+use crate::codec::LARGE_BYTES;
 
 /// Holds one segment at a time.
 #[derive(Debug, Default)]
@@ -31,7 +28,7 @@ impl Content {
             used.fill(0);
         }
         if self.bytes.len() < size {
-            self.bytes = vec![0; size.max(BYTES_MIN)];
+            self.bytes = vec![0; size.max(LARGE_BYTES)];
         }
         self.used = 0;
         let mut take = |at: u64, chunk: &[u8]| {

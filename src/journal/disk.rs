@@ -5,6 +5,8 @@
 
 use std::io;
 
+use crate::codec::LARGE_BYTES;
+
 /// The size of what a disk writes whole or not at all, in bytes: a write that was not synced may survive a crash in any of its
 /// sectors and in no other unit.
 pub const SECTOR: usize = 512;
@@ -122,7 +124,8 @@ pub(super) fn read_chunks(
 /// Reads a whole file, at most `bytes_max` of it.
 pub(super) fn read_whole(file: &impl File, bytes_max: u64) -> io::Result<Vec<u8>> {
     let len = file.len()?.min(bytes_max);
-    let mut bytes = Vec::with_capacity(usize::try_from(len).map_err(io::Error::other)?);
+    let size = usize::try_from(len).map_err(io::Error::other)?;
+    let mut bytes = Vec::with_capacity(size.max(LARGE_BYTES));
     read_chunks(file, 0, len, |_, chunk| {
         bytes.extend_from_slice(chunk);
         true

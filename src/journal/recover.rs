@@ -119,6 +119,7 @@ impl<D: Disk> Journal<D> {
             pending: Vec::new(),
             start: None,
             open: None,
+            part_bytes: 0,
             expected: 0,
             in_flight: false,
             bytes_in_flight: 0,

@@ -99,3 +99,35 @@ fn a_failed_sync_is_final_and_nothing_more_is_promised() {
         world.reopen(&disk, n);
     }
 }
+
+#[test]
+fn what_frees_space_finds_room_to_the_end_of_the_last_segment() {
+    let settings = Settings {
+        segment_bytes: 256 * 1024,
+        ..SMALL
+    };
+    let disk = SimDisk::new();
+    let mut world = World::new(&disk, settings, 1);
+    world.group(usize::MAX);
+    assert!(world.write());
+    disk.set_capacity(Some(disk.used()));
+    while !world.journal.room().spare_missing {
+        world.group(usize::MAX);
+        assert!(world.write());
+    }
+    // Reserved work takes its half, and half of the rest, and so on.
+    while world.journal.room().admits(2000, true) {
+        world.append(&Record::Note(vec![1; 1900]));
+        world.end_group();
+        assert!(world.write());
+    }
+    // Acks go on until nothing is left.
+    let left = world.journal.room().bytes_left;
+    assert!(left > 2000 && left < 5000, "{left}");
+    while world.journal.room().bytes_left >= 100 {
+        world.append(&Record::Note(vec![2; 20]));
+        world.end_group();
+        assert!(world.write() && !world.journal.room().full);
+    }
+    assert_eq!(world.journal.synced(), world.state.last);
+}
