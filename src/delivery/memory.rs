@@ -1,10 +1,11 @@
 //! The memory of messages that were accepted or delivered, so that none is taken twice (G4).
 
-use std::{collections::BTreeMap, hash::BuildHasher as _};
+use std::{collections::BTreeMap, hash::BuildHasher as _, num::NonZeroU32};
 
 use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
+use super::blocks::Blocks;
 use crate::{
     codec::Each,
     model::{Digest, MessageId, Millis},
@@ -16,7 +17,7 @@ use crate::{
 /// clock that steps back opens no window. A message takes about 50 bytes here.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    entries: Entries,
+    entries: Blocks<Entry>,
     /// Where the entries of the messages are that are known.
     known: HashTable<Place>,
     hasher: DefaultHashBuilder,
@@ -29,7 +30,7 @@ pub(super) struct Memory {
 /// Where an entry is.
 type Place = u32;
 
-/// No place.
+/// No place: there are never so many.
 const NOWHERE: Place = Place::MAX;
 
 #[derive(Clone, Copy, Debug)]
@@ -37,47 +38,16 @@ struct Entry {
     message: MessageId,
     digest: Digest,
     /// Seconds, rounded up: remembering for longer does no harm.
-    expires_s: u32,
+    expires_s: NonZeroU32,
     /// The entry before it in its minute.
     before: Place,
-}
-
-/// Entries in blocks, so that growing copies nothing and takes no more than it needs.
-#[derive(Debug, Default)]
-struct Entries {
-    blocks: Vec<Vec<Entry>>,
-    /// Places to be used again.
-    free: Vec<Place>,
-}
-
-const BLOCK: usize = 1024;
-
-impl Entries {
-    fn get(&self, place: Place) -> &Entry {
-        &self.blocks[place as usize / BLOCK][place as usize % BLOCK]
-    }
-
-    fn put(&mut self, entry: Entry) -> Place {
-        if let Some(place) = self.free.pop() {
-            self.blocks[place as usize / BLOCK][place as usize % BLOCK] = entry;
-            return place;
-        }
-        if self.blocks.last().is_none_or(|block| block.len() == BLOCK) {
-            self.blocks.push(Vec::with_capacity(BLOCK));
-        }
-        let last = self.blocks.len() - 1;
-        let block = &mut self.blocks[last];
-        block.push(entry);
-        (last * BLOCK + block.len() - 1) as Place
-    }
 }
 
 const SLOT_MS: Millis = 60_000;
 
 impl Memory {
     pub(super) fn get(&self, message: &MessageId) -> Option<Digest> {
-        self.find(message)
-            .map(|place| self.entries.get(place).digest)
+        self.find(message).map(|(_, entry)| entry.digest)
     }
 
     /// Nothing that expires at or before this moment is remembered.
@@ -87,14 +57,14 @@ impl Memory {
 
     pub(super) fn insert(&mut self, message: MessageId, digest: Digest, expires: Millis) {
         let expires_s = u32::try_from(expires.div_ceil(1000)).unwrap_or(u32::MAX);
-        if let Some(place) = self.find(&message) {
-            let entry = *self.entries.get(place);
+        let expires_s = NonZeroU32::new(expires_s).unwrap_or(NonZeroU32::MIN);
+        if let Some((_, entry)) = self.find(&message) {
             if (entry.digest, entry.expires_s) == (digest, expires_s) {
                 return;
             }
             self.forget(&message);
         }
-        let slot = Millis::from(expires_s) * 1000 / SLOT_MS;
+        let slot = Millis::from(expires_s.get()) * 1000 / SLOT_MS;
         let last = self.by_expiry.entry(slot).or_insert(NOWHERE);
         let place = self.entries.put(Entry {
             message,
@@ -106,7 +76,7 @@ impl Memory {
         let (entries, hasher) = (&self.entries, &self.hasher);
         self.known
             .insert_unique(hasher.hash_one(message), place, |p| {
-                hasher.hash_one(entries.get(*p).message)
+                hasher.hash_one(entries.get(*p).map_or(message, |entry| entry.message))
             });
     }
 
@@ -115,10 +85,9 @@ impl Memory {
         let entries = &self.entries;
         let hash = self.hasher.hash_one(message);
         // Its entry goes with its minute.
-        if let Ok(found) = self
-            .known
-            .find_entry(hash, |p| entries.get(*p).message == *message)
-        {
+        if let Ok(found) = self.known.find_entry(hash, |p| {
+            entries.get(*p).is_some_and(|e| e.message == *message)
+        }) {
             found.remove();
         }
     }
@@ -143,15 +112,12 @@ impl Memory {
                 break;
             }
             let mut place = slot.remove();
-            while place != NOWHERE {
-                let entry = self.entries.get(place);
-                let (message, before) = (entry.message, entry.before);
-                let hash = self.hasher.hash_one(message);
+            while let Some(entry) = self.entries.take(place) {
+                let hash = self.hasher.hash_one(entry.message);
                 if let Ok(found) = self.known.find_entry(hash, |p| *p == place) {
                     found.remove();
                 }
-                self.entries.free.push(place);
-                place = before;
+                place = entry.before;
             }
         }
         self.purged = self.purged.max(through);
@@ -164,23 +130,22 @@ impl Memory {
     /// What is known and up to when nothing is, for a checkpoint.
     pub(super) fn snapshot(&self) -> impl Encode + '_ {
         let remembered = |place: &Place| {
-            let entry = self.entries.get(*place);
-            let expires = Millis::from(entry.expires_s) * 1000;
-            (entry.message, entry.digest, expires)
+            let entry = self.entries.get(*place)?;
+            let expires = Millis::from(entry.expires_s.get()) * 1000;
+            Some((entry.message, entry.digest, expires))
         };
         let known = Each {
             len: self.known.len(),
-            items: move || self.known.iter().map(remembered),
+            items: move || self.known.iter().filter_map(remembered),
         };
         (known, self.purged)
     }
 
-    fn find(&self, message: &MessageId) -> Option<Place> {
+    fn find(&self, message: &MessageId) -> Option<(Place, &Entry)> {
         let hash = self.hasher.hash_one(message);
-        let found = self
-            .known
-            .find(hash, |p| self.entries.get(*p).message == *message);
-        found.copied()
+        let entry = |place: &Place| self.entries.get(*place).filter(|e| e.message == *message);
+        let place = self.known.find(hash, |place| entry(place).is_some())?;
+        Some((*place, entry(place)?))
     }
 }
 
@@ -241,7 +206,7 @@ mod tests {
         // The place of that one is used again.
         let (b, of_b) = id(3);
         memory.insert(b, of_b, 200_000);
-        assert_eq!(memory.entries.blocks[0].len(), 2);
+        assert_eq!(memory.entries.len(), 2);
         let bytes = codec::encode(&memory.snapshot());
         let restored: Memory = codec::decode::<_, 1024>(&bytes).expect("as encoded");
         assert_eq!(
