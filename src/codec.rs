@@ -3,7 +3,7 @@
 //! Little-endian, variable-length integers, always with a limit, and the consumed length is always compared: bytes left over are
 //! an error. Whoever decodes names the largest value that it is ready to read.
 
-use bincode::{Decode, Encode, config};
+use bincode::{Decode, Encode, config, enc::Encoder, error::EncodeError};
 
 /// Bytes do not decode.
 #[derive(Debug, thiserror::Error)]
@@ -24,11 +24,48 @@ pub fn encode_into(value: &impl Encode, out: &mut Vec<u8>) {
         .unwrap_or_else(|error| unreachable!("encoding into memory failed: {error}"));
 }
 
+/// The least room that is taken for what may be large, in bytes. It costs no memory before it is written to. That it is beyond 32 MiB
+/// has a reason: glibc's allocator gives every block of this size straight back when it is freed, and does not begin to keep
+/// smaller ones.
+pub const LARGE_BYTES: usize = 33 * 1024 * 1024;
+
+/// As [`encode`], for what may be large: its memory goes back to the system with it.
+pub fn encode_large(value: &impl Encode) -> Vec<u8> {
+    let mut out = Vec::with_capacity(LARGE_BYTES);
+    encode_into(value, &mut out);
+    out
+}
+
 /// Encodes `value`.
 pub fn encode(value: &impl Encode) -> Vec<u8> {
     let mut out = Vec::new();
     encode_into(value, &mut out);
     out
+}
+
+/// Encoded as a `Vec` of what the iterators that the function gives have, `len` items, without there being one.
+pub struct Each<F> {
+    /// How many there are.
+    pub len: usize,
+    /// Gives them.
+    pub items: F,
+}
+
+impl<F, I> Encode for Each<F>
+where
+    F: Fn() -> I,
+    I: Iterator<Item: Encode>,
+{
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        (self.len as u64).encode(encoder)?;
+        let mut count = 0;
+        for item in (self.items)() {
+            item.encode(encoder)?;
+            count += 1;
+        }
+        debug_assert_eq!(count, self.len);
+        Ok(())
+    }
 }
 
 /// Decodes the whole of `bytes`; `LIMIT` bounds what the decoder claims, in bytes, before it allocates.
@@ -57,6 +94,16 @@ mod tests {
     fn a_hostile_length_is_refused_before_anything_is_allocated() {
         let hostile = [0xfd, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
         assert!(decode::<Vec<u8>, 1024>(&hostile).is_err());
+    }
+
+    #[test]
+    fn items_encode_as_the_list_that_they_would_make() {
+        let list: Vec<(u32, u64)> = (0..300).map(|n| (n, u64::from(n) << 20)).collect();
+        let each = Each {
+            len: list.len(),
+            items: || list.iter().map(|(a, b)| (*a, b)),
+        };
+        assert_eq!(encode(&each), encode(&list));
     }
 
     #[test]

@@ -238,6 +238,8 @@ impl Refusal {
         };
         let bound = match why {
             NotAccepted::Bound { name, bound } => Some((*name, *bound)),
+            // It is the disk's own bound, which no setting names: nothing is left.
+            NotAccepted::DiskFull => Some(("disk", 0)),
             _ => None,
         };
         Self {

@@ -170,10 +170,11 @@ impl Delivery {
             return Ok(());
         };
         let reserve = room.bound - self.share(room.bound, lane);
-        if room.disk_full && !lane.has_reserve() {
+        let short = room.free < reserve + 2 * bytes;
+        if room.disk_full && (short || !lane.has_reserve()) {
             return Err(NotAccepted::DiskFull);
         }
-        if room.free < reserve + 2 * bytes {
+        if short {
             return Err(NotAccepted::Bound {
                 name: "journal-mib",
                 bound: u64::from(self.settings.limits.journal_mib),

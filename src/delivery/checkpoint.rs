@@ -2,32 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use bincode::{Decode, Encode};
+use bincode::Decode;
 
 use super::{
     Delivery, ReplayError, Settings,
     hop::{Epoch, Hop, Snapshot as HopSnapshot, Waiting},
-    memory::{Memory, MemorySnapshot},
-    parcels::{Kept, Parcels, Slot},
+    memory::Memory,
+    parcels::{Parcels, Slot},
     receipts::{Fanout, Line, Owed},
 };
 use crate::{
-    codec,
+    codec::{self, Each},
     model::{Digest, Lsn, Millis, UnitId},
 };
 
 /// Largest checkpoint, in bytes.
 const CHECKPOINT_BYTES_MAX: usize = 8 * 1024 * 1024 * 1024;
 
-#[derive(Debug, Encode, Decode)]
+#[derive(Debug, Decode)]
 struct Checkpoint {
     lsn: Lsn,
     epoch: Epoch,
     wall: Millis,
     met: Vec<UnitId>,
-    parcels: Vec<(Slot, Kept)>,
-    sent: MemorySnapshot,
-    seen: MemorySnapshot,
+    parcels: Parcels,
+    sent: Memory,
+    seen: Memory,
     hops: Vec<(UnitId, HopSnapshot)>,
     inbox: Vec<Slot>,
     owed: Vec<(UnitId, Vec<Line>)>,
@@ -37,27 +37,25 @@ struct Checkpoint {
 impl Delivery {
     /// The whole durable state, for a checkpoint.
     pub fn checkpoint(&self) -> Vec<u8> {
-        codec::encode(&Checkpoint {
-            lsn: self.lsn,
-            epoch: self.epoch,
-            wall: self.wall.max(self.now.wall),
-            met: self.met.iter().cloned().collect(),
-            parcels: self.parcels.snapshot(),
-            sent: self.sent.snapshot(),
-            seen: self.seen.snapshot(),
-            hops: self
-                .hops
-                .iter()
-                .map(|(unit, hop)| (unit.clone(), hop.snapshot()))
-                .collect(),
-            inbox: self.inbox.slots().collect(),
-            owed: self.owed.snapshot(),
-            fanouts: self
-                .fanouts
-                .iter()
-                .map(|(parcel, all)| (*parcel, all.clone()))
-                .collect(),
-        })
+        let inbox: Vec<Slot> = self.inbox.slots().collect();
+        let hops = Each {
+            len: self.hops.len(),
+            items: || self.hops.iter().map(|(unit, hop)| (unit, hop.snapshot())),
+        };
+        // Field by field as in `Checkpoint`, without a second copy of it all.
+        codec::encode_large(&(
+            self.lsn,
+            self.epoch,
+            self.wall.max(self.now.wall),
+            &self.met,
+            self.parcels.snapshot(),
+            self.sent.snapshot(),
+            self.seen.snapshot(),
+            hops,
+            inbox,
+            self.owed.snapshot(),
+            &self.fanouts,
+        ))
     }
 
     /// A node as a checkpoint has it.
@@ -71,9 +69,9 @@ impl Delivery {
         node.epoch = checkpoint.epoch;
         node.wall = checkpoint.wall;
         node.met = checkpoint.met.into_iter().collect();
-        node.parcels = Parcels::restore(checkpoint.parcels);
-        node.sent = Memory::restore(checkpoint.sent);
-        node.seen = Memory::restore(checkpoint.seen);
+        node.parcels = checkpoint.parcels;
+        node.sent = checkpoint.sent;
+        node.seen = checkpoint.seen;
         node.hops = checkpoint
             .hops
             .into_iter()

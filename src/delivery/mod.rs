@@ -6,6 +6,7 @@
 
 mod apply;
 mod arrive;
+mod blocks;
 mod bounds;
 #[cfg(any(test, feature = "sim"))]
 mod bug;

@@ -164,7 +164,9 @@ pub enum NotAccepted {
         bound: u64,
     },
     /// The disk is full.
-    #[error("the disk is full")]
+    #[error(
+        "the node's disk is full: free some room; until then only urgent messages are taken, as long as there is some left"
+    )]
     DiskFull,
 }
 

@@ -2,12 +2,13 @@
 
 use std::hash::BuildHasher as _;
 
-use bincode::{Decode, Encode};
+use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::hop::Seq;
-use crate::model::{
-    Digest, Lane, Location, Lsn, MessageId, Millis, Pattern, Reason, State, UnitId,
+use super::{blocks::Blocks, hop::Seq};
+use crate::{
+    codec::Each,
+    model::{Digest, Lane, Location, Lsn, MessageId, Millis, Pattern, Reason, State, UnitId},
 };
 
 /// Names a parcel in the table of parcels; used again once the parcel is gone.
@@ -69,28 +70,23 @@ impl Kept {
 /// The table of parcels, found by message and by digest.
 #[derive(Debug, Default)]
 pub(super) struct Parcels {
-    slots: Vec<Option<Box<Kept>>>,
-    free: Vec<Slot>,
+    slots: Blocks<Kept>,
+    index: Index,
+}
+
+/// Where the parcels of a message, and the parcel of a digest, are.
+#[derive(Debug, Default)]
+struct Index {
     by_message: HashTable<Slot>,
     by_digest: HashTable<Slot>,
     hasher: DefaultHashBuilder,
 }
 
-impl Parcels {
-    pub(super) fn insert(&mut self, kept: Kept) -> Slot {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            (self.slots.len() - 1) as Slot
-        });
-        self.enter(slot, &kept);
-        self.slots[slot as usize] = Some(Box::new(kept));
-        slot
-    }
-
-    /// Enters a slot that is about to be filled into the two indexes.
-    fn enter(&mut self, slot: Slot, kept: &Kept) {
-        let (slots, hasher) = (&self.slots, &self.hasher);
-        let of = |s: &Slot| slots.get(*s as usize).and_then(Option::as_deref);
+impl Index {
+    /// Enters a parcel that is about to be put into a slot.
+    fn enter(&mut self, slots: &Blocks<Kept>, slot: Slot, kept: &Kept) {
+        let hasher = &self.hasher;
+        let of = |s: &Slot| slots.get(*s);
         self.by_message
             .insert_unique(hasher.hash_one(kept.message), slot, |s| {
                 hasher.hash_one(of(s).map_or(kept.message, |k| k.message))
@@ -100,92 +96,99 @@ impl Parcels {
                 hasher.hash_one(of(s).map_or(kept.digest, |k| k.digest))
             });
     }
+}
+
+impl Parcels {
+    pub(super) fn insert(&mut self, kept: Kept) -> Slot {
+        let slot = self.slots.next_place();
+        self.index.enter(&self.slots, slot, &kept);
+        let put = self.slots.put(kept);
+        debug_assert_eq!(put, slot);
+        slot
+    }
 
     pub(super) fn remove(&mut self, slot: Slot) -> Kept {
-        let kept = self.slots[slot as usize]
-            .take()
-            .unwrap_or_else(|| unreachable!("a slot is given up once"));
+        let kept = self.slots.take(slot);
+        let kept = kept.unwrap_or_else(|| unreachable!("a slot is given up once"));
+        let index = &mut self.index;
         for (table, hash) in [
-            (&mut self.by_message, self.hasher.hash_one(kept.message)),
-            (&mut self.by_digest, self.hasher.hash_one(kept.digest)),
+            (&mut index.by_message, index.hasher.hash_one(kept.message)),
+            (&mut index.by_digest, index.hasher.hash_one(kept.digest)),
         ] {
             if let Ok(entry) = table.find_entry(hash, |s| *s == slot) {
                 entry.remove();
             }
         }
-        self.free.push(slot);
-        *kept
+        kept
     }
 
     pub(super) fn get(&self, slot: Slot) -> &Kept {
-        at(&self.slots, slot)
+        let kept = self.slots.get(slot);
+        kept.unwrap_or_else(|| unreachable!("a slot in use is filled"))
     }
 
     /// The parcel in a slot that may have been given up.
     pub(super) fn find(&self, slot: Slot) -> Option<&Kept> {
-        self.slots.get(slot as usize)?.as_deref()
+        self.slots.get(slot)
     }
 
     pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Kept {
-        self.slots[slot as usize]
-            .as_deref_mut()
-            .unwrap_or_else(|| unreachable!("a slot in use is filled"))
+        let kept = self.slots.get_mut(slot);
+        kept.unwrap_or_else(|| unreachable!("a slot in use is filled"))
     }
 
     /// Every parcel of a message: more than one only while another content under the same id passes through a hub.
     pub(super) fn of_message(&self, message: MessageId) -> impl Iterator<Item = Slot> + '_ {
-        self.by_message
-            .iter_hash(self.hasher.hash_one(message))
+        let index = &self.index;
+        index
+            .by_message
+            .iter_hash(index.hasher.hash_one(message))
             .copied()
             .filter(move |s| self.get(*s).message == message)
     }
 
     pub(super) fn of_digest(&self, digest: Digest) -> Option<Slot> {
-        self.by_digest
-            .find(self.hasher.hash_one(digest), |s| {
+        let index = &self.index;
+        index
+            .by_digest
+            .find(index.hasher.hash_one(digest), |s| {
                 self.get(*s).digest == digest
             })
             .copied()
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &Kept)> {
-        self.slots
-            .iter()
-            .enumerate()
-            .filter_map(|(slot, kept)| Some((slot as Slot, kept.as_deref()?)))
+        self.slots.iter()
     }
 
     pub(super) fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.slots.len()
     }
 
-    /// Everything, each in its slot, for a checkpoint.
-    pub(super) fn snapshot(&self) -> Vec<(Slot, Kept)> {
-        self.iter()
-            .map(|(slot, kept)| (slot, kept.clone()))
-            .collect()
-    }
-
-    pub(super) fn restore(snapshot: Vec<(Slot, Kept)>) -> Self {
-        let mut parcels = Self::default();
-        let size = snapshot.iter().map(|(slot, _)| slot + 1).max().unwrap_or(0);
-        parcels.slots.resize(size as usize, None);
-        for (slot, kept) in snapshot {
-            parcels.enter(slot, &kept);
-            parcels.slots[slot as usize] = Some(Box::new(kept));
+    /// Everything, each in its slot, for a checkpoint: encoded as a list of (slot, parcel).
+    pub(super) fn snapshot(&self) -> impl Encode + '_ {
+        Each {
+            len: self.len(),
+            items: || self.iter(),
         }
-        parcels.free = (0..size)
-            .filter(|slot| parcels.slots[*slot as usize].is_none())
-            .collect();
-        parcels
     }
 }
 
-fn at(slots: &[Option<Box<Kept>>], slot: Slot) -> &Kept {
-    slots[slot as usize]
-        .as_deref()
-        .unwrap_or_else(|| unreachable!("a slot in use is filled"))
+/// From what [`Parcels::snapshot`] encoded, one after another.
+impl<C> Decode<C> for Parcels {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let len = u64::decode(decoder)?;
+        let mut parcels = Self::default();
+        let items = (0..len).map(|_| Decode::decode(decoder));
+        let index = &mut parcels.index;
+        parcels.slots.put_all(items, |slots, slot, kept| {
+            index.enter(slots, slot, kept);
+        })?;
+        Ok(parcels)
+    }
 }
+
+bincode::impl_borrow_decode!(Parcels);
 
 /// The key of a chain: messages of one sender and one case keep their order. Two chains that fall on the same key are ordered
 /// together, which does no harm.

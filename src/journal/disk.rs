@@ -5,6 +5,8 @@
 
 use std::io;
 
+use crate::codec::LARGE_BYTES;
+
 /// The size of what a disk writes whole or not at all, in bytes: a write that was not synced may survive a crash in any of its
 /// sectors and in no other unit.
 pub const SECTOR: usize = 512;
@@ -83,23 +85,51 @@ pub(super) fn is_full(error: &io::Error) -> bool {
     )
 }
 
-/// Reads a whole file, at most `bytes_max` of it. Blocks that the device cannot read come back filled with [`UNREADABLE`].
-pub(super) fn read_whole(file: &impl File, bytes_max: u64) -> io::Result<Vec<u8>> {
-    const CHUNK: usize = 1024 * 1024;
+/// Bytes that are read at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Reads a file from `start` on, `chunk` by chunk, and calls `visit` with each chunk and its offset until that is false. Blocks that
+/// the device cannot read come with every byte [`UNREADABLE`].
+pub(super) fn read_chunks(
+    file: &impl File,
+    start: u64,
+    end: u64,
+    mut visit: impl FnMut(u64, &[u8]) -> bool,
+) {
     const BLOCK: usize = 4096;
-    let len = usize::try_from(file.len()?.min(bytes_max)).map_err(io::Error::other)?;
-    let mut bytes = vec![0; len];
-    let mut start = 0;
-    for chunk in bytes.chunks_mut(CHUNK) {
-        if file.read_at(chunk, start).is_err() {
-            for (i, block) in chunk.chunks_mut(BLOCK).enumerate() {
-                if file.read_at(block, start + (i * BLOCK) as u64).is_err() {
-                    block.fill(UNREADABLE);
+    let mut buffer = vec![0; CHUNK.min(end.saturating_sub(start) as usize)];
+    let mut at = start;
+    while at < end {
+        let wanted = buffer.len().min((end - at) as usize);
+        let chunk = &mut buffer[..wanted];
+        match file.read_at(chunk, at) {
+            // The file has become shorter: what is not there reads as zeros.
+            Ok(read) => chunk[read..].fill(0),
+            Err(_) => {
+                for (i, block) in chunk.chunks_mut(BLOCK).enumerate() {
+                    match file.read_at(block, at + (i * BLOCK) as u64) {
+                        Ok(read) => block[read..].fill(0),
+                        Err(_) => block.fill(UNREADABLE),
+                    }
                 }
             }
         }
-        start += CHUNK as u64;
+        if !visit(at, chunk) {
+            return;
+        }
+        at += wanted as u64;
     }
+}
+
+/// Reads a whole file, at most `bytes_max` of it.
+pub(super) fn read_whole(file: &impl File, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let len = file.len()?.min(bytes_max);
+    let size = usize::try_from(len).map_err(io::Error::other)?;
+    let mut bytes = Vec::with_capacity(size.max(LARGE_BYTES));
+    read_chunks(file, 0, len, |_, chunk| {
+        bytes.extend_from_slice(chunk);
+        true
+    });
     Ok(bytes)
 }
 

@@ -17,6 +17,9 @@ use super::{
 };
 use crate::model::{Location, Log, Lsn, Payload};
 
+/// Most bytes that are made ready for what waits, before it has come.
+const PART_BYTES_MAX: usize = 1024 * 1024;
+
 /// Segments end here even inside a group, so that places fit in 32 bits. Groups are bounded far below by whoever makes them.
 const SEGMENT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
 
@@ -48,6 +51,8 @@ pub struct Journal<D: Disk> {
     pub(super) start: Option<Start>,
     /// The last frame, which can still become the end of its group.
     pub(super) open: Option<OpenFrame>,
+    /// The length of the last part that was taken to be written: what waits next may come to as much.
+    pub(super) part_bytes: usize,
     /// How many bytes the group to come may take.
     pub(super) expected: u64,
     pub(super) in_flight: bool,
@@ -328,6 +333,12 @@ impl<D: Disk> Journal<D> {
         )
     }
 
+    /// The bytes of live payloads in a segment, their frames included.
+    pub fn live_bytes(&self, segment: u32) -> u64 {
+        let account = self.accounts.0.get(&segment);
+        account.map_or(0, |account| account.live)
+    }
+
     /// Whether a checkpoint is worth it: enough was appended since the last one, room is short and one would free some, or damage was
     /// found at the start. After one failed, not before the next [`retry`](Journal::retry).
     pub fn checkpoint_due(&self) -> bool {
@@ -419,6 +430,8 @@ impl<D: Disk> Journal<D> {
                 }
             })
             .collect();
+        let longest = parts.iter().map(|part| part.bytes.len()).max();
+        self.part_bytes = longest.unwrap_or(0).min(PART_BYTES_MAX);
         self.bytes_in_flight = parts.iter().map(|part| part.bytes.len() as u64).sum();
         let under_way = parts.iter().map(|part| (part.place, part.bytes.clone()));
         self.shared.set_in_flight(under_way.collect());
@@ -485,7 +498,12 @@ impl<D: Disk> Journal<D> {
         let current = match self.current.take() {
             Some(current) => {
                 let end = u64::from(current.end);
-                let wanted = self.expected.max(len.into()).max(segment_bytes / 8);
+                // While there is no next segment, this one is used to its end.
+                let least = match self.spare {
+                    Spare::Missing => 0,
+                    Spare::Ready | Spare::Wanted | Spare::Asked => segment_bytes / 8,
+                };
+                let wanted = self.expected.max(len.into()).max(least);
                 let fits = current.end == segment::START || end + wanted <= segment_bytes;
                 if end + u64::from(len) <= SEGMENT_BYTES_MAX && (in_group || fits) {
                     current
@@ -549,7 +567,7 @@ impl<D: Disk> Journal<D> {
         {
             self.pending.push(Pending {
                 place,
-                bytes: Vec::new(),
+                bytes: Vec::with_capacity(self.part_bytes),
                 first: lsn,
                 last: lsn,
                 start: self.start.take(),

@@ -14,7 +14,9 @@
 //! - [`Disk`] is the seam: [`Folder`] in production, a simulated disk in tests.
 
 mod checkpoint;
+mod content;
 mod disk;
+mod flaw;
 mod folder;
 mod frame;
 mod front;

@@ -9,12 +9,14 @@ use std::{
 use super::{
     Settings,
     checkpoint::{self, Preface},
+    content::{Content, is_written},
     disk::{Disk, File, read_whole},
+    flaw::{Flaw, planted},
     frame::{Frame, LEN_MIN, Salt, is_zero},
     front::{CheckpointState, Journal, Spare},
     recovery::{Cause, Damage, OpenError, Recovery, Replay, Torn},
     room::{Account, Accounts},
-    scan::{Cut, Hole, Piece, end_of_content, has_content, scan, torn},
+    scan::{Cut, Hole, Piece, end_of_content, scan, torn},
     segment::{self, Header, START},
     shared::{Shared, Written, lock},
     write::make,
@@ -49,6 +51,7 @@ impl<D: Disk> Journal<D> {
             unresolved: None,
             quarantine_bytes_max: settings.quarantine_bytes_max,
             quarantine: None,
+            content: Content::default(),
         };
         let names = disk.list().map_err(OpenError::Folder)?;
         let numbers: BTreeSet<u32> = names
@@ -72,7 +75,9 @@ impl<D: Disk> Journal<D> {
             recoverer.keep_older(*number);
         }
         let (last, empty) = recoverer.find_last(numbers.range(start.0..).rev().copied());
-        if let Some(last) = last {
+        if let Some(last) =
+            last.filter(|_| checkpoint.is_none() || !planted(Flaw::CheckpointTrusted))
+        {
             recoverer.replay_segments(&numbers, start, last)?;
             next_number = next_number.max(last + 1);
         }
@@ -114,6 +119,7 @@ impl<D: Disk> Journal<D> {
             pending: Vec::new(),
             start: None,
             open: None,
+            part_bytes: 0,
             expected: 0,
             in_flight: false,
             bytes_in_flight: 0,
@@ -147,6 +153,8 @@ struct Recoverer<'a, D: Disk, R> {
     quarantine_bytes_max: u64,
     /// The folder, and how many bytes are in it.
     quarantine: Option<(D, u64)>,
+    /// Where segments are read into.
+    content: Content,
 }
 
 impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
@@ -247,19 +255,14 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         });
     }
 
-    fn read(&self, number: u32) -> io::Result<(D::File, Vec<u8>)> {
-        let file = self.disk.open(&segment::name(number))?;
-        let bytes = read_whole(&file, u32::MAX.into())?;
-        Ok((file, bytes))
-    }
-
     /// The last segment with anything in it, and the empty ones behind it. `numbers` from the last one backwards.
     fn find_last(&self, numbers: impl Iterator<Item = u32>) -> (Option<u32>, Vec<u32>) {
         let mut empty = Vec::new();
         for number in numbers {
-            match self.read(number) {
-                Ok((_, bytes)) if !has_content(&bytes) => empty.push(number),
-                Ok(_) | Err(_) => return (Some(number), empty),
+            let file = self.disk.open(&segment::name(number));
+            match file.and_then(|file| is_written(&file)) {
+                Ok(false) => empty.push(number),
+                Ok(true) | Err(_) => return (Some(number), empty),
             }
         }
         (None, empty)
@@ -285,26 +288,50 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
     }
 
     fn replay_segment(&mut self, number: u32, start: u32, is_last: bool) -> Result<(), OpenError> {
-        let Ok((file, bytes)) = self.read(number) else {
-            self.unreadable(number);
-            self.account(number, 0, 0);
-            return Ok(());
+        let mut content = std::mem::take(&mut self.content);
+        let opened = self.disk.open(&segment::name(number));
+        let read = opened.and_then(|file| {
+            let (bytes, file_len) = content.read(&file, start)?;
+            Ok((file, bytes, file_len))
+        });
+        let replayed = match read {
+            Ok((file, bytes, file_len)) => {
+                self.replay_content(number, start, is_last, &file, bytes, file_len)
+            }
+            Err(_) => {
+                self.unreadable(number);
+                self.account(number, 0, 0);
+                Ok(())
+            }
         };
+        self.content = content;
+        replayed
+    }
+
+    fn replay_content(
+        &mut self,
+        number: u32,
+        start: u32,
+        is_last: bool,
+        file: &D::File,
+        bytes: &[u8],
+        file_len: u64,
+    ) -> Result<(), OpenError> {
         let in_order = |error| OpenError::Segment {
             segment: number,
             error,
         };
         let start = start as usize;
-        let Some(salt) = self.salt_of(number, &bytes) else {
-            let head = bytes.get(..START as usize).unwrap_or(&bytes);
+        let Some(salt) = self.salt_of(number, bytes) else {
+            let head = bytes.get(..START as usize).unwrap_or(bytes);
             let cut = if is_last && is_zero(head) {
                 // The segment was being made: its header was durable before its first record was.
-                self.tear(number, 0, &bytes);
-                self.cut(&file, 0, &bytes).map_err(in_order)?;
+                self.tear(number, 0, bytes);
+                self.cut(file, 0, bytes).map_err(in_order)?;
                 0
             } else {
-                let end = end_of_content(&bytes, 0).unwrap_or(0);
-                self.hole(number, &bytes, 0, end);
+                let end = end_of_content(bytes, 0).unwrap_or(0);
+                self.hole(number, bytes, 0, end);
                 end
             };
             self.account(number, cut as u64, self.next_lsn - 1);
@@ -312,37 +339,36 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         };
         self.salts.insert(number, salt);
         if bytes.len() < start {
-            self.hole(number, &bytes, bytes.len(), bytes.len());
+            self.hole(number, bytes, bytes.len(), bytes.len());
         }
-        let pieces = scan(&bytes, &salt, number, start);
-        let cut = match is_last {
+        let pieces = scan(bytes, &salt, number, start);
+        let cut = match is_last && !planted(Flaw::TornGroupKept) {
             true => torn(&pieces, start, self.next_lsn - 1),
             false => None,
         };
         let kept = cut.map_or(pieces.len(), |cut| cut.pieces);
         for piece in pieces.iter().take(kept) {
             match piece {
-                Piece::Frame(frame) => self.frame(number, &bytes, frame),
-                Piece::Hole(hole) => self.damaged(number, &bytes, hole),
+                Piece::Frame(frame) => self.frame(number, bytes, frame),
+                Piece::Hole(hole) => self.damaged(number, bytes, hole),
             }
         }
         let end = match cut {
             Some(Cut { offset, .. }) => {
-                self.tear(number, offset, &bytes);
-                self.cut(&file, offset, &bytes).map_err(in_order)?;
+                self.tear(number, offset, bytes);
+                self.cut(file, offset, bytes).map_err(in_order)?;
                 offset
             }
             None => pieces.last().map_or(start, Piece::end).min(bytes.len()),
         };
-        if end < bytes.len() {
+        if (end as u64) < file_len {
             // Best effort: it gives back room that was set aside.
             let _ = file.set_len(end as u64);
         }
-        if is_last {
+        if is_last && !planted(Flaw::NotWrittenAgain) {
             // A process that was killed leaves bytes that the system has and the disk has not. After a sync that failed the system
             // takes them for written, so they are written once more.
-            rewrite_last(&file, &bytes, pieces.get(..kept).unwrap_or_default())
-                .map_err(in_order)?;
+            rewrite_last(file, bytes, pieces.get(..kept).unwrap_or_default()).map_err(in_order)?;
             file.sync_data().map_err(in_order)?;
         }
         self.account(number, end as u64, self.next_lsn - 1);

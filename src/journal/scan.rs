@@ -1,11 +1,7 @@
 //! Reading a segment from its bytes: frames, holes, and what to make of a hole.
 
-use super::{
-    frame::{
-        ALIGN, Bad, Frame, GROUP_END, HEADER, Head, LEN_MIN, Place, Salt, has_unwritten_sector,
-        is_zero,
-    },
-    segment,
+use super::frame::{
+    ALIGN, Bad, Frame, GROUP_END, HEADER, Head, LEN_MIN, Place, Salt, has_unwritten_sector, is_zero,
 };
 use crate::model::Lsn;
 
@@ -113,13 +109,6 @@ pub(super) fn end_of_content(bytes: &[u8], start: usize) -> Option<usize> {
     last.map(|end| end.next_multiple_of(ALIGN).min(bytes.len()))
 }
 
-/// Whether a segment has anything behind its header.
-pub(super) fn has_content(bytes: &[u8]) -> bool {
-    bytes
-        .get(segment::START as usize..)
-        .is_some_and(|content| !is_zero(content))
-}
-
 /// Where the last write of a journal ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
@@ -175,6 +164,7 @@ pub(super) fn torn(pieces: &[Piece<'_>], start: usize, mut before: Lsn) -> Optio
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::segment;
 
     const SALT: Salt = Salt([3; 32]);
     const START: usize = segment::START as usize;

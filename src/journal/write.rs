@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use super::{
     disk::{Disk, File as _, is_full},
+    flaw::{Flaw, planted},
     frame::Place,
     segment::{self, Header},
     shared::{Shared, Tail, Written as Opened, lock},
@@ -164,8 +165,15 @@ impl<D: Disk> Write<D> {
         current
             .file
             .write_at(&part.bytes, part.place.offset.into())?;
+        if planted(Flaw::ReplyBeforeSync) {
+            return Ok(());
+        }
         // No room at this point means that data which was taken is lost: that is a failure, not a full disk.
-        current.file.sync_data().map_err(Refused::Failed)
+        let synced = match current.file.sync_data() {
+            Err(_) if planted(Flaw::SyncTriedAgain) => current.file.sync_data(),
+            synced => synced,
+        };
+        synced.map_err(Refused::Failed)
     }
 
     /// Makes the segment of `start` the one that is written to.
@@ -238,7 +246,10 @@ pub(super) fn make<D: Disk>(
         .allocate(allocated)
         .and_then(|()| file.write_at(&header.encode(), 0))
         .and_then(|()| file.sync_data())
-        .and_then(|()| disk.sync());
+        .and_then(|()| match planted(Flaw::FolderNotSynced) {
+            true => Ok(()),
+            false => disk.sync(),
+        });
     match made {
         Ok(()) => Ok(Opened {
             number: header.number,

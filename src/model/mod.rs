@@ -5,6 +5,7 @@ mod kind;
 mod lane;
 mod limits;
 mod log;
+mod name;
 mod pattern;
 mod policy;
 mod ranges;

@@ -11,6 +11,7 @@ use bincode::{
 
 use super::{
     UnitId,
+    name::shared,
     unit::{decode_name, is_segment},
 };
 
@@ -78,7 +79,7 @@ impl Pattern {
 
 impl From<&UnitId> for Pattern {
     fn from(unit: &UnitId) -> Self {
-        Self(unit.as_str().into())
+        Self(shared(unit.as_str()))
     }
 }
 
@@ -92,7 +93,7 @@ impl FromStr for Pattern {
                 .split('.')
                 .all(|segment| segment == "*" || segment == "**" || is_segment(segment));
         if fits {
-            Ok(Self(text.into()))
+            Ok(Self(shared(text)))
         } else {
             Err(PatternError(text.chars().take(140).collect()))
         }

@@ -9,6 +9,8 @@ use bincode::{
     error::{DecodeError, EncodeError},
 };
 
+use super::name::shared;
+
 /// An agency's identity: a dotted, hierarchical, lower-case name such as `hebi.xunxian.tobacco`.
 ///
 /// One to sixteen segments of `a-z`, `0-9` and inner `-`, at most [`UnitId::BYTES_MAX`] bytes in all. A segment may be digits
@@ -75,7 +77,7 @@ impl FromStr for UnitId {
         if !text.split('.').all(is_segment) {
             return Err(UnitIdError::Segment(text.to_owned()));
         }
-        Ok(Self(text.into()))
+        Ok(Self(shared(text)))
     }
 }
 

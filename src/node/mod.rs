@@ -39,6 +39,8 @@ mod shared;
 mod start;
 mod status;
 mod store;
+#[cfg(test)]
+mod tests;
 mod workers;
 
 use std::{

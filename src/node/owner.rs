@@ -33,7 +33,8 @@ use crate::{
 const COMMANDS_PER_TURN: usize = 256;
 /// How long after something happened the journal's house is kept: compaction, checkpoint, another try on a full disk.
 const HOUSE_KEPT_AFTER: Duration = Duration::from_secs(1);
-/// How far the journal's room may have changed before the machine is told, bytes. Reserves and bounds are far larger.
+/// How far the journal's room may have changed before the machine is told, bytes, unless the disk is full. Reserves and bounds are far
+/// larger.
 const ROOM_GRAIN_BYTES: u64 = 256 * 1024;
 
 /// The owner.
@@ -194,11 +195,33 @@ impl Owner {
             if self.failed {
                 return;
             }
+            // What little is left on a full disk is for acks and receipts in the end: nothing is decided by an old figure.
+            if self.room_told.is_some_and(|room| room.disk_full) && !matches!(input, Input::Room(_))
+            {
+                self.tell_room();
+            }
             let now = self.shared.clock.now();
+            self.store.expect(self.payload_bytes(&input));
             self.machine.handle(now, input, self.store.log());
             self.store.end_group();
             self.carry_out_all(now);
             next = self.own_inputs.pop_front();
+        }
+    }
+
+    /// What may be stored because of an input.
+    fn payload_bytes(&self, input: &Input) -> u64 {
+        match input {
+            Input::Submit { messages, .. } => messages
+                .iter()
+                .map(|message| message.parcel.bytes().len() as u64)
+                .sum(),
+            Input::Arrivals { arrivals, .. } => arrivals
+                .iter()
+                .map(|arrival| arrival.parcel.bytes().len() as u64)
+                .sum(),
+            Input::Compact { segment } => self.store.live_bytes(*segment),
+            _ => 0,
         }
     }
 
@@ -312,13 +335,16 @@ impl Owner {
 
     fn tell_room(&mut self) {
         let room = store::for_machine(&self.store.room());
+        let grain = if room.disk_full { 1 } else { ROOM_GRAIN_BYTES };
         let changed = self.room_told.is_none_or(|told| {
             told.disk_full != room.disk_full
                 || told.bound != room.bound
-                || told.free.abs_diff(room.free) >= ROOM_GRAIN_BYTES
+                || told.free.abs_diff(room.free) >= grain
         });
         if changed {
             self.room_told = Some(room);
+            let figures = &self.shared.figures;
+            figures.disk_full.store(room.disk_full, Relaxed);
             self.tell(Input::Room(room));
         }
     }
@@ -337,7 +363,6 @@ impl Owner {
         let figures = &self.shared.figures;
         let disk_full = room.full || room.spare_missing;
         figures.journal_bytes.store(room.bytes_used, Relaxed);
-        figures.disk_full.store(disk_full, Relaxed);
         if disk_full {
             self.house = Some(Instant::now() + HOUSE_KEPT_AFTER);
         }

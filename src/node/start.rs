@@ -22,14 +22,14 @@ use super::{
     running::{LinkTasks, RunningNode},
     shared::{Parts, Shared},
     status::{Status, StatusBoard},
-    store::Store,
+    store::{NodeDisk, Store},
     workers::Workers,
 };
 use crate::{
     api::{self, OPERATOR_TOKEN_FILE, Token},
     config,
     delivery::{self, Delivery, ReplayError},
-    journal::{self, Folder, Journal, LockError, OpenError, Recovery, Replay, lock_folder},
+    journal::{self, Journal, LockError, OpenError, Recovery, Replay, lock_folder},
     model::{Location, Lsn, Now},
     observe::{Audit, AuditError, Metrics},
 };
@@ -209,7 +209,7 @@ fn recover(
     now: Now,
 ) -> Result<(Delivery, Store, u64), StartError> {
     let folder = settings.data_dir.join(JOURNAL_FOLDER);
-    let disk = Folder::at(&folder).map_err(|error| LockError::Io {
+    let disk = NodeDisk::at(&folder).map_err(|error| LockError::Io {
         path: folder,
         error,
     })?;

@@ -9,30 +9,37 @@ use tokio::sync::mpsc;
 
 use crate::{
     delivery,
-    journal::{CheckpointJob, Done, Folder, Job, Journal, Reader, Room, Write, WriteError, Writer},
+    journal::{CheckpointJob, Done, Job, Journal, Reader, Room, Write, WriteError, Writer},
     model::{Location, Log, Lsn},
 };
 
+/// Where the journal is.
+#[cfg(not(test))]
+pub(super) type NodeDisk = crate::journal::Folder;
+/// Where the journal is: a folder that a test can fill up or let fail.
+#[cfg(test)]
+pub(super) type NodeDisk = super::tests::disk::TestDisk;
+
 /// Reads parcels back.
-pub(super) type JournalReader = Reader<Folder>;
+pub(super) type JournalReader = Reader<NodeDisk>;
 
 /// A job that has come back.
-pub(super) type JobDone = Done<Folder>;
+pub(super) type JobDone = Done<NodeDisk>;
 
 /// Bytes that may wait for a write. Beyond, the owner takes no more commands until one has come back.
 const PENDING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// The journal and the threads that write it.
 pub(super) struct Store {
-    journal: Journal<Folder>,
-    writer: Writer<Folder>,
+    journal: Journal<NodeDisk>,
+    writer: Writer<NodeDisk>,
     /// A checkpoint may be large; writes do not wait for it.
-    checkpointer: Writer<Folder>,
+    checkpointer: Writer<NodeDisk>,
     done: mpsc::UnboundedReceiver<JobDone>,
     /// When the write that is under way began.
     writing: Option<Instant>,
     /// A checkpoint that waits until all that it covers is durable.
-    checkpoint: Option<CheckpointJob<Folder>>,
+    checkpoint: Option<CheckpointJob<NodeDisk>>,
     checkpointing: bool,
 }
 
@@ -54,7 +61,7 @@ impl Store {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(journal: Journal<Folder>) -> io::Result<Self> {
+    pub(super) fn start(journal: Journal<NodeDisk>) -> io::Result<Self> {
         // A write and a checkpoint are all that is ever under way, so that this channel needs no bound.
         let (tell, done) = mpsc::unbounded_channel();
         let writer = || {
@@ -85,6 +92,12 @@ impl Store {
         &mut self.journal
     }
 
+    /// The group to come may take so many bytes of payloads.
+    pub(super) fn expect(&mut self, payload_bytes: u64) {
+        // Records and frames are small beside the payloads of a group that is worth the call.
+        self.journal.expect(payload_bytes + payload_bytes / 8);
+    }
+
     /// The records since the last end are one group.
     pub(super) fn end_group(&mut self) {
         self.journal.end_group();
@@ -108,6 +121,11 @@ impl Store {
     /// The segment that should be given up.
     pub(super) fn victim(&self) -> Option<u32> {
         self.journal.victim()
+    }
+
+    /// What of a segment is alive, bytes.
+    pub(super) fn live_bytes(&self, segment: u32) -> u64 {
+        self.journal.live_bytes(segment)
     }
 
     /// Has everything that waits written, unless a write is under way: what comes meanwhile goes together in the next.
@@ -201,7 +219,7 @@ impl Store {
         room.failed || (resting && (room.full || (written && self.checkpoint.is_none())))
     }
 
-    fn give(&mut self, write: Write<Folder>) {
+    fn give(&mut self, write: Write<NodeDisk>) {
         self.writing = Some(Instant::now());
         if let Err(busy) = self.writer.send(Job::Write(write)) {
             unreachable!("one write at a time: {busy}");
@@ -220,7 +238,8 @@ impl Store {
     }
 }
 
-/// The room as the machine knows it. When the disk is full, what is left of the last segment is for urgent work.
+/// The room as the machine knows it. When the disk is full, half of what is left of the last segment is for urgent work, and nothing
+/// once a write has found no room.
 pub(super) fn for_machine(room: &Room) -> delivery::Room {
     let disk_full = room.full || room.spare_missing;
     let bounded = room
@@ -228,9 +247,10 @@ pub(super) fn for_machine(room: &Room) -> delivery::Room {
         .saturating_sub(room.bytes_used)
         .saturating_sub(room.bytes_pending);
     delivery::Room {
-        free: match disk_full {
-            true => bounded.min(room.bytes_left / 2),
-            false => bounded,
+        free: match (room.full, disk_full) {
+            (true, _) => 0,
+            (false, true) => bounded.min(room.bytes_left / 2),
+            (false, false) => bounded,
         },
         bound: room.bytes_max,
         disk_full,

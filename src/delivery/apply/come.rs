@@ -252,7 +252,12 @@ impl Delivery {
                 };
                 let lsn = self.lsn;
                 let seq = self.hop(&unit).outbox.push(queued, lsn);
-                self.parcels.get_mut(slot).copies.push((unit.clone(), seq));
+                let copies = &mut self.parcels.get_mut(slot).copies;
+                // Nearly every parcel has one, and there are many parcels.
+                if copies.is_empty() {
+                    copies.reserve_exact(1);
+                }
+                copies.push((unit.clone(), seq));
                 self.step(slot, wall, Step::Queued { neighbour: unit });
             }
             Route::Fanout {

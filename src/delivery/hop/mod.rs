@@ -38,7 +38,7 @@ pub(super) struct Hop {
 }
 
 /// A [`Hop`] as a checkpoint has it.
-#[derive(Debug, Encode, Decode)]
+#[derive(Debug, Decode)]
 pub(in crate::delivery) struct Snapshot {
     peer_epoch: Epoch,
     outbox: outbox::Snapshot,
@@ -47,13 +47,15 @@ pub(in crate::delivery) struct Snapshot {
 }
 
 impl Hop {
-    pub(super) fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            peer_epoch: self.peer_epoch,
-            outbox: self.outbox.snapshot(),
-            inbound: self.inbound.snapshot(),
-            offers: self.offers.iter().chain(&self.lacked).copied().collect(),
-        }
+    /// Encoded as a [`Snapshot`].
+    pub(super) fn snapshot(&self) -> impl Encode + '_ {
+        let offers: Vec<Digest> = self.offers.iter().chain(&self.lacked).copied().collect();
+        (
+            self.peer_epoch,
+            self.outbox.snapshot(),
+            self.inbound.snapshot(),
+            offers,
+        )
     }
 
     pub(super) fn restore(snapshot: Snapshot) -> Self {

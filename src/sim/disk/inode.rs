@@ -133,7 +133,8 @@ impl Inode {
     }
 
     /// Back to what is durable, then what `dice` keeps of the rest.
-    pub(super) fn crash(&mut self, dice: &mut SplitMix64) {
+    /// `tear`: of each write every other sector is kept.
+    pub(super) fn crash(&mut self, dice: &mut SplitMix64, tear: bool) {
         if let Some(lost) = self.lost.take() {
             self.undo.clear();
             self.before.clear();
@@ -141,7 +142,7 @@ impl Inode {
             return;
         }
         let (undo, done) = self.undo_all();
-        let fate = dice.below(4);
+        let fate = if tear { 4 } else { dice.below(4) };
         let stop = dice.below(undo.len() as u64 + 1);
         let luck = dice.next_u64();
         for (i, (step, written)) in undo.iter().zip(done.iter().rev()).enumerate() {
@@ -152,14 +153,18 @@ impl Inode {
                 _ => {}
             }
             match *step {
-                Undo::Write { offset, len, .. } if fate == 3 => {
+                Undo::Write { offset, len, .. } if fate >= 3 => {
                     let mut at = offset;
                     while at < offset + len {
                         let sector = at / SECTOR;
                         let end = ((sector + 1) * SECTOR).min(offset + len);
                         // How many of the steps this sector saw before the power went.
                         let seen = SplitMix64(luck ^ sector as u64).below(undo.len() as u64 + 1);
-                        if (i as u64) < seen {
+                        let kept = match tear {
+                            true => (sector as u64 ^ luck) & 1 == 0,
+                            false => (i as u64) < seen,
+                        };
+                        if kept {
                             self.write(&written[at - offset..end - offset], at, false);
                         }
                         at = end;

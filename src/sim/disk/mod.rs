@@ -150,13 +150,13 @@ impl Inner {
         self.names.values().map(|i| self.inodes[*i].len).sum()
     }
 
-    fn crash(&mut self, seed: u64) {
+    fn crash(&mut self, seed: u64, tear: bool) {
         let mut dice = SplitMix64(seed);
         self.life += 1;
         self.failures.clear();
         self.power_until = None;
         let mut names = std::mem::take(&mut self.durable_names);
-        let fate = dice.below(4);
+        let fate = if tear { 1 } else { dice.below(4) };
         let changes = std::mem::take(&mut self.changes);
         let stop = dice.below(changes.len() as u64 + 1);
         for (i, change) in changes.into_iter().enumerate() {
@@ -189,7 +189,7 @@ impl Inner {
         self.unnamed.clear();
         for (i, inode) in self.inodes.iter_mut().enumerate() {
             if named.contains(&i) {
-                inode.crash(&mut dice);
+                inode.crash(&mut dice, tear);
                 inode.named = true;
                 inode.handles = 0;
             } else {
@@ -225,7 +225,13 @@ impl SimDisk {
     /// Cuts the power. Each file and each change of the folder since its last sync is kept, lost, or torn, as `seed` has it. Files
     /// that are open fail from now on, and injected failures are forgotten.
     pub fn crash(&self, seed: u64) {
-        lock(&self.inner).crash(seed);
+        lock(&self.inner).crash(seed, false);
+    }
+
+    /// As [`crash`](SimDisk::crash), but nothing is left to chance: the changes of the folder are kept, and of each write that was not
+    /// synced every other sector.
+    pub fn tear(&self, seed: u64) {
+        lock(&self.inner).crash(seed, true);
     }
 
     /// Lets the next `times` operations of a kind fail with an i/o error, after `after` more that do not.

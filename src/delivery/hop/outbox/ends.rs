@@ -1,7 +1,7 @@
 //! Copies that end here: the neighbour is told, and those that come after inherit.
 
 use super::super::frame::Seq;
-use super::{Ending, Outbox, Place, Queued, overlap};
+use super::{Ending, Outbox, Queued, overlap};
 use crate::model::Ranges;
 
 impl Outbox {
@@ -28,10 +28,10 @@ impl Outbox {
         let Some(queued) = self.queue.get_mut(&seq) else {
             return;
         };
-        queued.ending = Some(ending);
+        queued.ending = Some(Box::new(ending));
         self.endings.insert(seq);
         self.untold.insert(seq);
-        if self.places.get(&seq) == Some(&Place::Ready) {
+        if !self.places.contains_key(&seq) {
             self.park(seq);
         }
     }

@@ -22,7 +22,7 @@ impl Outbox {
                 continue;
             };
             self.unlease(seq, &queued);
-            self.places.insert(seq, Place::Ready);
+            self.places.remove(&seq);
             self.ready[queued.lane.index()].insert(seq);
         }
     }
@@ -71,7 +71,7 @@ impl Outbox {
         for seq in blocked {
             if let Some(queued) = self.queue.get(&seq) {
                 self.ready[queued.lane.index()].insert(seq);
-                self.places.insert(seq, Place::Ready);
+                self.places.remove(&seq);
             }
         }
     }

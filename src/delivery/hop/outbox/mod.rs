@@ -9,6 +9,7 @@ use bincode::{Decode, Encode};
 
 use super::frame::Seq;
 use crate::{
+    codec::Each,
     delivery::{input::SessionId, parcels::Slot},
     model::{Lane, Lsn, Pattern, Ranges, Reason, State, UnitId},
 };
@@ -28,7 +29,7 @@ pub(in crate::delivery) struct Queued {
     pub(in crate::delivery) as_signed: bool,
     pub(in crate::delivery) held: bool,
     /// How it is to end, once the neighbour has said that it does not have it.
-    pub(in crate::delivery) ending: Option<Ending>,
+    pub(in crate::delivery) ending: Option<Box<Ending>>,
     /// Whether the neighbour may have it although it has not acked it.
     pub(in crate::delivery) maybe_there: bool,
 }
@@ -41,11 +42,9 @@ pub(in crate::delivery) struct Ending {
     pub(in crate::delivery) note: String,
 }
 
-/// Where a copy is, as long as the node runs.
+/// Where a copy is that cannot go now, as long as the node runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
-    /// It can go.
-    Ready,
     /// It waits for its receiver to open, for a hold to end, or for a predecessor that waits so.
     Blocked,
     /// It is under way.
@@ -71,10 +70,12 @@ struct Tail {
 #[derive(Debug)]
 pub(in crate::delivery) struct Outbox {
     next: Seq,
-    queue: BTreeMap<Seq, Queued>,
+    /// In boxes, since the nodes of a tree that grows at its end are half empty.
+    queue: BTreeMap<Seq, Box<Queued>>,
     /// Numbers that ended here and that the neighbour has not yet answered.
     gone: Ranges,
     // What follows is rebuilt at start.
+    /// Those that cannot go now.
     places: HashMap<Seq, Place>,
     ready: [BTreeSet<Seq>; 4],
     chains: HashMap<u64, Chain>,
@@ -119,7 +120,7 @@ impl Default for Outbox {
 }
 
 /// An [`Outbox`] as a checkpoint has it.
-#[derive(Debug, Encode, Decode)]
+#[derive(Debug, Decode)]
 pub(in crate::delivery) struct Snapshot {
     next: Seq,
     queue: Vec<(Seq, Queued)>,
@@ -128,17 +129,17 @@ pub(in crate::delivery) struct Snapshot {
 }
 
 impl Outbox {
-    pub(in crate::delivery) fn snapshot(&self) -> Snapshot {
-        Snapshot {
-            next: self.next,
-            queue: self.queue.iter().map(|(s, q)| (*s, q.clone())).collect(),
-            gone: self.gone.clone(),
-            tails: self
-                .chains
-                .iter()
-                .map(|(key, chain)| (*key, chain.tails.clone()))
-                .collect(),
-        }
+    /// Encoded as a [`Snapshot`].
+    pub(in crate::delivery) fn snapshot(&self) -> impl Encode + '_ {
+        let queue = Each {
+            len: self.queue.len(),
+            items: || self.iter(),
+        };
+        let tails = Each {
+            len: self.chains.len(),
+            items: || self.chains.iter().map(|(key, chain)| (*key, &chain.tails)),
+        };
+        (self.next, queue, &self.gone, tails)
     }
 
     pub(in crate::delivery) fn restore(snapshot: Snapshot) -> Self {
@@ -187,6 +188,8 @@ impl Outbox {
         let seq = self.next;
         self.next += 1;
         queued.after = self.link(&queued, seq);
+        queued.after.shrink_to_fit();
+        queued.for_whom.shrink_to_fit();
         self.put(seq, queued);
         match self.marks.back_mut() {
             Some(mark) if mark.0 == lsn => mark.1 = self.next,
@@ -213,10 +216,15 @@ impl Outbox {
         for target in &queued.for_whom {
             match chain.tails.iter_mut().find(|tail| tail.target == *target) {
                 Some(tail) => tail.seqs = vec![seq],
-                None => chain.tails.push(Tail {
-                    target: target.clone(),
-                    seqs: vec![seq],
-                }),
+                None => {
+                    if chain.tails.is_empty() {
+                        chain.tails.reserve_exact(1);
+                    }
+                    chain.tails.push(Tail {
+                        target: target.clone(),
+                        seqs: vec![seq],
+                    });
+                }
             }
         }
         after
@@ -231,11 +239,10 @@ impl Outbox {
             self.receipts.bytes += u64::from(queued.bytes);
         }
         self.ready[queued.lane.index()].insert(seq);
-        self.places.insert(seq, Place::Ready);
         if queued.ending.is_some() {
             self.endings.insert(seq);
         }
-        self.queue.insert(seq, queued);
+        self.queue.insert(seq, Box::new(queued));
     }
 
     /// Takes a copy out: it was acked, or has ended.
@@ -258,7 +265,7 @@ impl Outbox {
                 self.chains.remove(&queued.chain);
             }
         }
-        Some(queued)
+        Some(*queued)
     }
 
     /// Goes on counting what is acked as under way, as a planted bug.
@@ -276,15 +283,15 @@ impl Outbox {
     }
 
     pub(in crate::delivery) fn get(&self, seq: Seq) -> Option<&Queued> {
-        self.queue.get(&seq)
+        self.queue.get(&seq).map(|queued| &**queued)
     }
 
     pub(in crate::delivery) fn get_mut(&mut self, seq: Seq) -> Option<&mut Queued> {
-        self.queue.get_mut(&seq)
+        self.queue.get_mut(&seq).map(|queued| &mut **queued)
     }
 
     pub(in crate::delivery) fn iter(&self) -> impl DoubleEndedIterator<Item = (Seq, &Queued)> {
-        self.queue.iter().map(|(seq, queued)| (*seq, queued))
+        self.queue.iter().map(|(seq, queued)| (*seq, &**queued))
     }
 
     /// From a number on, for pages.
@@ -294,7 +301,7 @@ impl Outbox {
     ) -> impl Iterator<Item = (Seq, &Queued)> {
         self.queue
             .range(after.saturating_add(1)..)
-            .map(|(seq, queued)| (*seq, queued))
+            .map(|(seq, queued)| (*seq, &**queued))
     }
 
     /// Numbers in the queue that are in `seqs`.
@@ -405,7 +412,8 @@ impl Outbox {
 
     /// Takes everything out, in the order of the numbers.
     pub(in crate::delivery) fn drain(&mut self) -> Vec<Queued> {
-        std::mem::take(&mut self.queue).into_values().collect()
+        let queue = std::mem::take(&mut self.queue).into_values();
+        queue.map(|queued| *queued).collect()
     }
 
     pub(in crate::delivery) fn set_lane(&mut self, seq: Seq, lane: Lane) {

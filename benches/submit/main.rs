@@ -1,0 +1,107 @@
+//! Durable submission over HTTP, with the real binary, its link down.
+//!
+//! - `cargo bench --bench submit`: messages a second of 64 clients that each wait for their 202, beside the same route answering
+//!   without storing, turn about.
+//! - `cargo bench --bench submit -- --queue 1000000`: so many messages are queued at an edge; then its memory, its disk and how long a
+//!   restart takes.
+//!
+//! Bodies are the project's own samples, about 1 KB each.
+
+mod client;
+mod node;
+mod unstored;
+
+use std::time::Duration;
+
+use casegate::sample::{Generator, Options};
+
+/// The one that submits.
+const UNIT: &str = "hebi.xunxian.tobacco";
+/// Where its messages go.
+const RECEIVER: &str = "hebi.procuratorate";
+/// Clients at once, each with a connection of its own that it keeps.
+const CLIENTS: usize = 64;
+/// How long one side is measured at a time, and how often each.
+const TURN: Duration = Duration::from_secs(4);
+const TURNS: usize = 3;
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    loop {
+        match arguments.next().as_deref() {
+            Some(unstored::ARGUMENT) => return runtime.block_on(unstored::serve()),
+            Some("--queue") => {
+                let count = arguments.next().and_then(|n| n.parse().ok());
+                return runtime.block_on(queue(count.expect("--queue takes a number")));
+            }
+            Some(_) => {}
+            None => return runtime.block_on(compare()),
+        }
+    }
+}
+
+fn samples(seed: u64) -> Generator {
+    let options = Options {
+        // Nothing expires while it is measured, and nothing is too far ahead.
+        start: now(),
+        from: Some(UNIT.parse().expect("a unit")),
+        to: Some(RECEIVER.parse().expect("a unit")),
+    };
+    Generator::with(seed, options)
+}
+
+fn now() -> u64 {
+    let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
+    since.as_millis() as u64
+}
+
+async fn compare() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = node::Process::edge(folder.path());
+    let unstored = unstored::Process::start();
+    let mut ratios = Vec::new();
+    for turn in 0..TURNS {
+        let stored = client::rate(node.address, TURN, 2 * turn as u64 + 1).await;
+        let plain = client::rate(unstored.address, TURN, 2 * turn as u64 + 2).await;
+        println!(
+            "stored {stored:>8.0} messages/s   not stored {plain:>8.0} messages/s   ratio {:.2}",
+            stored / plain
+        );
+        ratios.push(stored / plain);
+    }
+    ratios.sort_by(f64::total_cmp);
+    println!("ratio, median of {TURNS}: {:.2}", ratios[TURNS / 2]);
+}
+
+async fn queue(count: u64) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let node = node::Process::edge(folder.path());
+    println!("empty: {}", node.memory());
+    let began = std::time::Instant::now();
+    let sent = client::fill(node.address, count).await;
+    println!(
+        "{} messages of {} bytes on average in {:.1} s",
+        sent.messages,
+        sent.bytes / sent.messages,
+        began.elapsed().as_secs_f64()
+    );
+    println!("queued: {}", node.memory());
+    let (ready, node) = node.restart();
+    println!("restart: ready in {:.2} s", ready.as_secs_f64());
+    println!("after it: {}", node.memory());
+    let (ready, node) = node.kill_and_start();
+    println!("after a kill: ready in {:.2} s", ready.as_secs_f64());
+    println!("after it: {}", node.memory());
+    let (segments, checkpoint) = node.disk_bytes();
+    println!(
+        "disk: segments {} MiB, checkpoint {} MiB, {:.2} of what was submitted",
+        segments >> 20,
+        checkpoint >> 20,
+        (segments + checkpoint) as f64 / sent.bytes as f64
+    );
+}

@@ -1,0 +1,144 @@
+//! The same route without a node behind it: what is submitted is read, judged and answered, and goes nowhere.
+
+use std::{
+    future::pending,
+    io::{BufRead as _, BufReader},
+    net::SocketAddr,
+    process::{Child, Command, Stdio},
+    sync::Arc,
+};
+
+use casegate::{
+    api::{
+        self, Action, Cause, Gateway, Handed, InboxAsk, LinkView, MessageView, QueueAsk, QueuePage,
+        Refusal, Settled, Status, UnitView,
+    },
+    cloudevents::{Intake, Submission},
+    model::{Fingerprint, Kinds, Limits, MessageId, UnitId},
+};
+
+use super::{UNIT, now};
+
+/// Makes a process of this program the server.
+pub(super) const ARGUMENT: &str = "--answer-without-storing";
+
+/// The server in a process of its own.
+pub(super) struct Process {
+    child: Child,
+    pub(super) address: SocketAddr,
+}
+
+impl Process {
+    pub(super) fn start() -> Self {
+        let mut child = Command::new(std::env::current_exe().expect("a path"))
+            .arg(ARGUMENT)
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("it runs");
+        let mut line = String::new();
+        let told = BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line);
+        told.expect("it tells its address");
+        let address = line.trim().parse().expect("an address");
+        Self { child, address }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Serves until it is killed.
+pub(super) async fn serve() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let operator = api::Token::read_or_create(&folder.path().join("token")).expect("a token");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
+    let listener = listener.expect("a port");
+    println!("{}", listener.local_addr().expect("an address"));
+    let gateway = Arc::new(Unstored {
+        unit: UNIT.parse().expect("a unit"),
+        kinds: Kinds::default(),
+        limits: Limits::default(),
+    });
+    let settings = api::Settings {
+        limits: Limits::default(),
+        hosts: Vec::new(),
+        token: None,
+        operator,
+    };
+    api::serve(listener, gateway, settings, pending()).await;
+}
+
+struct Unstored {
+    unit: UnitId,
+    kinds: Kinds,
+    limits: Limits,
+}
+
+fn nothing<T>() -> Result<T, Refusal> {
+    let detail = "nothing is behind this API";
+    Err(Refusal::new(Cause::Internal, detail))
+}
+
+impl Gateway for Unstored {
+    fn intake(&self) -> Intake<'_> {
+        Intake {
+            unit: &self.unit,
+            kinds: &self.kinds,
+            limits: &self.limits,
+            signer: Fingerprint([0; 16]),
+            accepted: now(),
+        }
+    }
+
+    async fn submit(&self, _messages: Vec<Submission>) -> Result<(), Refusal> {
+        Ok(())
+    }
+
+    async fn message(&self, _message: MessageId) -> Result<Option<MessageView>, Refusal> {
+        nothing()
+    }
+
+    async fn inbox(&self, _ask: InboxAsk) -> Result<Vec<Handed>, Refusal> {
+        nothing()
+    }
+
+    async fn inbox_ack(&self, _messages: Vec<MessageId>) -> Result<Settled, Refusal> {
+        nothing()
+    }
+
+    async fn inbox_release(&self, _messages: Vec<MessageId>) -> Result<Settled, Refusal> {
+        nothing()
+    }
+
+    async fn queue(&self, _ask: QueueAsk) -> Result<QueuePage, Refusal> {
+        nothing()
+    }
+
+    async fn act(&self, _message: MessageId, _action: Action) -> Result<(), Refusal> {
+        nothing()
+    }
+
+    async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
+        nothing()
+    }
+
+    async fn units(&self) -> Result<Vec<UnitView>, Refusal> {
+        nothing()
+    }
+
+    async fn status(&self) -> Result<Status, Refusal> {
+        nothing()
+    }
+
+    async fn metrics(&self) -> String {
+        String::new()
+    }
+
+    fn ready(&self) -> Result<(), Refusal> {
+        nothing()
+    }
+}
