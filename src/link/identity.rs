@@ -23,17 +23,15 @@ pub type Identify = Arc<dyn Fn(&[CertificateDer<'static>]) -> Result<Peer, Strin
 
 /// Identifies the peer of a connection, or closes it.
 pub(super) fn identify(live: &Live, identify: &Identify) -> Result<Peer, Ended> {
+    judge(live, identify).inspect_err(|refused| live.tell(refused))
+}
+
+/// Judges the certificate that a connection, or the one that it resumed, began with.
+pub(super) fn judge(live: &Live, identify: &Identify) -> Result<Peer, Ended> {
     let chain = live
         .connection
         .peer_identity()
-        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let refused = match chain {
-        Some(chain) => match identify(&chain) {
-            Ok(peer) => return Ok(peer),
-            Err(reason) => Ended::here(CloseCode::Blocked, reason),
-        },
-        None => Ended::here(CloseCode::Identity, "no certificate was presented"),
-    };
-    live.tell(&refused);
-    Err(refused)
+        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
+        .ok_or_else(|| Ended::here(CloseCode::Identity, "no certificate was presented"))?;
+    identify(&chain).map_err(|reason| Ended::here(CloseCode::Blocked, reason))
 }

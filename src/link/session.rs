@@ -15,11 +15,12 @@ use tokio::{
 };
 
 use super::{
-    CloseCode, Ended, LinkKind, PathStats, Peer, Received,
+    CloseCode, Ended, Identify, LinkKind, PathStats, Peer, Received,
     admission::Admitted,
     congestion::Farewell,
     control,
     gate::Gate,
+    identity,
     profile::{BATCH_BYTES_MAX, CHANNEL_SLOTS, CONTROL_STREAM_TIMEOUT},
     receive, send,
 };
@@ -225,6 +226,14 @@ impl SessionHandle {
     /// Ends the session at once, without waiting for anything under way.
     pub fn close(&self, code: CloseCode, reason: &str) {
         self.live.close(Ended::here(code, reason));
+    }
+
+    /// Judges the peer anew, for when what is trusted has changed since the session began. The session stays as it is.
+    ///
+    /// # Errors
+    /// The peer may not come in any more: how the session should end.
+    pub fn judge(&self, identify: &Identify) -> Result<Peer, Ended> {
+        identity::judge(&self.live, identify)
     }
 
     /// Whether the session has ended.
