@@ -68,7 +68,9 @@ async fn a_ca_that_is_trusted_no_more_ends_the_sessions_of_its_units_at_a_reload
     connected(3).await;
     let since = async |edge: &Running| {
         let (_, links) = edge.get("/v1/links").await;
-        links["links"][0]["since"].clone()
+        let since = &links["links"][0]["since"];
+        assert!(since.is_string(), "{links}");
+        since.clone()
     };
     let before = (since(tobacco).await, since(police).await);
 
