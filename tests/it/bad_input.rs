@@ -80,7 +80,9 @@ impl Town {
             self.since,
             "a good session was ended"
         );
-        let event = self.tobacco.event(id, "hebi.police", "case.step", json!(id));
+        let event = self
+            .tobacco
+            .event(id, "hebi.police", "case.step", json!(id));
         let message = self.tobacco.submit(event).await;
         let received = self.police.receive(1).await;
         assert_eq!(received.len(), 1, "more than what was sent: {received:?}");

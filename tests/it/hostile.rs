@@ -42,8 +42,8 @@ pub(crate) fn identity(world: &World, ca: &Path, name: &str, at: Millis) -> Iden
 pub(crate) struct Hostile {
     unit: UnitId,
     connection: quinn::Connection,
-    control: quinn::SendStream,
-    from_hub: quinn::RecvStream,
+    /// The control stream's two ways; none when the hub closed at once.
+    control: Option<(quinn::SendStream, quinn::RecvStream)>,
     frames: FrameDecoder,
     unread: Vec<u8>,
     _endpoint: quinn::Endpoint,
@@ -64,12 +64,11 @@ impl Hostile {
             .expect("an attempt")
             .await
             .expect("a handshake, as far as the client sees");
-        let (control, from_hub) = connection.open_bi().await.expect("a stream");
+        let control = connection.open_bi().await.ok();
         Self {
             unit: identity.unit().clone(),
             connection,
             control,
-            from_hub,
             frames: FrameDecoder::new(),
             unread: Vec::new(),
             _endpoint: endpoint,
@@ -78,7 +77,9 @@ impl Hostile {
 
     /// Writes bytes to the control stream as they are. The hub may have closed it already.
     pub(crate) async fn raw(&mut self, bytes: &[u8]) {
-        let _ = self.control.write_all(bytes).await;
+        if let Some((control, _)) = &mut self.control {
+            let _ = control.write_all(bytes).await;
+        }
     }
 
     /// Writes one control message.
@@ -100,7 +101,8 @@ impl Hostile {
                 if let Some(frame) = self.frames.next().expect("the hub speaks well") {
                     return frame;
                 }
-                let chunk = self.from_hub.read_chunk(65_536, true).await;
+                let (_, from_hub) = self.control.as_mut().expect("a session");
+                let chunk = from_hub.read_chunk(65_536, true).await;
                 let chunk = chunk.expect("the hub speaks").expect("it goes on");
                 self.unread.extend_from_slice(&chunk.bytes);
                 while let Some((message, rest)) = split(&self.unread) {
