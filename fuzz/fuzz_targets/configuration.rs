@@ -12,7 +12,10 @@ fuzz_target!(|text: &str| {
         let lines = text.lines().count().max(1) + 1;
         for error in errors {
             assert!((1..=lines).contains(&error.0.line), "{error}");
-            assert!(!error.0.problem.is_empty() && !error.0.fix.is_empty(), "{error}");
+            assert!(
+                !error.0.problem.is_empty() && !error.0.fix.is_empty(),
+                "{error}"
+            );
         }
     }
 });

@@ -13,8 +13,8 @@ use casegate::{
         hop::{Ack, Entry, Frame, GoneAnswer, Hello, OfferAnswer, PROTOCOL_VERSION, Targets},
     },
     model::{
-        Allow, Digest, Fingerprint, Kind, Lane, Limits, Location, Log, Lsn, MessageId, Now, Outcome,
-        Payload, Policy, Ranges, Reason, ReceiptItem, UnitId,
+        Allow, Digest, Fingerprint, Kind, Lane, Limits, Location, Log, Lsn, MessageId, Now,
+        Outcome, Payload, Policy, Ranges, Reason, ReceiptItem, UnitId,
     },
     parcel::{BodyForm, Header, Parcel},
 };
@@ -146,8 +146,11 @@ impl Run {
                 }
                 Output::Close { session, .. } => {
                     self.sessions.retain(|live| *live != session);
-                    self.machine
-                        .handle(self.now, Input::SessionDown { session }, &mut self.records);
+                    self.machine.handle(
+                        self.now,
+                        Input::SessionDown { session },
+                        &mut self.records,
+                    );
                 }
                 Output::MakeReceipt {
                     number,
@@ -228,7 +231,10 @@ impl Run {
             let about = *data.choose(&self.parcels)?;
             receipt.push(ReceiptItem {
                 parcel: about,
-                receiver: unit(data.int_in_range(0..=4)?).as_str().parse().expect("a pattern"),
+                receiver: unit(data.int_in_range(0..=4)?)
+                    .as_str()
+                    .parse()
+                    .expect("a pattern"),
                 outcome: *data.choose(&[
                     Outcome::Relayed,
                     Outcome::Delivered,
@@ -245,14 +251,21 @@ impl Run {
         let parcel = seal(&header, &body);
         self.parcels.push(parcel.digest());
         self.messages.push(header.message_id());
-        let after = (0..data.int_in_range(0..=2)?).map(|_| data.int_in_range(1..=4));
+        let after = (0..data.int_in_range(0..=2)?)
+            .map(|_| data.int_in_range(1..=4))
+            .collect::<Result<_>>()?;
         let entry = Entry {
             seq: data.int_in_range(1..=24)?,
-            after: after.collect::<Result<_>>()?,
+            after,
             targets: match data.int_in_range(0..=3)? {
                 0 => Targets::You,
                 1 => Targets::Named(header.to.clone()),
-                2 => Targets::Named(vec![unit(usize::arbitrary(data)?).as_str().parse().expect("a pattern")]),
+                2 => Targets::Named(vec![
+                    unit(usize::arbitrary(data)?)
+                        .as_str()
+                        .parse()
+                        .expect("a pattern"),
+                ]),
                 _ => Targets::Signed,
             },
             attested: self.now.wall,
@@ -311,7 +324,8 @@ impl Run {
     }
 
     fn digests(&self, data: &mut Unstructured<'_>) -> Result<Vec<Digest>> {
-        let digests = (0..data.int_in_range(0..=3)?).filter_map(|_| data.choose(&self.parcels).ok());
+        let digests =
+            (0..data.int_in_range(0..=3)?).filter_map(|_| data.choose(&self.parcels).ok());
         Ok(digests.copied().collect())
     }
 
@@ -450,9 +464,15 @@ impl Run {
                 .expect("its own record");
         }
         again.start(self.now, 99, false, &mut self.records);
-        assert!(again.checkpoint() == before, "a replay leads to another state");
+        assert!(
+            again.checkpoint() == before,
+            "a replay leads to another state"
+        );
         let restored = Delivery::restore(settings, &before).expect("its own checkpoint");
-        assert!(restored.checkpoint() == before, "a checkpoint reads back as another one");
+        assert!(
+            restored.checkpoint() == before,
+            "a checkpoint reads back as another one"
+        );
         self.machine = again;
         self.sessions.clear();
         self.drain();

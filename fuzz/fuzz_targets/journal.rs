@@ -52,7 +52,10 @@ impl Replay for Found<'_> {
     fn record(&mut self, lsn: Lsn, record: &[u8], payload: &[u8], location: Location) {
         assert_eq!(lsn, self.next, "a gap");
         let expected = &self.model.appended[lsn as usize - 1];
-        assert_eq!((record, payload), (&expected.record[..], &expected.payload[..]));
+        assert_eq!(
+            (record, payload),
+            (&expected.record[..], &expected.payload[..])
+        );
         if !payload.is_empty() {
             self.live.push(location);
         }
@@ -71,7 +74,11 @@ fn open(disk: &SimDisk, model: &mut Model, seed: u8) -> Journal<SimDisk> {
     let (last, live) = (found.next - 1, found.live);
     assert!(recovery.is_clean(), "{recovery:?}");
     assert_eq!(recovery.last, last);
-    assert!(last >= model.synced, "{last} is there, {} was promised", model.synced);
+    assert!(
+        last >= model.synced,
+        "{last} is there, {} was promised",
+        model.synced
+    );
     if last > 0 {
         assert!(model.appended[last as usize - 1].ends_group, "half a group");
     }
