@@ -10,7 +10,7 @@ use std::{
 };
 
 use axum::{
-    extract::{Request, State},
+    extract::{MatchedPath, Request, State},
     http::{HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
@@ -23,9 +23,12 @@ use super::{
     guard::{Guard, PROBES},
     problem::{Problem, Slug},
 };
+use crate::observe::Metrics;
 
 /// Longest path that the log repeats, in characters.
 const LOGGED_PATH_MAX: usize = 200;
+/// What requests that no route takes are counted under.
+const NO_ROUTE: &str = "none";
 
 #[derive(Debug)]
 pub(super) struct Front {
@@ -35,10 +38,11 @@ pub(super) struct Front {
     /// Random for each process, so that numbers of two runs are not mistaken for each other in one log.
     run: u32,
     number: AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 impl Front {
-    pub(super) fn new(guard: Arc<Guard>, requests_max: u32) -> Self {
+    pub(super) fn new(guard: Arc<Guard>, requests_max: u32, metrics: Arc<Metrics>) -> Self {
         let mut run = [0; 4];
         // The number only has to differ from the last run's; 0 does when the random source fails.
         let _ = aws_lc_rs::rand::fill(&mut run);
@@ -48,6 +52,7 @@ impl Front {
             requests_max,
             run: u32::from_be_bytes(run),
             number: AtomicU64::new(1),
+            metrics,
         }
     }
 
@@ -68,6 +73,7 @@ pub(super) async fn pass(
     let method = request.method().clone();
     let path: String = request.uri().path().chars().take(LOGGED_PATH_MAX).collect();
 
+    let route = request.extensions().get::<MatchedPath>().cloned();
     let (parts, whole) = request.into_parts();
     let (readable, rest) = body::tap(whole);
     let answered = answer(&front, Request::from_parts(parts, readable), next);
@@ -89,6 +95,9 @@ pub(super) async fn pass(
     if !drained {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
+    let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
+    let status = response.status().as_u16();
+    front.metrics.api_request(route, status, started.elapsed());
     log(&response, &name, method.as_str(), &path, started);
     response
 }

@@ -40,7 +40,7 @@ pub use view::{
     UnitView, Volume,
 };
 
-use crate::model::Limits;
+use crate::{model::Limits, observe::Metrics};
 
 /// What the operator configured for the API.
 #[derive(Clone, Debug)]
@@ -53,6 +53,8 @@ pub struct Settings {
     pub token: Option<Token>,
     /// The token that an operator's actions must bear.
     pub operator: Token,
+    /// Where requests are counted.
+    pub metrics: Arc<Metrics>,
 }
 
 /// What every call works with.
@@ -81,13 +83,18 @@ fn router<G: Gateway>(
         hosts,
         token,
         operator,
+        metrics,
     } = settings;
     let guard = Arc::new(guard::Guard {
         hosts,
         token,
         operator,
     });
-    let front = Arc::new(front::Front::new(guard.clone(), limits.api_requests));
+    let front = Arc::new(front::Front::new(
+        guard.clone(),
+        limits.api_requests,
+        metrics,
+    ));
     let api = Arc::new(Api {
         gateway,
         guard,

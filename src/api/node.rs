@@ -10,6 +10,7 @@ use axum::{
 use serde::Serialize;
 
 use super::{Api, Gateway, LinkView, Problem, UnitView, request};
+use crate::observe::Metrics;
 
 /// The specification, OpenAPI 3.1. A test holds it to the routing table.
 pub(super) const SPECIFICATION: &str = include_str!("openapi.json");
@@ -50,10 +51,7 @@ pub(super) async fn status<G: Gateway>(
 
 /// `GET /metrics`: Prometheus' text format.
 pub(super) async fn metrics<G: Gateway>(State(api): State<Arc<Api<G>>>) -> Response {
-    let kind = (
-        header::CONTENT_TYPE,
-        "text/plain; version=0.0.4; charset=utf-8",
-    );
+    let kind = (header::CONTENT_TYPE, Metrics::CONTENT_TYPE);
     ([kind], api.gateway.metrics().await).into_response()
 }
 

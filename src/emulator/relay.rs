@@ -5,7 +5,10 @@ use std::{
     collections::{BinaryHeap, HashMap},
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering as AtomicOrdering},
+    },
 };
 
 use socket2::{Domain, Protocol, Socket, Type};
@@ -84,6 +87,7 @@ impl Emulator {
                 random.next_u64(),
             ),
             down: Way::new(Pipe::new(profile.down, profile.outages), random.next_u64()),
+            bindings: AtomicU64::new(0),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(take_from_edges(link.clone(), front.clone(), hub));
@@ -114,6 +118,12 @@ impl Emulator {
         self.link.set_out(true);
     }
 
+    /// From now on every edge reaches the hub from another port, as when an address translator on the way has forgotten it.
+    /// What the hub sends to the old port is lost.
+    pub fn rebind(&self) {
+        self.link.bindings.fetch_add(1, AtomicOrdering::Relaxed);
+    }
+
     /// Ends what [`Emulator::down`] began.
     pub fn up(&self) {
         self.link.set_out(false);
@@ -126,6 +136,8 @@ struct Link {
     started: Instant,
     up: Way,
     down: Way,
+    /// Grows when edges are to get other sockets.
+    bindings: AtomicU64,
 }
 
 #[derive(Clone, Copy)]
@@ -320,6 +332,7 @@ async fn take_from_edges(link: Arc<Link>, front: Arc<UdpSocket>, hub: SocketAddr
     let mut edges: HashMap<SocketAddr, (Arc<Client>, tokio::task::AbortHandle, u64)> =
         HashMap::new();
     let mut readers = JoinSet::new();
+    let mut bindings = 0;
     let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
     loop {
         // An error on a UDP socket is a former datagram's (port unreachable), not this socket's end.
@@ -327,6 +340,13 @@ async fn take_from_edges(link: Arc<Link>, front: Arc<UdpSocket>, hub: SocketAddr
             continue;
         };
         let now_us = link.now_us();
+        let now_bindings = link.bindings.load(AtomicOrdering::Relaxed);
+        if bindings != now_bindings {
+            bindings = now_bindings;
+            for (_, (_, reader, _)) in edges.drain() {
+                reader.abort();
+            }
+        }
         if !edges.contains_key(&edge) {
             if edges.len() >= CLIENTS_MAX {
                 forget_the_quietest(&mut edges);

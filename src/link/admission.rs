@@ -69,6 +69,14 @@ impl Admission {
         }
     }
 
+    /// Closes every session.
+    pub(super) fn close_all(&self, ended: &Ended) {
+        let sessions: Vec<_> = self.lock().values().flatten().cloned().collect();
+        for session in sessions {
+            session.close(ended.clone());
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<UnitId, Vec<Arc<Live>>>> {
         self.units.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -3,17 +3,15 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use quinn::ClientConfig;
 use tokio::{net::lookup_host, time::timeout};
 
 use super::{
-    ClientTls, CloseCode, Ended, EndpointKeys, Identify, LinkKind, SERVER_NAME, Session,
-    identity::{close, identify},
-    session::Live,
-    socket,
+    ClientTls, CloseCode, Ended, EndpointKeys, Identify, LinkKind, Session, congestion::Farewell,
+    identity::identify, session::Live, socket, tls::SERVER_NAME,
 };
 use crate::model::UnitId;
 
@@ -74,24 +72,12 @@ pub enum DialError {
 pub struct Dialer {
     settings: DialSettings,
     identify: Identify,
-    client: Mutex<ClientConfig>,
 }
 
 impl Dialer {
     /// A dialler; nothing is sent yet.
     pub fn new(settings: DialSettings, identify: Identify) -> Self {
-        let client = client_config(&settings.tls, settings.kind);
-        Self {
-            settings,
-            identify,
-            client: Mutex::new(client),
-        }
-    }
-
-    /// The next dials use this certificate and these roots.
-    pub fn set_tls(&self, tls: &Arc<ClientTls>) {
-        *self.client.lock().unwrap_or_else(PoisonError::into_inner) =
-            client_config(tls, self.settings.kind);
+        Self { settings, identify }
     }
 
     /// Connects, trying the name's addresses in turn. The session's peer is the hub that was asked for; the hub may still refuse
@@ -125,6 +111,16 @@ impl Dialer {
         Err(last)
     }
 
+    /// The settings of one connection.
+    fn client_config(&self, farewell: &Farewell) -> ClientConfig {
+        let kind = self.settings.kind;
+        let mut config = ClientConfig::new(self.settings.tls.clone());
+        config
+            .transport_config(kind.dialling(farewell))
+            .initial_dst_cid_provider(Arc::new(move || kind.first_connection_id()));
+        config
+    }
+
     async fn resolve(&self) -> Result<Vec<SocketAddr>, DialError> {
         let address = &self.settings.address;
         match lookup_host(address).await {
@@ -141,11 +137,8 @@ impl Dialer {
         endpoint: &quinn::Endpoint,
         address: SocketAddr,
     ) -> Result<Session, DialError> {
-        let client = self
-            .client
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
+        let farewell = Farewell::default();
+        let client = self.client_config(&farewell);
         let connecting = endpoint
             .connect_with(client, address, SERVER_NAME)
             .map_err(|error| DialError::Connect(address, error))?;
@@ -153,25 +146,17 @@ impl Dialer {
             .await
             .map_err(|_| DialError::Timeout(address))?
             .map_err(|error| DialError::Ended(address, error.into()))?;
-        let peer = identify(&connection, &self.identify)
-            .map_err(|ended| DialError::Ended(address, ended))?;
+        let live = Live::new(connection, farewell);
+        let peer =
+            identify(&live, &self.identify).map_err(|ended| DialError::Ended(address, ended))?;
         if peer.unit != self.settings.hub {
             let words = format!("expected {}, found {}", self.settings.hub, peer.unit);
             let ended = Ended::here(CloseCode::Identity, words);
-            close(&connection, &ended);
+            live.tell(&ended);
             return Err(DialError::Ended(address, ended));
         }
-        let live = Live::new(connection);
         Ok(Session::new(live, true, peer, self.settings.kind, None))
     }
-}
-
-fn client_config(tls: &Arc<ClientTls>, kind: LinkKind) -> ClientConfig {
-    let mut config = ClientConfig::new(tls.clone());
-    config
-        .transport_config(kind.dialling())
-        .initial_dst_cid_provider(Arc::new(move || kind.first_connection_id()));
-    config
 }
 
 /// Whether a socket bound to `local` can send to `remote`.

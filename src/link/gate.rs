@@ -38,7 +38,7 @@ impl Gate {
     pub(super) fn bulk_window(&self) -> u64 {
         let (least, most) = self.kind.bulk_window_bytes();
         let window = self.connection.stats().path.cwnd;
-        (window + window / 2).clamp(least, most)
+        window.saturating_add(window / 2).clamp(least, most)
     }
 
     /// Writes all of `bytes`, waiting for room as its class must.

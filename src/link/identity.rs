@@ -4,12 +4,8 @@ use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
 
-use super::{CloseCode, Ended};
+use super::{CloseCode, Ended, session::Live};
 use crate::model::{Millis, UnitId};
-
-/// The server name of every TLS handshake. Peers are units, not hosts: a peer is whom its certificate's SAN URI names, and host
-/// names are not compared.
-pub const SERVER_NAME: &str = "casegate.invalid";
 
 /// A peer that TLS has authenticated and the node lets in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,27 +22,16 @@ pub struct Peer {
 pub type Identify = Arc<dyn Fn(&[CertificateDer<'static>]) -> Result<Peer, String> + Send + Sync>;
 
 /// Identifies the peer of a connection, or closes it.
-pub(super) fn identify(connection: &quinn::Connection, identify: &Identify) -> Result<Peer, Ended> {
-    let chain = connection
-        .peer_identity()
-        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok());
-    let refused = match chain {
-        Some(chain) => match identify(&chain) {
-            Ok(peer) => return Ok(peer),
-            Err(reason) => Ended::here(CloseCode::Blocked, reason),
-        },
-        None => Ended::here(CloseCode::Identity, "no certificate was presented"),
-    };
-    close(connection, &refused);
-    Err(refused)
+pub(super) fn identify(live: &Live, identify: &Identify) -> Result<Peer, Ended> {
+    judge(live, identify).inspect_err(|refused| live.tell(refused))
 }
 
-/// Tells the peer how the session ended, if this side ended it and it had not ended before.
-pub(super) fn close(connection: &quinn::Connection, ended: &Ended) {
-    if connection.close_reason().is_some() {
-        return;
-    }
-    if let Ended::Here { code, reason } = ended {
-        connection.close(code.on_the_wire(), reason.as_bytes());
-    }
+/// Judges the certificate that a connection, or the one that it resumed, began with.
+pub(super) fn judge(live: &Live, identify: &Identify) -> Result<Peer, Ended> {
+    let chain = live
+        .connection
+        .peer_identity()
+        .and_then(|identity| identity.downcast::<Vec<CertificateDer<'static>>>().ok())
+        .ok_or_else(|| Ended::here(CloseCode::Identity, "no certificate was presented"))?;
+    identify(&chain).map_err(|reason| Ended::here(CloseCode::Blocked, reason))
 }

@@ -14,8 +14,8 @@ use tokio::{
 };
 
 use super::{
-    CloseCode, EndpointKeys, Identify, LinkKind, ServerTls, Session, admission::Admission,
-    identity::identify, session::Live, socket,
+    CloseCode, Ended, EndpointKeys, Identify, LinkKind, ServerTls, Session, admission::Admission,
+    congestion::Farewell, identity::identify, session::Live, socket,
 };
 
 /// Handshakes under way above which a client has to prove its address first (RFC 9000, section 8.1.2): it costs an honest one a
@@ -53,7 +53,8 @@ pub struct ListenSettings {
 pub struct Listener {
     endpoint: quinn::Endpoint,
     sessions: tokio::sync::Mutex<mpsc::Receiver<Session>>,
-    profiles: Arc<Mutex<Profiles>>,
+    admission: Arc<Admission>,
+    base: Arc<Mutex<ServerConfig>>,
     task: AbortHandle,
 }
 
@@ -63,31 +64,33 @@ impl Listener {
     /// # Errors
     /// The address is in use, or not this machine's.
     pub fn bind(settings: ListenSettings, identify: Identify) -> io::Result<Self> {
-        let profiles = Profiles::new(settings.tls);
+        let base = base(settings.tls);
         let endpoint = quinn::Endpoint::new(
             settings.keys,
-            Some(profiles.cautious()),
+            Some(base.clone()),
             socket::listening(settings.address)?,
             Arc::new(quinn::TokioRuntime),
         )?;
-        let profiles = Arc::new(Mutex::new(profiles));
+        let base = Arc::new(Mutex::new(base));
+        let admission = Admission::new(settings.connections, settings.connections_per_unit);
         let (accepted, sessions) = mpsc::channel(ACCEPTED_WAITING);
         let door = Arc::new(Door {
-            admission: Admission::new(settings.connections, settings.connections_per_unit),
+            admission: admission.clone(),
             handshakes: Arc::new(Semaphore::new(
                 settings.handshakes.min(Semaphore::MAX_PERMITS),
             )),
             handshakes_max: settings.handshakes,
             handshake_timeout: settings.handshake_timeout,
             identify,
-            profiles: profiles.clone(),
+            base: base.clone(),
             accepted,
         });
         let task = tokio::spawn(door.open(endpoint.clone())).abort_handle();
         Ok(Self {
             endpoint,
             sessions: tokio::sync::Mutex::new(sessions),
-            profiles,
+            admission,
+            base,
             task,
         })
     }
@@ -112,13 +115,14 @@ impl Listener {
 
     /// New connections use this certificate and these revocations. Sessions that live are the owner's to end.
     pub fn set_tls(&self, tls: Arc<ServerTls>) {
-        let profiles = Profiles::new(tls);
-        self.endpoint.set_server_config(Some(profiles.cautious()));
-        *self.profiles.lock().unwrap_or_else(PoisonError::into_inner) = profiles;
+        let base = base(tls);
+        self.endpoint.set_server_config(Some(base.clone()));
+        *self.base.lock().unwrap_or_else(PoisonError::into_inner) = base;
     }
 
     /// Closes every session with `code`, takes no more, and waits up to `patience` for the peers to know.
     pub async fn close(&self, code: CloseCode, reason: &str, patience: Duration) {
+        self.admission.close_all(&Ended::here(code, reason));
         self.endpoint.close(code.on_the_wire(), reason.as_bytes());
         let _ = timeout(patience, self.endpoint.wait_idle()).await;
     }
@@ -131,37 +135,18 @@ impl Drop for Listener {
     }
 }
 
-/// The server's configuration for every kind of link. They share the key of the tokens by which a client proves its address.
-struct Profiles(Vec<(LinkKind, Arc<ServerConfig>)>);
-
-impl Profiles {
-    fn new(tls: Arc<ServerTls>) -> Self {
-        let mut tokens = ValidationTokenConfig::default();
-        tokens.sent(TOKENS);
-        let mut base = ServerConfig::with_crypto(tls);
-        base.validation_token_config(tokens)
-            .max_incoming(ATTEMPTS_MAX)
-            .incoming_buffer_size(ATTEMPT_BYTES_MAX)
-            .incoming_buffer_size_total(ATTEMPTS_BYTES_MAX);
-        let of_kind = |kind: LinkKind| {
-            let mut config = base.clone();
-            config.transport_config(kind.listening());
-            (kind, Arc::new(config))
-        };
-        Self(LinkKind::ALL.map(of_kind).to_vec())
-    }
-
-    fn of(&self, kind: LinkKind) -> Arc<ServerConfig> {
-        match self.0.iter().find(|(known, _)| *known == kind) {
-            Some((_, config)) => config.clone(),
-            None => unreachable!("there is a configuration for every kind of link"),
-        }
-    }
-
-    /// For attempts that have not yet been looked at.
-    fn cautious(&self) -> ServerConfig {
-        self.of(LinkKind::Mobile).as_ref().clone()
-    }
+/// What every connection's configuration begins with: with the key of the tokens by which a client proves its address.
+fn base(tls: Arc<ServerTls>) -> ServerConfig {
+    let mut tokens = ValidationTokenConfig::default();
+    tokens.sent(TOKENS);
+    let mut base = ServerConfig::with_crypto(tls);
+    base.validation_token_config(tokens)
+        .max_incoming(ATTEMPTS_MAX)
+        .incoming_buffer_size(ATTEMPT_BYTES_MAX)
+        .incoming_buffer_size_total(ATTEMPTS_BYTES_MAX)
+        // For attempts that have not yet been looked at.
+        .transport_config(LinkKind::Mobile.listening(&Farewell::default()));
+    base
 }
 
 /// Where connection attempts come in.
@@ -171,7 +156,7 @@ struct Door {
     handshakes_max: usize,
     handshake_timeout: Duration,
     identify: Identify,
-    profiles: Arc<Mutex<Profiles>>,
+    base: Arc<Mutex<ServerConfig>>,
     accepted: mpsc::Sender<Session>,
 }
 
@@ -222,12 +207,14 @@ impl Door {
     ) {
         let address = attempt.remote_address();
         let kind = LinkKind::hinted_by(attempt.orig_dst_cid());
-        let config = self
-            .profiles
+        let farewell = Farewell::default();
+        let mut config = self
+            .base
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .of(kind);
-        let connecting = async { attempt.accept_with(config)?.await };
+            .clone();
+        config.transport_config(kind.listening(&farewell));
+        let connecting = async { attempt.accept_with(Arc::new(config))?.await };
         let connection = match timeout(self.handshake_timeout, connecting).await {
             Ok(Ok(connection)) => connection,
             Ok(Err(error)) => {
@@ -240,14 +227,14 @@ impl Door {
             }
         };
         drop(turn);
-        let peer = match identify(&connection, &self.identify) {
+        let live = Live::new(connection, farewell);
+        let peer = match identify(&live, &self.identify) {
             Ok(peer) => peer,
             Err(ended) => {
                 tracing::info!(%address, %ended, "a peer was turned away");
                 return;
             }
         };
-        let live = Live::new(connection);
         let admitted = self.admission.admit(place, peer.unit.clone(), live.clone());
         let session = Session::new(live, false, peer, kind, Some(admitted));
         let _ = self.accepted.send(session).await;

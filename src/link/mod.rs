@@ -39,7 +39,7 @@ pub mod tls;
 pub use backoff::Backoff;
 pub use close::{CloseCode, Ended};
 pub use dial::{DialError, DialSettings, Dialer};
-pub use identity::{Identify, Peer, SERVER_NAME};
+pub use identity::{Identify, Peer};
 pub use listen::{ListenSettings, Listener};
 pub use profile::LinkKind;
 pub use receive::Received;

@@ -15,8 +15,9 @@ use tokio::{
 };
 
 use super::{
-    CloseCode, Ended, LinkKind, PathStats, Peer, Received,
+    CloseCode, Ended, Identify, LinkKind, PathStats, Peer, Received,
     admission::Admitted,
+    congestion::Farewell,
     control,
     gate::Gate,
     identity,
@@ -167,7 +168,7 @@ impl Session {
                 Ended::Here { .. } if self.live.ends.get().is_some() => self.live.ended_here(),
                 ended => ended,
             };
-            identity::close(&self.live.connection, &ended);
+            self.live.tell(&ended);
             // Frees its place before the owner has taken the last event.
             drop(self);
             let _ = reports.send(Event::Closed(ended)).await;
@@ -212,10 +213,7 @@ impl Session {
 impl Drop for Session {
     fn drop(&mut self) {
         // Tells the peer at once, also when the session is dropped before it was started. Does nothing to one that has ended.
-        identity::close(
-            &self.live.connection,
-            &Ended::here(CloseCode::Done, "dropped"),
-        );
+        self.live.tell(&Ended::here(CloseCode::Done, "dropped"));
     }
 }
 
@@ -230,6 +228,14 @@ impl SessionHandle {
         self.live.close(Ended::here(code, reason));
     }
 
+    /// Judges the peer anew, for when what is trusted has changed since the session began. The session stays as it is.
+    ///
+    /// # Errors
+    /// The peer may not come in any more: how the session should end.
+    pub fn judge(&self, identify: &Identify) -> Result<Peer, Ended> {
+        identity::judge(&self.live, identify)
+    }
+
     /// Whether the session has ended.
     pub fn is_closed(&self) -> bool {
         self.live.connection.close_reason().is_some()
@@ -240,6 +246,7 @@ impl SessionHandle {
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) connection: quinn::Connection,
+    farewell: Farewell,
     born: Instant,
     datagrams: AtomicU64,
     heard_ms: AtomicU64,
@@ -247,9 +254,11 @@ pub(super) struct Live {
 }
 
 impl Live {
-    pub(super) fn new(connection: quinn::Connection) -> Arc<Self> {
+    /// A connection whose transport was made with this farewell.
+    pub(super) fn new(connection: quinn::Connection, farewell: Farewell) -> Arc<Self> {
         Arc::new(Self {
             connection,
+            farewell,
             born: Instant::now(),
             datagrams: AtomicU64::new(0),
             heard_ms: AtomicU64::new(0),
@@ -289,7 +298,18 @@ impl Live {
 
     pub(super) fn close(&self, ended: Ended) {
         self.ends_as(ended);
-        identity::close(&self.connection, &self.ended_here());
+        self.tell(&self.ended_here());
+    }
+
+    /// Tells the peer how the session ended, if this side ended it and it had not ended before.
+    pub(super) fn tell(&self, ended: &Ended) {
+        if self.connection.close_reason().is_some() {
+            return;
+        }
+        if let Ended::Here { code, reason } = ended {
+            self.farewell
+                .close(&self.connection, code.on_the_wire(), reason.as_bytes());
+        }
     }
 }
 

@@ -40,7 +40,8 @@ use crate::{
 /// The application protocol.
 pub const ALPN: &[u8] = b"casegate/1";
 
-/// The server name in every client's hello (RFC 6761 section 6.4: `.invalid` is nobody's).
+/// The server name in every client's hello (RFC 6761 section 6.4: `.invalid` is nobody's). Peers are units, not hosts: a peer is
+/// whom its certificate's SAN URI names, and host names are not compared.
 pub const SERVER_NAME: &str = "casegate.invalid";
 
 /// Sessions that a hub remembers for resumption, about 1 KiB each. One that is forgotten costs a full handshake.

@@ -28,6 +28,8 @@ pub(super) enum Fault {
     Hello,
     #[error("the peer's certificate has expired")]
     Expired,
+    #[error("{0}")]
+    Unwelcome(String),
     #[error("the link was taken out of the configuration")]
     LinkGone,
 }
@@ -41,7 +43,7 @@ impl Fault {
             Fault::Frame(_) | Fault::Batch(_) | Fault::Certificates | Fault::Hello => {
                 CloseCode::Protocol
             }
-            Fault::Expired => CloseCode::Blocked,
+            Fault::Expired | Fault::Unwelcome(_) => CloseCode::Blocked,
         }
     }
 }

@@ -89,7 +89,8 @@ impl RunningNode {
         listener.local_address().ok()
     }
 
-    /// Puts new settings into force, and reads identity and certificates anew. Whoever is newly blocked is cut off at once. Gives
+    /// Puts new settings into force, and reads identity and certificates anew. Whoever is newly blocked,
+    /// or has a certificate of a CA that is not trusted any more, is cut off at once. Gives
     /// what has changed, for what is not the node's: the log's level.
     ///
     /// # Errors

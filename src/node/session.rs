@@ -217,6 +217,9 @@ impl Pump {
         leave: &mut watch::Receiver<bool>,
     ) -> Ended {
         let mut left = false;
+        let mut reloads = self.shared.watch_reloads();
+        // The session may have been let in by what was in force before the last reload.
+        reloads.mark_changed();
         loop {
             let ending = self.ending.is_some();
             let deadline = self.deadline();
@@ -250,6 +253,7 @@ impl Pump {
                     left = changed.is_err() || *leave.borrow();
                     if left { Err(Fault::LinkGone) } else { Ok(()) }
                 }
+                Ok(()) = reloads.changed(), if !ending => self.is_welcome(),
                 () = sleep_until(deadline) => self.overdue(),
             };
             if let Err(fault) = step {
@@ -289,6 +293,15 @@ impl Pump {
         }
         self.look_again = look_again(&self.shared, self.not_after);
         Ok(())
+    }
+
+    /// Whether the peer may still be here, by what is in force now: its CA, its expiry, whether it is blocked.
+    fn is_welcome(&self) -> Result<(), Fault> {
+        match self.handle.judge(&self.shared.identify()) {
+            Ok(_) => Ok(()),
+            Err(Ended::Here { reason, .. }) => Err(Fault::Unwelcome(reason)),
+            Err(ended) => Err(Fault::Unwelcome(ended.to_string())),
+        }
     }
 
     fn fault(&mut self, fault: &Fault) {

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot};
+use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::{
     board::LinkBoard,
@@ -58,6 +58,7 @@ pub(super) struct Shared {
     /// Reads parcels back, once the journal is recovered.
     reader: OnceLock<JournalReader>,
     live: RwLock<Arc<Live>>,
+    reloads: watch::Sender<()>,
     tickets: AtomicU64,
     sessions: AtomicU64,
 }
@@ -110,6 +111,7 @@ impl Shared {
             alive: Notify::new(),
             arrivals: Arc::new(Semaphore::new(ARRIVALS_KIB_MAX as usize)),
             live: RwLock::new(Arc::new(live)),
+            reloads: watch::Sender::new(()),
             tickets: AtomicU64::new(1),
             sessions: AtomicU64::new(1),
         })
@@ -149,6 +151,12 @@ impl Shared {
         let signer = live.identity.signer().certificate();
         self.rules.follow(Rules::new(&live.settings, signer));
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
+        self.reloads.send_replace(());
+    }
+
+    /// For those who judged something by what the node runs by, and have to do so again whenever that changes.
+    pub(super) fn watch_reloads(&self) -> watch::Receiver<()> {
+        self.reloads.subscribe()
     }
 
     /// A name for a new session.

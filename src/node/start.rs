@@ -104,13 +104,13 @@ impl Node {
         let lock = lock_folder(&settings.data_dir)?;
         let live = Live::load(settings.clone(), started)?;
         let audit = Arc::new(Audit::open(&settings.data_dir.join(Audit::FILE))?);
-        let api_settings = api_settings(&settings)?;
+        let metrics = Arc::new(Metrics::new(settings.limits.units as usize));
+        let api_settings = api_settings(&settings, metrics.clone())?;
         let address = settings.api.listen;
         let bound = |error| StartError::Api { address, error };
         let api = TcpListener::bind(address).await.map_err(bound)?;
         let api_address = api.local_addr().map_err(bound)?;
 
-        let metrics = Arc::new(Metrics::new(settings.limits.units as usize));
         let threads = thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
         let workers = Workers::start(threads, outgoing::shed).map_err(StartError::Thread)?;
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
@@ -184,7 +184,10 @@ impl Node {
     }
 }
 
-fn api_settings(settings: &config::Settings) -> Result<api::Settings, StartError> {
+fn api_settings(
+    settings: &config::Settings,
+    metrics: Arc<Metrics>,
+) -> Result<api::Settings, StartError> {
     let failed = |path: &PathBuf| {
         let path = path.clone();
         |error| StartError::Token { path, error }
@@ -199,6 +202,7 @@ fn api_settings(settings: &config::Settings) -> Result<api::Settings, StartError
         hosts: Vec::new(),
         token,
         operator: Token::read_or_create(&operator).map_err(failed(&operator))?,
+        metrics,
     })
 }
 

@@ -87,8 +87,7 @@ impl Metrics {
     pub const LINKS_MAX: usize = 32;
 
     /// What [`Metrics::render`] writes, for the `Content-Type` of `/metrics`.
-    pub const CONTENT_TYPE: &'static str =
-        "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    pub const CONTENT_TYPE: &'static str = "text/plain; version=0.0.4; charset=utf-8";
 
     /// Metrics that tell at most `neighbours_max` neighbours apart.
     pub fn new(neighbours_max: usize) -> Self {
@@ -174,13 +173,13 @@ impl Metrics {
         }
     }
 
-    /// The metrics as text, in the OpenMetrics format, which Prometheus reads.
+    /// The metrics in Prometheus' text format, version 0.0.4.
     pub fn render(&self) -> String {
-        let mut rendered = String::new();
+        let mut open_metrics = String::new();
         // Writing into a `String` does not fail, and no value here is one that cannot be written.
-        let written = text::encode(&mut rendered, &self.registry);
+        let written = text::encode_registry(&mut open_metrics, &self.registry);
         debug_assert!(written.is_ok(), "every value can be written");
-        rendered
+        prometheus_text(&open_metrics)
     }
 
     /// A message was accepted from an application.
@@ -298,10 +297,13 @@ impl Metrics {
 
     /// An HTTP request was answered with `status` after `took`. `route` is the route's template (`/v1/messages/{messageid}`), never
     /// the path that was asked for; for one that no route takes, use a fixed word.
-    pub fn api_request(&self, route: &'static str, status: u16, took: Duration) {
-        let route = Word(route);
+    pub fn api_request(&self, route: &str, status: u16, took: Duration) {
+        let route = route.to_owned();
         self.api_requests
-            .get_or_create(&RequestLabel { route, status })
+            .get_or_create(&RequestLabel {
+                route: route.clone(),
+                status,
+            })
             .inc();
         self.api_duration
             .get_or_create(&RouteLabel { route })
@@ -386,6 +388,36 @@ impl Register {
     }
 }
 
+/// Text format 0.0.4 from OpenMetrics, for what this room registers: in 0.0.4 a metric is called as its samples are, `_total` and
+/// `_info` included, an info is a gauge, and there are no units and no end mark.
+fn prometheus_text(open_metrics: &str) -> String {
+    let mut text = String::with_capacity(open_metrics.len());
+    let mut help = None;
+    for line in open_metrics.lines() {
+        let mut words = line.splitn(4, ' ');
+        match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some("HELP"), Some(_), Some(words)) => help = Some(words),
+            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
+                let (suffix, kind) = match kind {
+                    "counter" => ("_total", kind),
+                    "info" => ("_info", "gauge"),
+                    _ => ("", kind),
+                };
+                if let Some(help) = help.take() {
+                    text += &format!("# HELP {name}{suffix} {help}\n");
+                }
+                text += &format!("# TYPE {name}{suffix} {kind}\n");
+            }
+            (Some("#"), Some("UNIT"), ..) => {}
+            _ => {
+                text.push_str(line);
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
 /// From an SSD's 50 us to a disk that hangs for seconds.
 fn sync_histogram() -> Histogram {
     Histogram::new([
@@ -464,7 +496,16 @@ mod tests {
         ] {
             assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
         }
-        assert!(text.ends_with("# EOF\n"));
+        for line in [
+            "# HELP casegate_wire_sent_bytes_total UDP payload sent over a link.",
+            "# TYPE casegate_wire_sent_bytes_total counter",
+            "# TYPE casegate_build_info gauge",
+            "# TYPE casegate_journal_sync_seconds histogram",
+        ] {
+            assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+        }
+        let open_metrics = ["# UNIT", "# EOF", " info"];
+        assert!(!open_metrics.iter().any(|words| text.contains(words)));
     }
 
     #[test]
@@ -478,11 +519,9 @@ mod tests {
             if kind == "histogram" {
                 assert!(name.ends_with("_seconds"), "{name}");
             }
-            let sample = text
-                .lines()
-                .find(|line| line.starts_with(name))
-                .expect("a sample");
-            assert_eq!(sample.contains("_total"), kind == "counter", "{sample}");
+            let mut samples = text.lines().filter(|line| line.starts_with(name));
+            assert!(samples.next().is_some(), "{name} has no sample of its name");
+            assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
             metrics += 1;
         }
         assert_eq!(metrics, 28, "every metric is shown once it was used");

@@ -1,9 +1,13 @@
 //! The integration tests: real nodes, real sockets, real disks.
 
+mod bad_input;
 mod cli;
 mod crashes;
 mod demo;
 mod end_to_end;
+mod hostile;
+mod house;
 mod processes;
+mod reload;
 mod slow_syncs;
 mod world;

@@ -23,7 +23,8 @@ pub(crate) fn unit(name: &str) -> UnitId {
     name.parse().expect("a unit")
 }
 
-fn now() -> Millis {
+/// The time by the system's clock.
+pub(crate) fn now() -> Millis {
     let since = std::time::UNIX_EPOCH.elapsed().expect("after 1970");
     since.as_millis() as Millis
 }
@@ -226,16 +227,18 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: 
     }
 }
 
-fn agent() -> ureq::Agent {
+/// A client that takes every answer for an answer.
+pub(crate) fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(PATIENCE));
     config.build().into()
 }
 
-type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
+pub(crate) type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
-async fn call(call: impl FnOnce() -> Answer + Send + 'static) -> (u16, Value) {
+/// Makes a call; gives the status, and the body as JSON or as a text.
+pub(crate) async fn call(call: impl FnOnce() -> Answer + Send + 'static) -> (u16, Value) {
     let answered = tokio::task::spawn_blocking(move || {
         let mut answer = call().expect("an answer");
         let text = answer.body_mut().read_to_string().expect("a text");

@@ -424,6 +424,21 @@ async fn the_node_is_shown_and_probed() {
     assert_eq!(world.get("/v1/units").await.body, json!({"units": []}));
     let metrics = world.get("/metrics").await;
     assert_eq!(metrics.body, json!("casegate_up 1\n"));
+    world.get("/v1/messages/no-such").await;
+    world.get("/wp-login.php").await;
+    let counted = world.settings.metrics.render();
+    for (route, status) in [
+        ("/v1/status", 200),
+        ("/v1/messages/{messageid}", 404),
+        ("none", 404),
+    ] {
+        let line =
+            format!("casegate_api_requests_total{{route=\"{route}\",status=\"{status}\"}} 1");
+        assert!(
+            counted.lines().any(|shown| shown == line),
+            "{line}\n{counted}"
+        );
+    }
     assert_eq!(world.get("/readyz").await.body, json!({"status": "ready"}));
     world.node.refuse(Cause::StorageFailed);
     let answered = world.get("/readyz").await;

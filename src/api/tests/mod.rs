@@ -285,6 +285,7 @@ impl World {
             hosts: vec![],
             token: None,
             operator: Token::new(&"o".repeat(32)).expect("a token"),
+            metrics: Arc::new(Metrics::new(4)),
         };
         change(&mut settings);
         let node = Arc::new(Fake {

@@ -1,5 +1,6 @@
 //! Sessions over real sockets, through the emulator.
 
+mod blocked;
 mod carrying;
 mod ending;
 mod world;

@@ -12,8 +12,8 @@ use crate::{
     emulator::{Emulator, Profile},
     link::{
         ClientTls, Command, DialError, DialSettings, Dialer, Ended, EndpointKeys, Event, Identify,
-        LinkKind, ListenSettings, Listener, Outgoing, Peer, Running, SERVER_NAME, ServerTls,
-        Session,
+        LinkKind, ListenSettings, Listener, Outgoing, Peer, Running, ServerTls, Session,
+        tls::SERVER_NAME,
     },
     model::{Lane, UnitId},
 };

@@ -1,0 +1,191 @@
+//! Writes the small seed corpora of `fuzz/` anew, with the project's own code: `cargo run --example fuzz-seeds`.
+
+use std::{error::Error, fs, path::Path};
+
+use casegate::{
+    codec,
+    delivery::hop::{Ack, Entry, Frame, GoneAnswer, Hello, OfferAnswer, PROTOCOL_VERSION, Targets},
+    journal::{Folder, Journal, Replay, Settings},
+    model::{Digest, Fingerprint, Limits, Location, Log as _, Lsn, Payload, Ranges},
+    parcel::Parcel,
+    sample::{Generator, Options},
+    wire::{self, Compression, Compressor, Effort},
+};
+
+/// When the samples were accepted, milliseconds since the Unix epoch.
+const ACCEPTED: u64 = 1_772_000_000_000;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let write = |target: &str, name: &str, bytes: &[u8]| {
+        let folder = root.join("fuzz/corpus").join(target);
+        fs::create_dir_all(&folder)?;
+        fs::write(folder.join(format!("seed-{name}")), bytes)
+    };
+
+    for (name, frame) in frames() {
+        write("frame", name, &wire::encode_frame(&frame))?;
+    }
+    let together: Vec<u8> = frames()
+        .iter()
+        .flat_map(|(_, frame)| wire::encode_frame(frame))
+        .collect();
+    write("frame", "all", &together)?;
+
+    let samples = Generator::with(
+        1,
+        Options {
+            from: Some("hebi.xunxian.tobacco".parse()?),
+            ..Options::default()
+        },
+    );
+    let mut entries = Vec::new();
+    for (seq, sample) in (1..).zip(samples.take(4)) {
+        let header = sample.header(Fingerprint([7; 16]), ACCEPTED);
+        let parcel = Parcel::join(&[7; 64], &codec::encode(&header), sample.body().as_bytes());
+        write("parcel", &seq.to_string(), parcel.bytes())?;
+        let event = &sample.event;
+        write("cloudevent", &seq.to_string(), event.as_bytes())?;
+        write(
+            "cloudevent",
+            &format!("batch-{seq}"),
+            format!("[{event}]").as_bytes(),
+        )?;
+        let entry = Entry {
+            seq,
+            after: vec![1],
+            targets: Targets::Signed,
+            attested: ACCEPTED,
+        };
+        entries.push((entry, parcel));
+    }
+    for (name, compression, dictionary) in [
+        ("isolated", Compression::Isolated, true),
+        ("shared", Compression::Shared, false),
+        ("off", Compression::Off, false),
+    ] {
+        let settings = wire::Settings {
+            compression,
+            effort: Effort::Level(19),
+            dictionary,
+        };
+        let batch = wire::pack(&entries, settings, &mut Compressor::new());
+        write("batch", name, &batch)?;
+    }
+
+    for entry in fs::read_dir(root.join("config"))? {
+        let path = entry?.path();
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .unwrap_or("x");
+        // What stands in a configuration, without what is said about it.
+        let text: String = fs::read_to_string(&path)?
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#') && !line.trim().is_empty())
+            .map(|line| format!("{line}\n"))
+            .collect();
+        write("configuration", name, text.as_bytes())?;
+    }
+
+    write("segment", "whole", &[0])?;
+    write("segment", "damaged", &[0, 0, 40, 0, 9, 1, 0, 4, 255])?;
+    let mut made_up = vec![1];
+    made_up.extend_from_slice(&segment()?);
+    write("segment", "made-up", &made_up)?;
+
+    // Operations are read from the bytes as they come.
+    for target in ["journal", "delivery"] {
+        for seed in 0..4_u8 {
+            let mut bytes = [0; 1200];
+            blake3::Hasher::new()
+                .update(&[seed])
+                .finalize_xof()
+                .fill(&mut bytes);
+            write(target, &seed.to_string(), &bytes)?;
+        }
+    }
+    Ok(())
+}
+
+fn frames() -> Vec<(&'static str, Frame)> {
+    let unit = |name: &str| name.parse().expect("a unit");
+    let mut ranges = Ranges::default();
+    ranges.insert_range(1, 7);
+    ranges.insert_range(9, 300);
+    let digest = Digest::of(b"x");
+    vec![
+        (
+            "hello",
+            Frame::Hello(Hello {
+                version: PROTOCOL_VERSION,
+                unit: unit("hebi.tobacco"),
+                epoch: 7,
+                peer_epoch: 9,
+                received: ranges.clone(),
+                base: 3,
+                next: 12,
+                wall: ACCEPTED,
+                link_kind: "3g".into(),
+                link_name: "modem".into(),
+            }),
+        ),
+        (
+            "ack",
+            Frame::Ack(Ack {
+                received: ranges.clone(),
+                parked: ranges.clone(),
+                credit: [1, 2, 3, 1 << 40],
+                closed: vec![unit("hebi.police")],
+                open: vec![unit("hebi.court")],
+            }),
+        ),
+        ("gone", Frame::Gone(ranges.clone())),
+        (
+            "gone-answer",
+            Frame::GoneAnswer(GoneAnswer {
+                had: ranges.clone(),
+                gone: ranges,
+            }),
+        ),
+        ("offer", Frame::Offer(vec![digest])),
+        (
+            "offer-answer",
+            Frame::OfferAnswer(OfferAnswer {
+                lacked: vec![digest],
+                had: vec![],
+            }),
+        ),
+        ("want", Frame::WantCertificates(vec![Fingerprint([7; 16])])),
+        ("certificate", Frame::Certificate(vec![0x30; 300])),
+    ]
+}
+
+/// The bytes of a journal's first segment, as far as it was written.
+fn segment() -> Result<Vec<u8>, Box<dyn Error>> {
+    struct Nothing;
+    impl Replay for Nothing {
+        fn checkpoint(&mut self, _: Lsn, _: &[u8]) -> bool {
+            false
+        }
+        fn record(&mut self, _: Lsn, _: &[u8], _: &[u8], _: Location) {}
+    }
+    let folder = std::env::temp_dir().join(format!("casegate-seeds-{}", std::process::id()));
+    fs::create_dir_all(&folder)?;
+    let settings = Settings {
+        segment_bytes: 4096,
+        ..Settings::from(&Limits::default())
+    };
+    let (mut journal, _) = Journal::open(Folder::at(&folder)?, settings, [1; 32], &mut Nothing)?;
+    for record in [&b"one"[..], b"two"] {
+        journal.append(record, Payload::New(&[7; 100]));
+        journal.end_group();
+    }
+    journal.drain()?;
+    let mut bytes = fs::read(folder.join("seg-0000000001.log"))?;
+    fs::remove_dir_all(&folder)?;
+    while bytes.last() == Some(&0) {
+        bytes.pop();
+    }
+    Ok(bytes)
+}
