@@ -21,9 +21,6 @@ use crate::{
 /// Largest encoded record, in bytes.
 const RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// How many messages that have ended are remembered for people, until the node stops.
-const ENDED_MAX: usize = 10_000;
-
 /// The parcel that a record carries.
 #[derive(Clone, Copy)]
 pub(super) struct Carried<'a> {
@@ -293,6 +290,12 @@ impl Delivery {
         self.step(slot, wall, step);
         for (target, reason) in refused {
             self.settle(slot, &target, State::Refused, reason);
+            let ended = Step::Ended {
+                receiver: target,
+                state: State::Refused,
+                reason,
+            };
+            self.step(slot, wall, ended);
         }
         for route in routes {
             self.route(slot, route);
@@ -440,6 +443,10 @@ impl Delivery {
                     return;
                 }
                 let kept = self.parcels.get(slot);
+                let step = Step::Queued {
+                    neighbour: unit.clone(),
+                    receivers: targets.clone(),
+                };
                 let queued = Queued {
                     slot,
                     lane: kept.lane,
@@ -455,8 +462,8 @@ impl Delivery {
                 };
                 let lsn = self.lsn;
                 let seq = self.hop(&unit).outbox.push(queued, lsn);
-                self.parcels.get_mut(slot).copies.push((unit.clone(), seq));
-                self.step(slot, wall, Step::Queued { neighbour: unit });
+                self.parcels.get_mut(slot).copies.push((unit, seq));
+                self.step(slot, wall, step);
             }
             Route::Fanout {
                 pattern,
@@ -488,7 +495,6 @@ impl Delivery {
     /// Gives a parcel up when nothing is awaited any more.
     pub(super) fn let_go(&mut self, slot: Slot) {
         if self.parcels.get(slot).is_over() {
-            self.remember_ended(slot);
             let kept = self.parcels.remove(slot);
             self.freed(kept.location);
             if let Some((_, before)) = self.moving.remove(&slot) {
@@ -744,39 +750,14 @@ impl Delivery {
             let (state, reason) = (State::from(item.outcome), item.reason);
             self.settle(slot, &item.receiver, state, reason);
             self.let_go(slot);
-        } else if let Some(ended) = self.ended.get_mut(&item.parcel)
-            && let Some(receiver) = ended
-                .receivers
-                .iter_mut()
-                .find(|r| r.target == item.receiver)
-            && outranks(item.outcome.into(), receiver.state)
-        {
-            receiver.state = item.outcome.into();
-            receiver.reason = item.reason;
         }
     }
 
-    /// Keeps in memory, for people, how the last messages of this node's own ended.
-    fn remember_ended(&mut self, slot: Slot) {
-        let kept = self.parcels.get(slot);
-        if kept.receivers.is_empty() {
-            return;
-        }
-        let (digest, view) = (kept.digest, self.view_of(slot));
-        self.ended.insert(digest, view);
-        self.ended_order.push_back(digest);
-        if self.ended_order.len() > ENDED_MAX
-            && let Some(oldest) = self.ended_order.pop_front()
-        {
-            self.ended.remove(&oldest);
-        }
-    }
-
-    /// Notes at the origin where a receiver's copy is. Delivered outranks every other end, and an end outranks what is under way.
+    /// Notes at the origin where a receiver's copy is.
     pub(super) fn settle(&mut self, slot: Slot, target: &Pattern, state: State, reason: Reason) {
         let receivers = &mut self.parcels.get_mut(slot).receivers;
         if let Some(receiver) = receivers.iter_mut().find(|r| r.target == *target)
-            && outranks(state, receiver.state)
+            && receiver.state.gives_way_to(state)
         {
             receiver.state = state;
             receiver.reason = reason;
@@ -943,18 +924,5 @@ impl Delivery {
             let copies = &mut self.parcels.get_mut(slot).copies;
             copies.push((neighbour.clone(), seq));
         }
-    }
-}
-
-/// Whether a receiver's state gives way to another.
-fn outranks(new: State, old: State) -> bool {
-    match old {
-        State::Read => false,
-        State::Delivered => new == State::Read,
-        State::Refused | State::Expired | State::Dropped => {
-            matches!(new, State::Delivered | State::Read)
-        }
-        State::Relayed => new.is_terminal(),
-        State::Queued | State::Held | State::Sending => true,
     }
 }

@@ -278,6 +278,8 @@ pub enum Step {
     Queued {
         /// The neighbour.
         neighbour: UnitId,
+        /// For whom the copy is.
+        receivers: Vec<Pattern>,
     },
     /// It left over a link.
     Sent {

@@ -155,6 +155,13 @@ impl Parcels {
             .filter_map(|(slot, kept)| Some((slot as Slot, kept.as_deref()?)))
     }
 
+    /// Those after a slot.
+    pub(super) fn iter_after(&self, after: Option<Slot>) -> impl Iterator<Item = (Slot, &Kept)> {
+        let first = after.map_or(0, |slot| slot as usize + 1);
+        let slots = self.slots.iter().enumerate().skip(first);
+        slots.filter_map(|(slot, kept)| Some((slot as Slot, kept.as_deref()?)))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len() - self.free.len()
     }

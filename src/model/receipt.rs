@@ -164,6 +164,32 @@ impl State {
         }
     }
 
+    /// Every state.
+    pub const ALL: [State; 9] = [
+        State::Queued,
+        State::Held,
+        State::Sending,
+        State::Relayed,
+        State::Delivered,
+        State::Read,
+        State::Refused,
+        State::Expired,
+        State::Dropped,
+    ];
+
+    /// Whether a receiver's state gives way to another. Delivered outranks every other end, and an end outranks what is under way.
+    pub const fn gives_way_to(self, new: State) -> bool {
+        match self {
+            State::Read => false,
+            State::Delivered => matches!(new, State::Read),
+            State::Refused | State::Expired | State::Dropped => {
+                matches!(new, State::Delivered | State::Read)
+            }
+            State::Relayed => new.is_terminal(),
+            State::Queued | State::Held | State::Sending => true,
+        }
+    }
+
     /// Whether nothing more is awaited for that receiver.
     pub const fn is_terminal(self) -> bool {
         matches!(

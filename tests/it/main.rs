@@ -2,6 +2,7 @@
 
 mod crashes;
 mod end_to_end;
+mod index;
 mod processes;
 mod slow_syncs;
 mod world;
