@@ -371,6 +371,9 @@ impl Delivery {
                     from: neighbour.clone(),
                 };
                 self.step(slot, wall, step);
+                if self.parcels.get(slot).is_receipt {
+                    self.event(Event::ReceiptPasses { location: at });
+                }
                 slot
             }
         };

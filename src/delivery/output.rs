@@ -222,6 +222,11 @@ pub enum Event {
         /// Who says so.
         issuer: UnitId,
     },
+    /// A receipt for another unit is on stable storage on its way to it; its lines hold.
+    ReceiptPasses {
+        /// Where its parcel is.
+        location: Location,
+    },
     /// A session is ready for parcels.
     Open {
         /// The session.

@@ -21,7 +21,7 @@ use crate::{
 /// The version of what is stored; another one is set aside.
 const VERSION: u32 = 1;
 /// What sled may keep in memory of pages, bytes. Below, it reads what it just wrote.
-const CACHE_BYTES: u64 = 2 * 1024 * 1024;
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 /// sled's segments, bytes: it holds several in memory.
 const SEGMENT_BYTES: usize = 256 * 1024;
 /// Largest entry that is read, bytes.
@@ -196,6 +196,13 @@ impl Base {
         to: Vec<u8>,
     ) -> impl DoubleEndedIterator<Item = sled::Result<(sled::IVec, sled::IVec)>> {
         self.db.range(from..to)
+    }
+
+    pub(super) fn insert_names(&self, names: Vec<(Vec<u8>, Key)>) -> Result<(), BaseError> {
+        for (name, key) in names {
+            self.db.insert(name, &key.0)?;
+        }
+        Ok(())
     }
 
     /// All or nothing.

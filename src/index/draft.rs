@@ -87,9 +87,10 @@ impl<'a> Draft<'a> {
         &mut opened.entry
     }
 
-    /// Writes everything, together with the position that it leads to.
+    /// Writes everything: the entries together with the position that they lead to.
     pub(super) fn write(self, position: &mut Position) -> Result<(), BaseError> {
         let mut batch = sled::Batch::default();
+        let mut names = Vec::new();
         for opened in self.open.into_values().flatten() {
             let Opened {
                 key,
@@ -98,8 +99,8 @@ impl<'a> Draft<'a> {
                 is_changed,
             } = opened;
             if is_new {
-                batch.insert(keys::name(&entry.message), &key.0);
-                batch.insert(keys::parcel(&entry.parcel), &key.0);
+                names.push((keys::name(&entry.message), key));
+                names.push((keys::parcel(&entry.parcel), key));
                 if let Some(case) = &entry.case {
                     batch.insert(key.of_case(case), &[]);
                 }
@@ -110,6 +111,10 @@ impl<'a> Draft<'a> {
             }
         }
         batch.insert(keys::POSITION, codec::encode(position));
+        // They are scattered over the base: in order, a page is read and written once for all of its names. One that leads nowhere,
+        // because the batch did not come after it, is as good as none.
+        names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        self.base.insert_names(names)?;
         self.base.apply(batch)
     }
 }

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Most steps of a timeline; beyond, attempts are left out.
-const STEPS_MAX: usize = 96;
+pub(super) const STEPS_MAX: usize = 96;
 /// Most steps when all that can be left out is: ends and receipts of many receivers.
 const STEPS_TOTAL_MAX: usize = 1024;
 /// Most receivers of one entry: those that are signed, and those that a pattern was expanded to.

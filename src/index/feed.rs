@@ -124,7 +124,7 @@ impl Feed {
                     | Step::Handed
                     | Step::Parked { .. }
             ),
-            Event::Receipt { .. } => false,
+            Event::Receipt { .. } | Event::ReceiptPasses { .. } => false,
             _ => return,
         };
         let waiting = self.waiting + self.held.len();
@@ -310,7 +310,8 @@ impl Shared {
     pub(super) async fn caught_up(&self, within: Duration) {
         let through = self.lock().through;
         let mut progress = self.progress.subscribe();
-        let caught_up = progress.wait_for(|p| p.applied >= through || p.health.failed.is_some());
+        let caught_up = progress
+            .wait_for(|p| p.health.failed.is_some() || (p.base.is_some() && p.applied >= through));
         // What it knows by then is told.
         let _ = tokio::time::timeout(within, caught_up).await;
     }

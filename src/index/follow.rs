@@ -20,13 +20,13 @@ use crate::{
 };
 
 /// Events of one change.
-const EVENTS_AT_ONCE: usize = 2048;
+const EVENTS_AT_ONCE: usize = 4096;
 /// How many times a base is begun anew until the node is restarted.
 const REBUILDS_MAX: u64 = 3;
 /// How often old messages are forgotten.
 const FORGET_EVERY: Duration = Duration::from_secs(3600);
 /// Messages that are forgotten in one change.
-const FORGET_AT_ONCE: usize = 500;
+const FORGET_AT_ONCE: usize = 4096;
 /// How long after the system refused something, such as room on the disk, it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 const DAY_MS: Millis = 24 * 3600 * 1000;
@@ -41,6 +41,8 @@ pub(super) struct Follower {
     applied: Lsn,
     /// Events that were replayed at the start and have not been looked at yet.
     replayed: usize,
+    /// Events were taken out of the feed and are not in the base for sure.
+    unsure: bool,
     rebuilt: u64,
 }
 
@@ -71,6 +73,7 @@ impl Follower {
             source,
             applied: 0,
             replayed: recovered.replayed,
+            unsure: false,
             rebuilt: 0,
         }
     }
@@ -140,6 +143,7 @@ impl Follower {
                     .saturating_duration_since(Instant::now()),
             };
             let work = self.shared.work(EVENTS_AT_ONCE, within);
+            self.unsure = !work.events.is_empty();
             if let Some(why) = work.suspect {
                 return Err(BaseError::Suspect(why));
             }
@@ -150,6 +154,7 @@ impl Follower {
                 );
             }
             self.take(&mut following, work.events, work.through)?;
+            self.unsure = false;
             let flush = work.flush.min(following.position.lsn) > following.flushed;
             if flush || work.stop {
                 following.base.flush()?;
@@ -162,13 +167,14 @@ impl Follower {
             if let Some(after) = following.filling {
                 self.fill(&mut following, after)?;
             }
-            if following.forget_at <= Instant::now() {
+            let is_over = following.position.messages > self.messages_max();
+            if is_over || following.forget_at <= Instant::now() {
                 self.forget(&mut following)?;
             }
         }
     }
 
-    fn open(&self) -> Result<Following, BaseError> {
+    fn open(&mut self) -> Result<Following, BaseError> {
         let base = Base::open(&self.folder)?;
         let position = base.position()?;
         let journal = self.recovered.last.max(self.applied);
@@ -192,16 +198,14 @@ impl Follower {
             0 => self.recovered.checkpoint,
             applied => applied,
         };
-        if known < begins {
+        if known < begins || self.unsure {
             let why = match known {
                 0 => "it was begun anew, with what the journal still had".to_owned(),
-                _ => format!(
-                    "it lacks what happened in records {} to {begins}",
-                    known + 1
-                ),
+                _ => format!("it lacks what happened after record {known}, up to record {begins}"),
             };
-            following.position.lsn = begins;
+            following.position.lsn = begins.max(known);
             self.lacks(&mut following, why);
+            self.unsure = false;
             Draft::new(&following.base).write(&mut following.position)?;
         }
         Ok(following)
@@ -279,6 +283,16 @@ impl Follower {
                     entry.receipt(&item, &issuer);
                 }
             }
+            Event::ReceiptPasses { location } => {
+                let Some((issuer, items)) = self.source.receipt(location) else {
+                    return Ok(true);
+                };
+                for item in items {
+                    if let Some(entry) = draft.of_parcel(item.parcel)? {
+                        entry.receipt(&item, &issuer);
+                    }
+                }
+            }
             _ => {}
         }
         Ok(true)
@@ -318,11 +332,14 @@ impl Follower {
         draft.write(&mut following.position)
     }
 
+    fn messages_max(&self) -> u64 {
+        self.source.bounds().messages_max.into()
+    }
+
     fn forget(&mut self, following: &mut Following) -> Result<(), BaseError> {
-        let bounds = self.source.bounds();
-        let age = Millis::from(bounds.retention_days) * DAY_MS;
+        let age = Millis::from(self.source.bounds().retention_days) * DAY_MS;
         let before = self.source.now().saturating_sub(age);
-        let max = u64::from(bounds.messages_max);
+        let max = self.messages_max();
         let position = &mut following.position;
         let more = following
             .base

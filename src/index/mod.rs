@@ -34,7 +34,7 @@ pub use search::{Cursor, Found, Search};
 use self::{base::Base, feed::Shared, follow::Follower};
 use crate::{
     delivery::ParcelView,
-    model::{Digest, Location, Lsn, MessageId, Millis, UnitId},
+    model::{Digest, Location, Lsn, MessageId, Millis, ReceiptItem, UnitId},
     parcel::Header,
 };
 
@@ -76,6 +76,9 @@ pub struct Recovered {
 pub trait Source: Send + 'static {
     /// A parcel's header, digest and size in bytes; none when it cannot be read any more.
     fn parcel(&self, at: Location) -> Option<(Header, Digest, u32)>;
+
+    /// A receipt's signer and lines; none when it cannot be read any more.
+    fn receipt(&self, at: Location) -> Option<(UnitId, Vec<ReceiptItem>)>;
 
     /// Messages that the node still has, a page at a time, and the cursor of the next page; none when the node has ended.
     fn live(&self, after: Option<u32>) -> Option<(Vec<ParcelView>, Option<u32>)>;

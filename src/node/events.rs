@@ -85,6 +85,7 @@ impl Events {
             } => {
                 tracing::debug!(%parcel, receiver = %item.receiver, outcome = ?item.outcome, %issuer, "a receipt came");
             }
+            Event::ReceiptPasses { .. } => {}
             Event::Open {
                 session,
                 neighbour,

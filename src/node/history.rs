@@ -4,12 +4,12 @@ use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
-use super::{command::Command, handle::NodeHandle, shared::Shared};
+use super::{command::Command, handle::NodeHandle, judge::receipt_lines, shared::Shared};
 use crate::{
     api::{Cause, GapView, MessageView, ReceiptView, ReceiverView, Refusal, StepView},
     delivery::{Delivery, ParcelView},
     index::{Bounds, Entry, Gap, Source, Unavailable, What},
-    model::{Digest, Location, MessageId, Millis, Pattern, Reason, State},
+    model::{Digest, Location, MessageId, Millis, Pattern, Reason, ReceiptItem, State, UnitId},
     parcel::{Header, Parcel},
 };
 
@@ -28,14 +28,23 @@ impl IndexSource {
             shared: Arc::downgrade(shared),
         }
     }
+
+    fn read(&self, at: Location) -> Option<Parcel> {
+        let reader = self.shared.upgrade()?.reader().ok()?;
+        Parcel::read(reader.read(at).ok()?).ok()
+    }
 }
 
 impl Source for IndexSource {
     fn parcel(&self, at: Location) -> Option<(Header, Digest, u32)> {
-        let reader = self.shared.upgrade()?.reader().ok()?;
-        let parcel = Parcel::read(reader.read(at).ok()?).ok()?;
+        let parcel = self.read(at)?;
         let bytes = u32::try_from(parcel.bytes().len()).ok()?;
         Some((parcel.header().ok()?, parcel.digest(), bytes))
+    }
+
+    fn receipt(&self, at: Location) -> Option<(UnitId, Vec<ReceiptItem>)> {
+        let parcel = self.read(at)?;
+        Some((parcel.header().ok()?.sender, receipt_lines(&parcel.body())?))
     }
 
     fn live(&self, after: Option<u32>) -> Option<(Vec<ParcelView>, Option<u32>)> {

@@ -1,11 +1,15 @@
 //! Search, history and circulation: the index behind a real node, through restarts, kills and damage.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::{Child, Command},
+};
 
 use casegate::config::Settings;
 use serde_json::{Value, json};
 
-use crate::world::{Running, World, eventually};
+use crate::world::{Running, World, agent, call, eventually};
 
 /// A hub, and an edge that sends to it.
 async fn two(world: &World) -> (Running, Running, Settings) {
@@ -281,4 +285,163 @@ async fn a_damaged_index_is_rebuilt_from_what_the_node_has_and_stops_no_traffic(
             node.node.stop().await;
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_follows_what_passes_it_by_the_receipts_that_come_back() {
+    let world = World::new();
+    let (hub, tobacco, _) = two(&world).await;
+    let police = world.edge("hebi.police", "hebi.hub", hub.dial_in().await);
+    let police = Running::start(police).await;
+    eventually("both are connected", async || {
+        let (_, status) = hub.get("/v1/status").await;
+        status["sessions"] == 2
+    })
+    .await;
+    let message = send(&tobacco, "1", "hebi.police", "A-9", "移送").await;
+    let received = police.receive(1).await;
+    police.ack(&received).await;
+    eventually("the hub knows that it was read", async || {
+        let (_, case) = hub.get("/v1/cases/A-9").await;
+        case["messages"][0]["state"] == "read"
+    })
+    .await;
+    let (_, view) = hub.get(&format!("/v1/messages/{message}")).await;
+    let steps = steps(&view);
+    assert_eq!(steps[..2], ["received", "queued"], "{steps:?}");
+    assert!(steps.contains(&"acked"), "{steps:?}");
+    let receipts = view["receipts"].as_array().expect("receipts");
+    assert!(!receipts.is_empty());
+    assert!(receipts.iter().all(|r| r["issuer"] == "hebi.police"));
+    for node in [tobacco, police, hub] {
+        node.node.stop().await;
+    }
+}
+
+/// A hub as a process of its own, that knows one unit which never comes.
+struct Process {
+    child: Child,
+    api: String,
+}
+
+impl Process {
+    async fn start(folder: &Path) -> Self {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let api = free.local_addr().expect("an address").to_string();
+        drop(free);
+        let config = folder.join("node.toml");
+        let text = format!(
+            r#"
+            unit = "hebi.hub"
+            data-dir = "data"
+            [identity]
+            dir = "identity"
+            [api]
+            listen = "{api}"
+            [listen]
+            address = "127.0.0.1:0"
+            [[unit]]
+            name = "hebi.tobacco"
+            [[policy.allow]]
+            from = "**"
+            to = "**"
+            kinds = ["**"]
+            "#
+        );
+        fs::write(&config, text).expect("written");
+        let child = Command::new(env!("CARGO_BIN_EXE_casegate"))
+            .args(["run", "--config"])
+            .arg(&config)
+            .spawn()
+            .expect("it runs");
+        let process = Self { child, api };
+        eventually("it is ready", async || {
+            let url = format!("http://{}/readyz", process.api);
+            let ready = tokio::task::spawn_blocking(move || agent().get(&url).call());
+            ready
+                .await
+                .expect("no panic")
+                .is_ok_and(|r| r.status() == 200)
+        })
+        .await;
+        process
+    }
+
+    async fn get(&self, path: &str) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.api);
+        call(move || agent().get(&url).call()).await
+    }
+
+    async fn post(&self, path: &str, kind: &'static str, token: &str, body: Value) -> Value {
+        let url = format!("http://{}{path}", self.api);
+        let bearer = format!("Bearer {}", token.trim());
+        let (status, answer) = call(move || {
+            let post = agent().post(&url).header("authorization", bearer);
+            post.content_type(kind).send(body.to_string())
+        })
+        .await;
+        assert!(matches!(status, 200 | 202), "{answer}");
+        answer
+    }
+
+    /// SIGKILL.
+    fn kill(&mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // A test that failed leaves nothing running.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_known_before_a_kill_nine_is_known_after_it() {
+    let world = World::new();
+    let settings = world.hub("hebi.hub");
+    let folder = settings.data_dir.parent().expect("a folder").to_owned();
+    let mut hub = Process::start(&folder).await;
+    let token = fs::read_to_string(settings.data_dir.join("operator.token")).expect("a token");
+    let mut dropped = Vec::new();
+    for round in 0..3 {
+        let events: Vec<Value> = (0..40)
+            .map(|n| {
+                json!({
+                    "specversion": "1.0", "id": format!("{round}-{n}"), "source": "/unit/hebi.hub",
+                    "type": "notice", "to": "hebi.tobacco", "subject": format!("第{round}轮通知"),
+                    "caseid": format!("C-{round}"), "data": n,
+                })
+            })
+            .collect();
+        let kind = "application/cloudevents-batch+json";
+        let accepted = hub.post("/v1/messages", kind, &token, events.into()).await;
+        let message = accepted["accepted"][7]["messageid"]
+            .as_str()
+            .expect("an id");
+        let path = format!("/v1/queue/{message}/drop");
+        hub.post(&path, "application/json", &token, json!({"reason": "重复"}))
+            .await;
+        dropped.push(message.to_owned());
+        hub.kill();
+        hub = Process::start(&folder).await;
+
+        let (status, page) = hub.get("/v1/messages?max=1000").await;
+        assert_eq!(status, 200, "{page}");
+        let found = page["messages"].as_array().expect("a page").len();
+        assert_eq!(found, 40 * (round + 1));
+        assert_eq!(page.get("incomplete"), None);
+        for message in &dropped {
+            let (status, view) = hub.get(&format!("/v1/messages/{message}")).await;
+            assert_eq!((status, &view["state"]), (200, &"dropped".into()), "{view}");
+            let steps = steps(&view);
+            let once = |step| steps.iter().filter(|s| **s == step).count();
+            assert_eq!((once("accepted"), once("ended")), (1, 1), "{steps:?}");
+        }
+    }
+    let (_, case) = hub.get("/v1/cases/C-1").await;
+    assert_eq!(case["messages"].as_array().expect("messages").len(), 40);
 }
