@@ -51,6 +51,8 @@ pub(super) enum BaseError {
     Version(u32),
     #[error("it is ahead of the journal, which ends at record {journal}: it knows record {index}")]
     Ahead { index: Lsn, journal: Lsn },
+    #[error("it is damaged, and sled found nothing in it any more")]
+    Emptied,
     #[error("the key of an entry is missing")]
     Key,
     #[error("a reader found it damaged: {0}")]
@@ -133,6 +135,7 @@ impl BaseError {
 impl Base {
     /// Opens the base in `folder`, or begins one.
     pub(super) fn open(folder: &Path) -> Result<Self, BaseError> {
+        let had_content = fs::metadata(folder.join("db")).is_ok_and(|file| file.len() > 0);
         let db = sled::Config::new()
             .path(folder)
             .cache_capacity(CACHE_BYTES)
@@ -152,6 +155,8 @@ impl Base {
                     return Err(BaseError::Version(version));
                 }
             }
+            // sled gives up, without a word, whatever it wrote after the first damaged place.
+            None if had_content => return Err(BaseError::Emptied),
             None => {
                 base.db.insert(keys::VERSION, codec::encode(&VERSION))?;
             }

@@ -129,11 +129,7 @@ impl Follower {
 
     fn follow(&mut self) -> Result<(), BaseError> {
         let mut following = self.open()?;
-        self.shared.open(
-            following.base.clone(),
-            self.rebuilt,
-            !following.position.gaps.is_empty(),
-        );
+        self.show(&following);
         loop {
             self.tell(&following);
             let within = match following.filling {
@@ -151,7 +147,8 @@ impl Follower {
                 self.lacks(
                     &mut following,
                     "more happened than it could take in".to_owned(),
-                );
+                )?;
+                self.show(&following);
             }
             self.take(&mut following, work.events, work.through)?;
             self.unsure = false;
@@ -204,21 +201,27 @@ impl Follower {
                 _ => format!("it lacks what happened after record {known}, up to record {begins}"),
             };
             following.position.lsn = begins.max(known);
-            self.lacks(&mut following, why);
+            self.lacks(&mut following, why)?;
             self.unsure = false;
-            Draft::new(&following.base).write(&mut following.position)?;
         }
         Ok(following)
     }
 
     /// The index lacks something: it says so from now on, and is filled from what the node still has.
-    fn lacks(&self, following: &mut Following, why: String) {
+    fn lacks(&self, following: &mut Following, why: String) -> Result<(), BaseError> {
         tracing::warn!(why, "the index may be incomplete");
         let position = &mut following.position;
         position.note_gap(self.source.now(), why);
         position.is_unfilled = true;
         following.filling = Some(None);
-        self.shared.open(following.base.clone(), self.rebuilt, true);
+        Draft::new(&following.base).write(position)
+    }
+
+    /// The base can be asked.
+    fn show(&self, following: &Following) {
+        let incomplete = !following.position.gaps.is_empty();
+        self.shared
+            .open(following.base.clone(), self.rebuilt, incomplete);
     }
 
     fn tell(&self, following: &Following) {
@@ -251,6 +254,9 @@ impl Follower {
             }
             draft.write(position)?;
             self.applied = position.lsn;
+            if unreadable > 0 {
+                self.show(following);
+            }
         }
         Ok(())
     }

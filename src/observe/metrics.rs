@@ -518,7 +518,7 @@ mod tests {
             assert_eq!(sample.contains("_total"), kind == "counter", "{sample}");
             metrics += 1;
         }
-        assert_eq!(metrics, 28, "every metric is shown once it was used");
+        assert_eq!(metrics, 33, "every metric is shown once it was used");
     }
 
     #[test]

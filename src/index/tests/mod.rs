@@ -462,3 +462,58 @@ fn what_is_delivered_stays_so_whatever_comes_late() {
     entry.receipt(&item(Outcome::Read), &hub);
     assert_eq!(entry.state(), State::Read);
 }
+
+#[tokio::test]
+async fn damage_anywhere_is_noticed_or_does_no_harm() {
+    let (node, whole) = (Node::default(), folder());
+    let mut world = node.start(&whole, until(0));
+    for n in 1..=300u32 {
+        world.tell(n.into(), &node.accept(n, NOW + Millis::from(n)));
+    }
+    assert!(world.knows(300).await);
+    world.thread.stop();
+    let db = fs::read(whole.path().join("index/db")).expect("it is there");
+    for seed in 0..24usize {
+        let folder = folder();
+        let index = folder.path().join("index");
+        fs::create_dir(&index).expect("a folder");
+        for file in fs::read_dir(whole.path().join("index")).expect("files") {
+            let file = file.expect("a file").path();
+            if file.is_file() {
+                let name = file.file_name().expect("a name");
+                fs::copy(&file, index.join(name)).expect("copied");
+            }
+        }
+        let mut bytes = db.clone();
+        match seed % 4 {
+            0 => bytes.truncate(seed * 9973 % db.len()),
+            1 => bytes[seed * 7919 % db.len()] ^= 0x55,
+            2 => bytes
+                .iter_mut()
+                .skip(seed)
+                .step_by(97)
+                .for_each(|b| *b ^= 0x55),
+            _ if seed == 3 => {}
+            _ => bytes
+                .iter_mut()
+                .skip(seed * 31)
+                .step_by(4096 + seed)
+                .for_each(|b| *b = 0),
+        }
+        let is_whole = bytes == db;
+        fs::write(index.join("db"), bytes).expect("written");
+        let recovered = Recovered {
+            checkpoint: 300,
+            last: 300,
+            replayed: 0,
+        };
+        let mut world = node.start(&folder, recovered);
+        let found = world.all().await;
+        let is_complete = found.messages.len() == 300;
+        assert!(is_complete || !found.gaps.is_empty(), "seed {seed}");
+        assert!(is_complete || !is_whole, "seed {seed}");
+        world.tell(301, &node.accept(301, NOW + 301));
+        assert!(world.knows(301).await, "seed {seed}");
+        world.thread.stop();
+    }
+}
