@@ -1,15 +1,14 @@
 //! Search, history and circulation: the index behind a real node, through restarts, kills and damage.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Child, Command},
-};
+use std::{fs, path::Path};
 
 use casegate::config::Settings;
 use serde_json::{Value, json};
 
-use crate::world::{Running, World, agent, call, eventually};
+use crate::{
+    processes::{Town, until},
+    world::{Running, World, eventually},
+};
 
 /// A hub, and an edge that sends to it.
 async fn two(world: &World) -> (Running, Running, Settings) {
@@ -271,9 +270,9 @@ async fn a_damaged_index_is_rebuilt_from_what_the_node_has_and_stops_no_traffic(
         .await;
         let hub = Running::start(hub_settings).await;
         let received = hub.receive(2).await;
-        let ids: Vec<_> = received.iter().map(|e| e["id"].as_str()).collect();
+        let came: Vec<_> = received.iter().map(|e| e["id"].as_str()).collect();
         assert_eq!(
-            ids,
+            came,
             [Some("waiting"), Some("new")],
             "{how}: traffic goes on"
         );
@@ -324,130 +323,53 @@ async fn a_hub_follows_what_passes_it_by_the_receipts_that_come_back() {
     }
 }
 
-/// A hub as a process of its own, that knows one unit which never comes.
-struct Process {
-    child: Child,
-    api: String,
-}
-
-impl Process {
-    async fn start(folder: &Path) -> Self {
-        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let api = free.local_addr().expect("an address").to_string();
-        drop(free);
-        let config = folder.join("node.toml");
-        let text = format!(
-            r#"
-            unit = "hebi.hub"
-            data-dir = "data"
-            [identity]
-            dir = "identity"
-            [api]
-            listen = "{api}"
-            [listen]
-            address = "127.0.0.1:0"
-            [[unit]]
-            name = "hebi.tobacco"
-            [[policy.allow]]
-            from = "**"
-            to = "**"
-            kinds = ["**"]
-            "#
-        );
-        fs::write(&config, text).expect("written");
-        let child = Command::new(env!("CARGO_BIN_EXE_casegate"))
-            .args(["run", "--config"])
-            .arg(&config)
-            .spawn()
-            .expect("it runs");
-        let process = Self { child, api };
-        eventually("it is ready", async || {
-            let url = format!("http://{}/readyz", process.api);
-            let ready = tokio::task::spawn_blocking(move || agent().get(&url).call());
-            ready
-                .await
-                .expect("no panic")
-                .is_ok_and(|r| r.status() == 200)
-        })
-        .await;
-        process
-    }
-
-    async fn get(&self, path: &str) -> (u16, Value) {
-        let url = format!("http://{}{path}", self.api);
-        call(move || agent().get(&url).call()).await
-    }
-
-    async fn post(&self, path: &str, kind: &'static str, token: &str, body: Value) -> Value {
-        let url = format!("http://{}{path}", self.api);
-        let bearer = format!("Bearer {}", token.trim());
-        let (status, answer) = call(move || {
-            let post = agent().post(&url).header("authorization", bearer);
-            post.content_type(kind).send(body.to_string())
-        })
-        .await;
-        assert!(matches!(status, 200 | 202), "{answer}");
-        answer
-    }
-
-    /// SIGKILL.
-    fn kill(&mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // A test that failed leaves nothing running.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_was_known_before_a_kill_nine_is_known_after_it() {
-    let world = World::new();
-    let settings = world.hub("hebi.hub");
-    let folder = settings.data_dir.parent().expect("a folder").to_owned();
-    let mut hub = Process::start(&folder).await;
-    let token = fs::read_to_string(settings.data_dir.join("operator.token")).expect("a token");
-    let mut dropped = Vec::new();
-    for round in 0..3 {
-        let events: Vec<Value> = (0..40)
+#[test]
+fn what_was_known_before_a_kill_nine_is_known_after_it() {
+    const COUNT: usize = 40;
+    let town = Town::new();
+    let (mut hub, mut unit) = (town.hub(), town.unit("hebi.a"));
+    hub.start();
+    unit.start();
+    let (at_hub, at_unit) = (hub.client(), unit.client());
+    let mut sent = Vec::new();
+    for round in 1..=3 {
+        let events: Vec<Value> = (0..COUNT)
             .map(|n| {
                 json!({
                     "specversion": "1.0", "id": format!("{round}-{n}"), "source": "/unit/hebi.hub",
-                    "type": "notice", "to": "hebi.tobacco", "subject": format!("第{round}轮通知"),
-                    "caseid": format!("C-{round}"), "data": n,
+                    "type": "notice", "to": "hebi.a", "subject": format!("第{round}轮通知"), "data": n,
                 })
             })
             .collect();
-        let kind = "application/cloudevents-batch+json";
-        let accepted = hub.post("/v1/messages", kind, &token, events.into()).await;
-        let message = accepted["accepted"][7]["messageid"]
-            .as_str()
-            .expect("an id");
-        let path = format!("/v1/queue/{message}/drop");
-        hub.post(&path, "application/json", &token, json!({"reason": "重复"}))
-            .await;
-        dropped.push(message.to_owned());
+        sent.extend(at_hub.submit(&events));
+        until("the unit has read them, and the hub knows", || {
+            let (_, inbox) = at_unit.get("/v1/inbox?max=1000").expect("an answer");
+            let came = inbox.as_array().expect("a batch");
+            let came: Vec<_> = came.iter().map(|event| &event["messageid"]).collect();
+            let acked = json!({ "messageids": came });
+            let ack = at_unit.post("/v1/inbox/ack", "application/json", &acked);
+            assert_eq!(ack.expect("an answer").0, 200);
+            let read = at_hub.get("/v1/messages?state=read&max=1000");
+            read.expect("an answer").1["messages"]
+                .as_array()
+                .is_some_and(|read| read.len() == COUNT * round)
+        });
         hub.kill();
-        hub = Process::start(&folder).await;
+        hub.start();
 
-        let (status, page) = hub.get("/v1/messages?max=1000").await;
+        let (status, page) = at_hub.get("/v1/messages?max=1000").expect("an answer");
         assert_eq!(status, 200, "{page}");
         let found = page["messages"].as_array().expect("a page").len();
-        assert_eq!(found, 40 * (round + 1));
+        assert_eq!(found, COUNT * round);
         assert_eq!(page.get("incomplete"), None);
-        for message in &dropped {
-            let (status, view) = hub.get(&format!("/v1/messages/{message}")).await;
-            assert_eq!((status, &view["state"]), (200, &"dropped".into()), "{view}");
+        for message in &sent {
+            let path = format!("/v1/messages/{message}");
+            let (status, view) = at_hub.get(&path).expect("an answer");
+            assert_eq!((status, &view["state"]), (200, &"read".into()), "{view}");
             let steps = steps(&view);
             let once = |step| steps.iter().filter(|s| **s == step).count();
-            assert_eq!((once("accepted"), once("ended")), (1, 1), "{steps:?}");
+            assert_eq!((once("accepted"), once("acked")), (1, 1), "{steps:?}");
+            assert_eq!(once("receipt"), 2, "{view}");
         }
     }
-    let (_, case) = hub.get("/v1/cases/C-1").await;
-    assert_eq!(case["messages"].as_array().expect("messages").len(), 40);
 }

@@ -200,7 +200,7 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: 
     }
 }
 
-pub(crate) fn agent() -> ureq::Agent {
+fn agent() -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .timeout_global(Some(PATIENCE));
@@ -209,7 +209,7 @@ pub(crate) fn agent() -> ureq::Agent {
 
 type Answer = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
-pub(crate) async fn call(call: impl FnOnce() -> Answer + Send + 'static) -> (u16, Value) {
+async fn call(call: impl FnOnce() -> Answer + Send + 'static) -> (u16, Value) {
     let answered = tokio::task::spawn_blocking(move || {
         let mut answer = call().expect("an answer");
         let text = answer.body_mut().read_to_string().expect("a text");
