@@ -337,7 +337,7 @@ fn what_was_known_before_a_kill_nine_is_known_after_it() {
             .map(|n| {
                 json!({
                     "specversion": "1.0", "id": format!("{round}-{n}"), "source": "/unit/hebi.hub",
-                    "type": "notice", "to": "hebi.a", "subject": format!("第{round}轮通知"), "data": n,
+                    "type": "case.step", "to": "hebi.a", "subject": format!("第{round}轮通知"), "data": n,
                 })
             })
             .collect();
