@@ -15,6 +15,7 @@ pub mod codec;
 pub mod config;
 pub mod delivery;
 pub mod emulator;
+pub mod index;
 pub mod journal;
 pub mod link;
 pub mod model;

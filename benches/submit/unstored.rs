@@ -10,11 +10,13 @@ use std::{
 
 use casegate::{
     api::{
-        self, Action, Cause, Gateway, Handed, InboxAsk, LinkView, MessageView, QueueAsk, QueuePage,
-        Refusal, Settled, Status, UnitView,
+        self, Action, Cause, Gateway, Handed, InboxAsk, LinkView, MessagePage, MessageView,
+        QueueAsk, QueuePage, Refusal, Settled, Status, UnitView,
     },
     cloudevents::{Intake, Submission},
+    index::Search,
     model::{Fingerprint, Kinds, Limits, MessageId, UnitId},
+    observe::Metrics,
 };
 
 use super::{UNIT, now};
@@ -68,6 +70,7 @@ pub(super) async fn serve() {
         hosts: Vec::new(),
         token: None,
         operator,
+        metrics: Arc::new(Metrics::new(1)),
     };
     api::serve(listener, gateway, settings, pending()).await;
 }
@@ -99,6 +102,10 @@ impl Gateway for Unstored {
     }
 
     async fn message(&self, _message: MessageId) -> Result<Option<MessageView>, Refusal> {
+        nothing()
+    }
+
+    async fn search(&self, _search: Search) -> Result<MessagePage, Refusal> {
         nothing()
     }
 

@@ -4,10 +4,11 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 
-use super::view::{LinkView, MessageView, QueuePage, Status, UnitView};
+use super::view::{LinkView, MessagePage, MessageView, QueuePage, Status, UnitView};
 use crate::{
     cloudevents::{Intake, Submission},
     delivery::{NotAccepted, OrderRefused},
+    index::Search,
     model::{Lane, MessageId, Millis, State, UnitId},
     parcel::Header,
 };
@@ -34,6 +35,12 @@ pub trait Gateway: Send + Sync + 'static {
         &self,
         message: MessageId,
     ) -> impl Future<Output = Result<Option<MessageView>, Refusal>> + Send;
+
+    /// A page of the messages that are known and fit.
+    ///
+    /// # Errors
+    /// The index cannot answer now.
+    fn search(&self, search: Search) -> impl Future<Output = Result<MessagePage, Refusal>> + Send;
 
     /// Leases messages to the application, oldest first. Waits for the first one. When the call is dropped, nothing stays leased.
     ///
@@ -209,6 +216,8 @@ pub enum Cause {
     Stopping,
     /// Stable storage has failed.
     StorageFailed,
+    /// The index cannot answer now.
+    IndexUnavailable,
     /// A part of the node has broken down.
     Internal,
 }

@@ -2,10 +2,11 @@
 //!
 //! A request passes, in this order: [`serve`] (connections, bounded), `front` (one log line, panics, what is left of bodies, the
 //! bound on requests), `guard` (hosts, origins, content types, tokens), the routing table below, and one of the rooms `messages`,
-//! `inbox`, `queue` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
+//! `find`, `inbox`, `queue` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
 //! a [`Problem`].
 
 mod body;
+mod find;
 mod front;
 mod gateway;
 mod guard;
@@ -36,8 +37,8 @@ pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
 pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
-    LinkView, MessageView, PerLane, QueueEntry, QueuePage, ReceiverView, Status, StepView,
-    UnitView, Volume,
+    GapView, LinkView, MessagePage, MessageView, PerLane, QueueEntry, QueuePage, ReceiptView,
+    ReceiverView, Status, StepView, UnitView, Volume,
 };
 
 use crate::{model::Limits, observe::Metrics};
@@ -103,7 +104,11 @@ fn router<G: Gateway>(
         stopping,
     });
     Router::new()
-        .route("/v1/messages", post(messages::submit::<G>))
+        .route(
+            "/v1/messages",
+            post(messages::submit::<G>).get(find::messages::<G>),
+        )
+        .route("/v1/cases/{case}", get(find::case::<G>))
         .route("/v1/messages/{messageid}", get(messages::show::<G>))
         .route("/v1/inbox", get(inbox::pull::<G>))
         .route("/v1/inbox/ack", post(inbox::ack::<G>))

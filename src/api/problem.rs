@@ -241,6 +241,12 @@ fn told(cause: Cause) -> Told {
             "stable storage has failed",
             Some(30),
         ),
+        Cause::IndexUnavailable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "index-unavailable",
+            "the index cannot answer now",
+            Some(2),
+        ),
         Cause::Internal => (
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal",

@@ -38,8 +38,60 @@ pub struct MessageView {
     pub state: State,
     /// Every receiver that is known.
     pub receivers: Vec<ReceiverView>,
-    /// What happened to it at this node and what receipts say of other nodes, the earliest first.
+    /// What signed receipts say of it, the earliest first.
+    pub receipts: Vec<ReceiptView>,
+    /// What happened to it at this node and what receipts say of other nodes, the earliest first. Lists of messages have none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub timeline: Vec<StepView>,
+    /// Attempts that the timeline had no room for.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub steps_left_out: u32,
+    /// What the index may not know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<GapView>,
+}
+
+/// A line of a signed receipt.
+#[derive(Clone, Debug, Serialize)]
+pub struct ReceiptView {
+    /// What it states.
+    pub outcome: Outcome,
+    /// The receiver that it speaks for.
+    pub receiver: Pattern,
+    /// When, by the clock of the node that says so.
+    #[serde(serialize_with = "time")]
+    pub at: Millis,
+    /// The unit that signed it.
+    pub issuer: UnitId,
+    /// Why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<Reason>,
+    /// An operator's words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
+}
+
+/// Something that the index may not know.
+#[derive(Clone, Debug, Serialize)]
+pub struct GapView {
+    /// When it was noticed.
+    #[serde(serialize_with = "time")]
+    pub at: Millis,
+    /// What may be missing, and why.
+    pub why: String,
+}
+
+/// A page of messages.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct MessagePage {
+    /// The messages, without their timelines.
+    pub messages: Vec<MessageView>,
+    /// The cursor of the next page, when there may be more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// What the index may not know.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub incomplete: Vec<GapView>,
 }
 
 /// A message's state for one receiver.
@@ -286,6 +338,10 @@ fn time<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
         .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
         .unwrap_or(jiff::Timestamp::MAX);
     serializer.collect_str(&format_args!("{time:.3}"))
+}
+
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 fn some_time<S: Serializer>(at: &Option<Millis>, serializer: S) -> Result<S::Ok, S::Error> {

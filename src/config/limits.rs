@@ -39,6 +39,8 @@ bounds! {
     mailbox_messages "mailbox-messages" 1..=10_000_000,
     remembered_messages "remembered-messages" 1_000..=1_000_000_000,
     journal_mib "journal-mib" 16..=16_777_216,
+    retention_days "retention-days" 1..=3_650,
+    index_messages "index-messages" 100..=100_000_000,
     reserve_percent "reserve-percent" 1..=50,
     segment_mib "segment-mib" 1..=1_024,
     connections "connections" 1..=65_536,

@@ -85,10 +85,17 @@ impl<T> Blocks<T> {
 
     /// Every item with its place, in order of place.
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.blocks.iter().enumerate().flat_map(|(i, block)| {
+        self.iter_from(0)
+    }
+
+    /// Those at `first` and after it.
+    pub(super) fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, &T)> {
+        let blocks = self.blocks.iter().enumerate();
+        let items = blocks.skip(first as usize / SIZE).flat_map(|(i, block)| {
             let items = block.items.iter().enumerate();
             items.filter_map(move |(j, item)| Some(((i * SIZE + j) as u32, item.as_ref()?)))
-        })
+        });
+        items.skip_while(move |(place, _)| *place < first)
     }
 
     pub(super) fn len(&self) -> usize {

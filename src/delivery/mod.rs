@@ -39,7 +39,9 @@ pub use input::{
 pub use output::{
     Accepted, Answer, Close, Departure, Event, Handed, NotAccepted, OrderRefused, Output, Step,
 };
-pub use view::{InboxView, NeighbourView, ParcelView, QueueRow, ReceiverView, SessionView, Totals};
+pub use view::{
+    HopView, InboxView, NeighbourView, ParcelView, QueueRow, ReceiverView, SessionView, Totals,
+};
 
 use self::{
     hop::{Epoch, Hop},
@@ -92,9 +94,6 @@ pub struct Delivery {
     outputs: VecDeque<Output>,
     sessions: BTreeMap<SessionId, Session>,
     polls: VecDeque<Poll>,
-    /// How the last messages of this node's own ended, by their parcels.
-    ended: BTreeMap<Digest, ParcelView>,
-    ended_order: VecDeque<Digest>,
     /// Payloads that were written again and cannot be read there yet: the record that did it, and where they were.
     moving: BTreeMap<Slot, (Lsn, Location)>,
     /// Parcels by the second of their expiry.
@@ -153,8 +152,6 @@ impl Delivery {
             outputs: VecDeque::new(),
             sessions: BTreeMap::new(),
             polls: VecDeque::new(),
-            ended: BTreeMap::new(),
-            ended_order: VecDeque::new(),
             moving: BTreeMap::new(),
             expiries: BTreeMap::new(),
             room: None,

@@ -234,6 +234,11 @@ pub enum Event {
         /// Who says so.
         issuer: UnitId,
     },
+    /// A receipt for another unit is on stable storage on its way to it; its lines hold.
+    ReceiptPasses {
+        /// Where its parcel is.
+        location: Location,
+    },
     /// A session is ready for parcels.
     Open {
         /// The session.
@@ -290,6 +295,8 @@ pub enum Step {
     Queued {
         /// The neighbour.
         neighbour: UnitId,
+        /// For whom the copy is.
+        receivers: Vec<Pattern>,
     },
     /// It left over a link.
     Sent {

@@ -161,6 +161,11 @@ impl Parcels {
         self.slots.iter()
     }
 
+    /// Those after a slot.
+    pub(super) fn iter_after(&self, after: Option<Slot>) -> impl Iterator<Item = (Slot, &Kept)> {
+        self.slots.iter_from(after.map_or(0, |slot| slot + 1))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.slots.len()
     }

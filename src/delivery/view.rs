@@ -27,9 +27,20 @@ pub struct ParcelView {
     /// At the origin, each signed receiver.
     pub receivers: Vec<ReceiverView>,
     /// Its copies in outboxes.
-    pub hops: Vec<(UnitId, State)>,
+    pub hops: Vec<HopView>,
     /// Whether it is in the inbox, and if so whether it is leased.
     pub inbox: Option<bool>,
+}
+
+/// A copy of a message in an outbox.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HopView {
+    /// The neighbour that it is queued for.
+    pub neighbour: UnitId,
+    /// Where it is.
+    pub state: State,
+    /// For whom it is.
+    pub receivers: Vec<Pattern>,
 }
 
 /// A receiver of a message.
@@ -131,18 +142,29 @@ pub struct Totals {
 }
 
 impl Delivery {
-    /// A message, while it is here, or if it is one of the last of this node's own that ended.
+    /// A message, while it is here.
     pub fn find(&self, message: &MessageId) -> Option<ParcelView> {
-        match self.parcels.of_message(*message).next() {
-            Some(slot) => Some(self.view_of(slot)),
-            None => {
-                let mut ended = self.ended.values().rev();
-                ended.find(|view| view.message == *message).cloned()
-            }
-        }
+        let slot = self.parcels.of_message(*message).next()?;
+        Some(self.view_of(slot))
     }
 
-    pub(super) fn view_of(&self, slot: Slot) -> ParcelView {
+    /// The messages that are here, at most `max` of them, after a place, and the place of the next ones.
+    pub fn messages(&self, after: Option<u32>, max: usize) -> (Vec<ParcelView>, Option<u32>) {
+        let mut views = Vec::new();
+        let mut last = after;
+        for (slot, kept) in self.parcels.iter_after(after) {
+            if views.len() == max {
+                return (views, last);
+            }
+            last = Some(slot);
+            if !kept.is_receipt {
+                views.push(self.view_of(slot));
+            }
+        }
+        (views, None)
+    }
+
+    fn view_of(&self, slot: Slot) -> ParcelView {
         let kept = self.parcels.get(slot);
         let state = |unit: &UnitId, seq: &Seq| match self.hops.get(unit) {
             Some(hop) => hop.outbox.state(*seq),
@@ -177,7 +199,14 @@ impl Delivery {
             hops: kept
                 .copies
                 .iter()
-                .map(|(unit, seq)| (unit.clone(), state(unit, seq)))
+                .map(|(unit, seq)| HopView {
+                    neighbour: unit.clone(),
+                    state: state(unit, seq),
+                    receivers: match self.hops.get(unit).and_then(|hop| hop.outbox.get(*seq)) {
+                        Some(queued) => queued.for_whom.clone(),
+                        None => Vec::new(),
+                    },
+                })
                 .collect(),
             inbox: self.inbox.is_leased(slot),
         }

@@ -33,6 +33,10 @@ pub struct Limits {
     pub remembered_messages: u32,
     /// The whole journal on disk, MiB.
     pub journal_mib: u32,
+    /// How long a message is known to search and history after its acceptance, days.
+    pub retention_days: u32,
+    /// Messages that are known to search and history.
+    pub index_messages: u32,
     /// What only urgent lanes, receipts and acks may use, percent of each storage bound.
     pub reserve_percent: u32,
     /// One journal segment, MiB.
@@ -69,6 +73,8 @@ impl Default for Limits {
             mailbox_messages: 500_000,
             remembered_messages: 20_000_000,
             journal_mib: 16 * 1024,
+            retention_days: 365,
+            index_messages: 2_000_000,
             reserve_percent: 10,
             segment_mib: 16,
             connections: 4096,

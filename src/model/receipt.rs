@@ -167,6 +167,33 @@ impl State {
         }
     }
 
+    /// Every state.
+    pub const ALL: [State; 9] = [
+        State::Queued,
+        State::Held,
+        State::Sending,
+        State::Relayed,
+        State::Delivered,
+        State::Read,
+        State::Refused,
+        State::Expired,
+        State::Dropped,
+    ];
+
+    /// Whether a receiver's state gives way to another. Delivered outranks every other end, and an end outranks what is under way.
+    pub fn gives_way_to(self, new: State, reason: Reason) -> bool {
+        match self {
+            State::Read => false,
+            // What lay in the inbox can be lost there before the application had it.
+            State::Delivered => new == State::Read || reason == Reason::Damaged,
+            State::Refused | State::Expired | State::Dropped => {
+                matches!(new, State::Delivered | State::Read)
+            }
+            State::Relayed => new.is_terminal(),
+            State::Queued | State::Held | State::Sending => true,
+        }
+    }
+
     /// Whether nothing more is awaited for that receiver.
     pub const fn is_terminal(self) -> bool {
         matches!(

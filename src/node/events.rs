@@ -1,4 +1,4 @@
-//! The one place that every event of the machine passes: from here it goes to the log, the metrics and the audit log.
+//! The one place that every event of the machine passes: from here it goes to the log, the metrics, the audit log and the index.
 
 use std::{
     sync::{Arc, mpsc},
@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     delivery::{Event, Step},
+    index::Feed,
     model::{Lane, Lsn, MessageId, Millis, State},
     observe::{Audit, Entry, Metrics},
 };
@@ -18,6 +19,7 @@ const REFUSALS_MAX: usize = 64;
 /// Where events go.
 pub(super) struct Events {
     metrics: Arc<Metrics>,
+    index: Feed,
     refusals: mpsc::SyncSender<Refusal>,
     unaudited: u64,
 }
@@ -33,7 +35,11 @@ impl Events {
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(metrics: Arc<Metrics>, audit: Arc<Audit>) -> std::io::Result<Self> {
+    pub(super) fn start(
+        metrics: Arc<Metrics>,
+        audit: Arc<Audit>,
+        index: Feed,
+    ) -> std::io::Result<Self> {
         let (refusals, waiting) = mpsc::sync_channel(REFUSALS_MAX);
         thread::Builder::new()
             .name("audit".into())
@@ -41,6 +47,7 @@ impl Events {
             .spawn(move || record(&audit, &waiting))?;
         Ok(Self {
             metrics,
+            index,
             refusals,
             unaudited: 0,
         })
@@ -50,11 +57,12 @@ impl Events {
     /// machine has it.
     pub(super) fn take(
         &mut self,
-        _lsn: Lsn,
+        lsn: Lsn,
         now: Millis,
         event: &Event,
         lane: impl Fn(&MessageId) -> Option<Lane>,
     ) {
+        self.index.take(lsn, event);
         match event {
             Event::Message { message, what, .. } => self.message(message, what, lane),
             Event::Refused {
@@ -85,6 +93,7 @@ impl Events {
             } => {
                 tracing::debug!(%parcel, receiver = %item.receiver, outcome = ?item.outcome, %issuer, "a receipt came");
             }
+            Event::ReceiptPasses { .. } => {}
             Event::Open {
                 session,
                 neighbour,
@@ -99,6 +108,11 @@ impl Events {
                 tracing::warn!(unit = %neighbour, millis, "the neighbour's clock is far from this one's");
             }
         }
+    }
+
+    /// Everything up to this record is durable: the index may know of it.
+    pub(super) fn synced(&mut self, synced: Lsn) {
+        self.index.release(synced);
     }
 
     fn message(&self, message: &MessageId, step: &Step, lane: impl Fn(&MessageId) -> Option<Lane>) {

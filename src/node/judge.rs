@@ -127,11 +127,15 @@ impl Bench<'_> {
                 .map(|()| Vec::new())
                 .map_err(|_| Reason::Malformed);
         }
-        codec::decode::<Vec<ReceiptItem>, RECEIPT_BYTES_MAX>(&body)
-            .ok()
-            .filter(|items| !items.is_empty() && items.len() <= RECEIPT_ITEMS_MAX)
-            .ok_or(Reason::Malformed)
+        receipt_lines(&body).ok_or(Reason::Malformed)
     }
+}
+
+/// The lines of a receipt's body.
+pub(super) fn receipt_lines(body: &[u8]) -> Option<Vec<ReceiptItem>> {
+    codec::decode::<Vec<ReceiptItem>, RECEIPT_BYTES_MAX>(body)
+        .ok()
+        .filter(|items| !items.is_empty() && items.len() <= RECEIPT_ITEMS_MAX)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@
 //! - **A task per session** (`session`) stands between a link and the owner: frames, batches, certificates. Whoever dials or is
 //!   dialled (`links`) starts it and waits for its end.
 //! - **A few workers** (`workers`) unpack and verify (`incoming`, `judge`), read and pack (`outgoing`).
+//! - **The index's thread** follows the machine's events ([`index`](crate::index)). Nothing waits for it but questions, and a checkpoint a
+//!   little.
 //! - **The API** asks the node through [`NodeHandle`] (`handle`, `gateway`), which sends commands with a reply slot.
 //!
 //! A message's way in: the API's handler signs it and sends `Submit`; the owner gives it to the machine, which appends a record; the
@@ -25,6 +27,7 @@ mod events;
 mod fault;
 mod gateway;
 mod handle;
+mod history;
 mod incoming;
 mod judge;
 mod links;

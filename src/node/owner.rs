@@ -322,6 +322,7 @@ impl Owner {
             self.tell(Input::Tick);
         }
         self.tell_room();
+        self.events.synced(self.store.synced());
         self.store.write();
         match self.house {
             Some(due) if due <= Instant::now() => self.keep_house(),

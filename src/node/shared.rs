@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     delivery::{Answer, Delivery, Input, SessionId, Ticket},
+    index::Index,
     link::Identify,
     observe::{Audit, Metrics},
 };
@@ -47,6 +48,8 @@ pub(super) struct Shared {
     pub(super) audit: Arc<Audit>,
     /// Links and sessions, for people.
     pub(super) board: LinkBoard,
+    /// Search and history, for people.
+    pub(super) index: Index,
     /// Numbers for people.
     pub(super) figures: Figures,
     /// What submissions are judged by.
@@ -82,6 +85,7 @@ pub(super) struct Parts {
     pub(super) workers: Workers,
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: Arc<Audit>,
+    pub(super) index: Index,
     pub(super) live: Live,
 }
 
@@ -95,6 +99,7 @@ impl Shared {
             workers,
             metrics,
             audit,
+            index,
             live,
         } = parts;
         Arc::new(Self {
@@ -106,6 +111,7 @@ impl Shared {
             board: LinkBoard::new(metrics.clone()),
             metrics,
             audit,
+            index,
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),
             alive: Notify::new(),

@@ -13,6 +13,7 @@ use super::{
     command::COMMANDS_MAX,
     events::Events,
     handle::NodeHandle,
+    history::IndexSource,
     links,
     live::{Live, LiveError},
     outgoing,
@@ -28,7 +29,8 @@ use super::{
 use crate::{
     api::{self, OPERATOR_TOKEN_FILE, Token},
     config,
-    delivery::{self, Delivery, ReplayError},
+    delivery::{self, Delivery, Output, ReplayError},
+    index::{self, Feed, Index},
     journal::{self, Journal, LockError, OpenError, Recovery, Replay, lock_folder},
     model::{Location, Lsn, Now},
     observe::{Audit, AuditError, Metrics},
@@ -111,6 +113,8 @@ impl Node {
         let api = TcpListener::bind(address).await.map_err(bound)?;
         let api_address = api.local_addr().map_err(bound)?;
 
+        let (index, mut feed) = Index::new();
+        let metrics = Arc::new(Metrics::new(settings.limits.units as usize));
         let threads = thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
         let workers = Workers::start(threads, outgoing::shed).map_err(StartError::Thread)?;
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
@@ -122,6 +126,7 @@ impl Node {
             workers,
             metrics: metrics.clone(),
             audit: audit.clone(),
+            index: index.clone(),
             live,
         });
         let handle = NodeHandle {
@@ -140,18 +145,36 @@ impl Node {
         ));
 
         let now = shared.clock.now();
-        let recovered =
-            tokio::task::spawn_blocking(move || recover(&settings, for_machine, now)).await;
-        let (machine, store, quarantined) = match recovered {
+        let index_settings = index_settings(&settings);
+        let for_store = index.clone();
+        let recovered = tokio::task::spawn_blocking(move || {
+            let recovered = recover(&settings, for_machine, now, &mut feed, for_store)?;
+            Ok::<_, StartError>((recovered, feed))
+        });
+        let (recovered, feed) = match recovered.await {
             Ok(recovered) => recovered?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
+        let Recovered {
+            machine,
+            store,
+            quarantined,
+            for_index,
+        } = recovered;
         shared.recovered(store.reader(), quarantined);
-        let events = Events::start(metrics, audit).map_err(StartError::Thread)?;
+        let events = Events::start(metrics, audit, feed).map_err(StartError::Thread)?;
         let receipts = ReceiptMaker::new(shared.live().settings.unit.clone(), random());
         let owner = Owner::new(machine, store, shared.clone(), events, receipts, waiting);
+        let source = IndexSource::new(&shared);
+        let index = index
+            .start(index_settings, for_index, source)
+            .map_err(StartError::Thread)?;
         let owner = tokio::spawn(async move {
             owner.run().await;
+            let stopped = tokio::task::spawn_blocking(move || index.stop()).await;
+            if let Err(error) = stopped {
+                tracing::error!(%error, "the index did not stop in order");
+            }
             // The folder is free for another process only when nothing is written to it any more.
             drop(lock);
         });
@@ -206,12 +229,30 @@ fn api_settings(
     })
 }
 
-/// Brings the machine to where the journal left it. Tells also how many damaged stretches were set aside.
+fn index_settings(settings: &config::Settings) -> index::Settings {
+    index::Settings {
+        data_dir: settings.data_dir.clone(),
+        unit: settings.unit.clone(),
+    }
+}
+
+/// A node as the journal left it.
+struct Recovered {
+    machine: Delivery,
+    store: Store,
+    /// Damaged stretches that were set aside.
+    quarantined: u64,
+    for_index: index::Recovered,
+}
+
+/// Brings the machine to where the journal left it, and tells the index of what was replayed.
 fn recover(
     settings: &config::Settings,
     for_machine: delivery::Settings,
     now: Now,
-) -> Result<(Delivery, Store, u64), StartError> {
+    feed: &mut Feed,
+    index: Index,
+) -> Result<Recovered, StartError> {
     let folder = settings.data_dir.join(JOURNAL_FOLDER);
     let disk = NodeDisk::at(&folder).map_err(|error| LockError::Io {
         path: folder,
@@ -220,6 +261,7 @@ fn recover(
     let mut replayed = Replayed {
         settings: for_machine,
         machine: None,
+        feed,
         error: None,
     };
     let journal_settings = journal::Settings::from(&settings.limits);
@@ -227,20 +269,32 @@ fn recover(
     let Replayed {
         settings,
         machine,
+        feed,
         error,
     } = replayed;
     if let Some(error) = error {
         return Err(error.into());
     }
     let damaged = report(&recovery);
+    feed.release(recovery.last);
+    let for_index = index::Recovered {
+        checkpoint: recovery.checkpoint.unwrap_or(0),
+        last: recovery.last,
+        replayed: index.waiting(),
+    };
     let mut machine = machine.unwrap_or_else(|| Delivery::new(settings));
     for location in machine.live() {
         journal.live(location);
     }
     machine.start(now, random().max(1), damaged > 0, &mut journal);
     journal.end_group();
-    let store = Store::start(journal).map_err(StartError::Thread)?;
-    Ok((machine, store, damaged))
+    let store = Store::start(journal, index).map_err(StartError::Thread)?;
+    Ok(Recovered {
+        machine,
+        store,
+        quarantined: damaged,
+        for_index,
+    })
 }
 
 /// Tells what the journal found, and how many damaged places.
@@ -271,14 +325,16 @@ fn report(recovery: &Recovery) -> u64 {
 }
 
 /// Rebuilds the machine from what the journal hands out.
-struct Replayed {
+struct Replayed<'a> {
     settings: delivery::Settings,
     machine: Option<Delivery>,
+    /// Takes what the records tell.
+    feed: &'a mut Feed,
     /// The first record that the machine does not understand: the journal vouches for its bytes, so it was written by something else.
     error: Option<ReplayError>,
 }
 
-impl Replay for Replayed {
+impl Replay for Replayed<'_> {
     fn checkpoint(&mut self, lsn: Lsn, state: &[u8]) -> bool {
         match Delivery::restore(self.settings.clone(), state) {
             Ok(machine) => {
@@ -301,6 +357,11 @@ impl Replay for Replayed {
             .machine
             .get_or_insert_with(|| Delivery::new(settings.clone()));
         self.error = machine.replay(record, payload, lsn, location).err();
+        while let Some(output) = machine.poll_output() {
+            if let Output::Event(event) = output {
+                self.feed.take(lsn, &event);
+            }
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! The journal as the owner uses it: the front, the thread that writes, and when a checkpoint is made.
 
 use std::{
-    io,
+    io, thread,
     time::{Duration, Instant},
 };
 
@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::{
     delivery,
+    index::Index,
     journal::{CheckpointJob, Done, Job, Journal, Reader, Room, Write, WriteError, Writer},
     model::{Location, Log, Lsn},
 };
@@ -29,12 +30,15 @@ pub(super) type JobDone = Done<NodeDisk>;
 /// Bytes that may wait for a write. Beyond, the owner takes no more commands until one has come back.
 const PENDING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// How long a checkpoint waits for the index. One that is further behind must do without what the checkpoint makes superfluous.
+const INDEX_FLUSHES_WITHIN: Duration = Duration::from_secs(10);
+
 /// The journal and the threads that write it.
 pub(super) struct Store {
     journal: Journal<NodeDisk>,
     writer: Writer<NodeDisk>,
-    /// A checkpoint may be large; writes do not wait for it.
-    checkpointer: Writer<NodeDisk>,
+    /// A checkpoint may be large; writes do not wait for it. One at a time.
+    checkpointer: std::sync::mpsc::SyncSender<CheckpointJob<NodeDisk>>,
     done: mpsc::UnboundedReceiver<JobDone>,
     /// When the write that is under way began.
     writing: Option<Instant>,
@@ -57,24 +61,30 @@ pub(super) enum Landed {
 }
 
 impl Store {
-    /// Starts the threads; they end when this is dropped.
+    /// Starts the threads; they end when this is dropped. A checkpoint makes records superfluous that `index` is derived from: it is on
+    /// disk before.
     ///
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start(journal: Journal<NodeDisk>) -> io::Result<Self> {
+    pub(super) fn start(journal: Journal<NodeDisk>, index: Index) -> io::Result<Self> {
         // A write and a checkpoint are all that is ever under way, so that this channel needs no bound.
         let (tell, done) = mpsc::unbounded_channel();
-        let writer = || {
-            let tell = tell.clone();
-            Writer::spawn(move |done| {
-                // The owner waits for every job before it ends.
-                let _ = tell.send(done);
-            })
-        };
+        let tell_written = tell.clone();
+        // The owner waits for every job before it ends.
+        let writer = Writer::spawn(move |done| drop(tell_written.send(done)))?;
+        let (checkpointer, jobs) = std::sync::mpsc::sync_channel::<CheckpointJob<NodeDisk>>(1);
+        thread::Builder::new()
+            .name("checkpoint".into())
+            .spawn(move || {
+                for job in jobs {
+                    index.flush_through(job.lsn(), INDEX_FLUSHES_WITHIN);
+                    drop(tell.send(Done::Checkpoint(job.run())));
+                }
+            })?;
         Ok(Self {
             journal,
-            writer: writer()?,
-            checkpointer: writer()?,
+            writer,
+            checkpointer,
             done,
             writing: None,
             checkpoint: None,
@@ -111,6 +121,11 @@ impl Store {
     /// The number of the last record.
     pub(super) fn appended(&self) -> Lsn {
         self.journal.appended()
+    }
+
+    /// The number of the last durable record.
+    pub(super) fn synced(&self) -> Lsn {
+        self.journal.synced()
     }
 
     /// How much room there is, in the journal's own words.
@@ -231,7 +246,7 @@ impl Store {
         let synced = self.journal.synced();
         if let Some(job) = self.checkpoint.take_if(|job| job.lsn() <= synced) {
             self.checkpointing = true;
-            if let Err(busy) = self.checkpointer.send(Job::Checkpoint(job)) {
+            if let Err(busy) = self.checkpointer.try_send(job) {
                 unreachable!("one checkpoint at a time: {busy}");
             }
         }

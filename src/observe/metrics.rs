@@ -15,7 +15,10 @@ use super::labels::{
     BuildLabel, LaneLabel, LinkLabel, Names, NeighbourLabel, OTHER, QueueLabel, ReasonLabel,
     RequestLabel, RouteLabel, Word,
 };
-use crate::model::{Lane, Lsn, Reason, UnitId};
+use crate::{
+    index::Health,
+    model::{Lane, Lsn, Reason, UnitId},
+};
 
 type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
 
@@ -52,6 +55,12 @@ pub struct Metrics {
     journal_sync: Histogram,
     journal_checkpoints: Counter,
     journal_quarantined: Counter,
+
+    index_position: Gauge,
+    index_waiting: Gauge,
+    index_messages: Gauge,
+    index_up: Gauge,
+    index_rebuilds: Gauge,
 
     inbox_messages: Gauge,
     inbox_bytes: Gauge,
@@ -150,6 +159,21 @@ impl Metrics {
             journal_quarantined: all.add(
                 "journal_quarantined",
                 "Damaged stretches of the journal that were set aside",
+            ),
+
+            index_position: all.add(
+                "index_position_lsn",
+                "The last record that the index knows of",
+            ),
+            index_waiting: all.add(
+                "index_waiting_events",
+                "Events that the index has not taken in yet",
+            ),
+            index_messages: all.add("index_messages", "Messages that can be found"),
+            index_up: all.add("index_up", "Whether search and history answer"),
+            index_rebuilds: all.add(
+                "index_rebuilds",
+                "How many times the index was set aside since the start",
             ),
 
             inbox_messages: all.add(
@@ -277,6 +301,15 @@ impl Metrics {
     pub fn set_journal_size(&self, bytes: u64, segments: u64) {
         self.journal_bytes.set(gauge_value(bytes));
         self.journal_segments.set(gauge_value(segments));
+    }
+
+    /// How the index is.
+    pub fn set_index(&self, health: &Health) {
+        self.index_position.set(gauge_value(health.position));
+        self.index_waiting.set(gauge_value(health.waiting));
+        self.index_messages.set(gauge_value(health.messages));
+        self.index_up.set(i64::from(health.open));
+        self.index_rebuilds.set(gauge_value(health.rebuilt));
     }
 
     /// A checkpoint was written.
@@ -524,7 +557,7 @@ mod tests {
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
             metrics += 1;
         }
-        assert_eq!(metrics, 28, "every metric is shown once it was used");
+        assert_eq!(metrics, 33, "every metric is shown once it was used");
     }
 
     #[test]

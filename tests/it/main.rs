@@ -7,6 +7,7 @@ mod demo;
 mod end_to_end;
 mod hostile;
 mod house;
+mod index;
 mod processes;
 mod reload;
 mod slow_syncs;

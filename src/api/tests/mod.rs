@@ -23,6 +23,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::{
     cloudevents::{Intake, Submission},
+    index::Search,
     model::{Fingerprint, Kinds, Lane, MessageId, Millis, State as MessageState, UnitId},
 };
 
@@ -50,6 +51,7 @@ struct Told {
     released: Vec<MessageId>,
     actions: Vec<(MessageId, Action)>,
     queue: Option<QueueAsk>,
+    search: Option<Search>,
     refusal: Option<Refusal>,
     panics: bool,
 }
@@ -139,12 +141,21 @@ impl Gateway for Fake {
             bytes: body.len() as u64,
             state: MessageState::Queued,
             receivers: vec![],
+            receipts: vec![],
+            steps_left_out: 0,
+            incomplete: vec![],
             timeline: vec![StepView {
                 at: header.accepted,
                 step: "accepted",
                 ..StepView::default()
             }],
         }))
+    }
+
+    async fn search(&self, search: Search) -> Result<MessagePage, Refusal> {
+        self.check()?;
+        self.told().search = Some(search);
+        Ok(MessagePage::default())
     }
 
     async fn inbox(&self, ask: InboxAsk) -> Result<Vec<Handed>, Refusal> {

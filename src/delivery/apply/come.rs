@@ -3,7 +3,7 @@
 use std::collections::btree_map::Entry;
 
 use crate::delivery::{
-    Delivery, Output, Step,
+    Delivery, Event, Output, Step,
     hop::{Queued, Seq, Waiting},
     parcels::{Kept, Receiver, Slot, chain},
     receipts::Fanout,
@@ -83,6 +83,12 @@ impl Delivery {
             };
             self.step(slot, wall, ended);
             self.settle(slot, &target, State::Refused, reason);
+            let ended = Step::Ended {
+                receiver: target,
+                state: State::Refused,
+                reason,
+            };
+            self.step(slot, wall, ended);
         }
         for route in routes {
             self.route(slot, route);
@@ -163,6 +169,9 @@ impl Delivery {
                     from: neighbour.clone(),
                 };
                 self.step(slot, wall, step);
+                if self.parcels.get(slot).is_receipt {
+                    self.event(Event::ReceiptPasses { location: at });
+                }
                 slot
             }
         };
@@ -237,6 +246,10 @@ impl Delivery {
                     return;
                 }
                 let kept = self.parcels.get(slot);
+                let step = Step::Queued {
+                    neighbour: unit.clone(),
+                    receivers: targets.clone(),
+                };
                 let queued = Queued {
                     slot,
                     lane: kept.lane,
@@ -257,8 +270,8 @@ impl Delivery {
                 if copies.is_empty() {
                     copies.reserve_exact(1);
                 }
-                copies.push((unit.clone(), seq));
-                self.step(slot, wall, Step::Queued { neighbour: unit });
+                copies.push((unit, seq));
+                self.step(slot, wall, step);
             }
             Route::Fanout {
                 pattern,
@@ -294,7 +307,6 @@ impl Delivery {
             return;
         }
         if self.parcels.get(slot).is_over() {
-            self.remember_ended(slot);
             let kept = self.parcels.remove(slot);
             self.own -= u64::from(!kept.receivers.is_empty());
             self.freed(kept.location);

@@ -7,9 +7,6 @@ use crate::delivery::{
 };
 use crate::model::{Digest, Millis, Outcome, Pattern, Reason, ReceiptItem, State, UnitId};
 
-/// How many messages that have ended are remembered for people, until the node stops.
-const ENDED_MAX: usize = 10_000;
-
 impl Delivery {
     /// Tells whoever awaits it what became of the copy that is, or was, in this inbox.
     pub(super) fn tell(&mut self, slot: Slot, outcome: Outcome, reason: Reason, wall: Millis) {
@@ -83,35 +80,10 @@ impl Delivery {
             let (state, reason) = (State::from(item.outcome), item.reason);
             self.settle(slot, &item.receiver, state, reason);
             self.let_go(slot);
-        } else if let Some(ended) = self.ended.get_mut(&item.parcel)
-            && let Some(receiver) = ended
-                .receivers
-                .iter_mut()
-                .find(|r| r.target == item.receiver)
-            && outranks(item.outcome.into(), item.reason, receiver.state)
-        {
-            receiver.state = item.outcome.into();
-            receiver.reason = item.reason;
         }
     }
 
-    /// Keeps in memory, for people, how the last messages of this node's own ended.
-    pub(super) fn remember_ended(&mut self, slot: Slot) {
-        let kept = self.parcels.get(slot);
-        if kept.receivers.is_empty() {
-            return;
-        }
-        let (digest, view) = (kept.digest, self.view_of(slot));
-        self.ended.insert(digest, view);
-        self.ended_order.push_back(digest);
-        if self.ended_order.len() > ENDED_MAX
-            && let Some(oldest) = self.ended_order.pop_front()
-        {
-            self.ended.remove(&oldest);
-        }
-    }
-
-    /// Notes at the origin where a receiver's copy is. Delivered outranks every other end, and an end outranks what is under way.
+    /// Notes at the origin where a receiver's copy is.
     pub(in crate::delivery) fn settle(
         &mut self,
         slot: Slot,
@@ -121,7 +93,7 @@ impl Delivery {
     ) {
         let receivers = &mut self.parcels.get_mut(slot).receivers;
         if let Some(receiver) = receivers.iter_mut().find(|r| r.target == *target)
-            && outranks(state, reason, receiver.state)
+            && receiver.state.gives_way_to(state, reason)
         {
             receiver.state = state;
             receiver.reason = reason;
@@ -150,19 +122,5 @@ impl Delivery {
             self.settle(slot, &target, State::Expired, Reason::Expiry);
         }
         self.let_go(slot);
-    }
-}
-
-/// Whether a receiver's state gives way to another.
-fn outranks(new: State, reason: Reason, old: State) -> bool {
-    match old {
-        State::Read => false,
-        // What lay in the inbox can be lost there before the application had it.
-        State::Delivered => new == State::Read || reason == Reason::Damaged,
-        State::Refused | State::Expired | State::Dropped => {
-            matches!(new, State::Delivered | State::Read)
-        }
-        State::Relayed => new.is_terminal(),
-        State::Queued | State::Held | State::Sending => true,
     }
 }

@@ -1,0 +1,357 @@
+//! The way of events from the owner to the index's thread: bounded, and the owner never waits.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio::sync::watch;
+
+use super::{Unavailable, base::Base};
+use crate::{
+    delivery::{Event, Step},
+    model::Lsn,
+};
+
+/// Events that may wait for the index; each takes about 200 bytes.
+pub(super) const EVENTS_MAX: usize = 300_000;
+/// From here on only what changes a message's state is taken in; attempts are left out of the timelines.
+const EVENTS_THIN: usize = EVENTS_MAX / 2;
+/// Room for events that an index which has caught up keeps.
+const EVENTS_KEPT_ROOM: usize = 1024;
+
+/// How the index is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Why it does not follow any more.
+    pub failed: Option<String>,
+    /// Whether it answers.
+    pub open: bool,
+    /// It knows everything up to this record.
+    pub position: Lsn,
+    /// Events that it has not taken yet.
+    pub waiting: u64,
+    /// Messages that it knows.
+    pub messages: u64,
+    /// How many times it was set aside and begun anew since the start.
+    pub rebuilt: u64,
+    /// Whether it may lack something, as its answers tell.
+    pub incomplete: bool,
+}
+
+/// The owner's end.
+#[derive(Debug)]
+pub struct Feed {
+    shared: Arc<Shared>,
+    /// Events whose records are not durable yet.
+    held: VecDeque<(Lsn, Event)>,
+    /// What was released last.
+    released: Lsn,
+    /// Events in the queue when it was looked at last.
+    waiting: usize,
+    /// Whether an event found no room.
+    lost: bool,
+}
+
+/// What the index's ends share.
+pub(super) struct Shared {
+    queue: Mutex<Queue>,
+    /// For the thread: there is something to do.
+    work: Condvar,
+    /// For those who wait for the thread: it has come further.
+    done: Condvar,
+    progress: watch::Sender<Progress>,
+}
+
+#[derive(Clone, Default)]
+struct Progress {
+    applied: Lsn,
+    flushed: Lsn,
+    base: Option<Base>,
+    health: Health,
+}
+
+#[derive(Default)]
+struct Queue {
+    events: VecDeque<(Lsn, Event)>,
+    /// All events of the records up to this one were in the queue.
+    through: Lsn,
+    /// Some found no room.
+    lost: bool,
+    flush_wanted: Lsn,
+    suspect: Option<String>,
+    stop: bool,
+    /// Nobody takes anything any more.
+    closed: bool,
+}
+
+/// Something for the thread to do.
+pub(super) struct Work {
+    /// Events, in order, at most as many as were asked for.
+    pub(super) events: Vec<(Lsn, Event)>,
+    /// With these events the index knows everything up to this record.
+    pub(super) through: Lsn,
+    /// Before these events some were lost.
+    pub(super) lost: bool,
+    /// Everything up to this record is to be on disk.
+    pub(super) flush: Lsn,
+    /// Somebody who read it found it damaged.
+    pub(super) suspect: Option<String>,
+    /// There is nothing left, and the thread is to end.
+    pub(super) stop: bool,
+}
+
+impl Feed {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            held: VecDeque::new(),
+            released: 0,
+            waiting: 0,
+            lost: false,
+        }
+    }
+
+    /// Takes an event; `lsn` is the last record that the machine had appended when it told it.
+    pub fn take(&mut self, lsn: Lsn, event: &Event) {
+        let is_attempt = match event {
+            Event::Message { what, .. } => matches!(
+                what,
+                Step::Queued { .. }
+                    | Step::Sent { .. }
+                    | Step::Returned { .. }
+                    | Step::Handed
+                    | Step::Parked { .. }
+            ),
+            Event::Receipt { .. } | Event::ReceiptPasses { .. } => false,
+            _ => return,
+        };
+        let waiting = self.waiting + self.held.len();
+        if waiting >= EVENTS_MAX {
+            self.lost = true;
+        } else if waiting < EVENTS_THIN || !is_attempt {
+            self.held.push_back((lsn, event.clone()));
+        }
+    }
+
+    /// Everything up to this record is durable: lets the events go that it was told of by then. Call it after whatever may have
+    /// told events; it is cheap when there are none.
+    pub fn release(&mut self, synced: Lsn) {
+        let ready = self.held.partition_point(|(lsn, _)| *lsn <= synced);
+        if ready == 0 && synced == self.released && !self.lost {
+            return;
+        }
+        self.released = synced;
+        let mut queue = self.shared.lock();
+        if queue.closed {
+            self.held.drain(..ready);
+        } else {
+            queue.events.extend(self.held.drain(..ready));
+        }
+        queue.through = queue.through.max(synced);
+        queue.lost |= std::mem::take(&mut self.lost);
+        self.waiting = queue.events.len();
+        drop(queue);
+        self.shared.work.notify_one();
+        if self.held.is_empty() {
+            self.held.shrink_to(EVENTS_KEPT_ROOM);
+        }
+    }
+}
+
+impl Shared {
+    pub(super) fn new() -> Self {
+        Self {
+            queue: Mutex::default(),
+            work: Condvar::new(),
+            done: Condvar::new(),
+            progress: watch::Sender::default(),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Events that are in the queue.
+    pub(super) fn waiting(&self) -> usize {
+        self.lock().events.len()
+    }
+
+    /// Waits, at most so long, for something to do; takes at most `max` events.
+    pub(super) fn work(&self, max: usize, within: Duration) -> Work {
+        let flushed = self.progress.borrow().flushed;
+        let applied = self.progress.borrow().applied;
+        let idle = |queue: &mut Queue| {
+            queue.events.is_empty()
+                && queue.through <= applied
+                && queue.flush_wanted <= flushed
+                && queue.suspect.is_none()
+                && !queue.lost
+                && !queue.stop
+        };
+        let waited = self.work.wait_timeout_while(self.lock(), within, idle);
+        let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let count = queue.events.len().min(max);
+        let events: Vec<_> = queue.events.drain(..count).collect();
+        let through = match (events.last(), queue.events.front()) {
+            (_, None) => queue.through,
+            (Some((last, _)), Some((next, _))) if next > last => *last,
+            (Some((last, _)), _) => last.saturating_sub(1),
+            (None, Some((next, _))) => next.saturating_sub(1),
+        };
+        if queue.events.is_empty() {
+            queue.events.shrink_to(EVENTS_KEPT_ROOM);
+        }
+        Work {
+            events,
+            through,
+            lost: std::mem::take(&mut queue.lost),
+            flush: queue.flush_wanted,
+            suspect: queue.suspect.take(),
+            stop: queue.stop && queue.events.is_empty(),
+        }
+    }
+
+    /// The thread has come further.
+    pub(super) fn tell(&self, applied: Lsn, flushed: Lsn, messages: u64) {
+        self.progress.send_modify(|progress| {
+            progress.applied = applied;
+            progress.flushed = flushed;
+            progress.health.position = applied;
+            progress.health.messages = messages;
+        });
+        self.wake_waiters();
+    }
+
+    /// The base can be asked.
+    pub(super) fn open(&self, base: Base, rebuilt: u64, incomplete: bool) {
+        self.progress.send_modify(|progress| {
+            progress.health.open = true;
+            progress.health.failed = None;
+            progress.health.rebuilt = rebuilt;
+            progress.health.incomplete = incomplete;
+            progress.base = Some(base);
+        });
+        self.wake_waiters();
+    }
+
+    /// Nobody can ask the base any more.
+    pub(super) fn take_base(&self) -> Option<Base> {
+        let mut base = None;
+        self.progress.send_modify(|progress| {
+            progress.health.open = false;
+            base = progress.base.take();
+        });
+        base
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.lock().stop
+    }
+
+    /// The index does not follow for now.
+    pub(super) fn fail(&self, why: &str) {
+        self.progress
+            .send_modify(|progress| progress.health.failed = Some(why.to_owned()));
+        self.wake_waiters();
+    }
+
+    /// Lets some time pass, unless the thread is to end.
+    pub(super) fn pause(&self, pause: Duration) {
+        let waited = self
+            .work
+            .wait_timeout_while(self.lock(), pause, |queue| !queue.stop);
+        drop(waited);
+    }
+
+    /// Nothing is followed any more. `why` is none when the node stops.
+    pub(super) fn close(&self, why: Option<String>) {
+        let mut queue = self.lock();
+        queue.closed = true;
+        queue.events = VecDeque::new();
+        drop(queue);
+        self.progress.send_modify(|progress| {
+            progress.base = None;
+            progress.health.open = false;
+            progress.health.failed = why;
+        });
+        self.wake_waiters();
+    }
+
+    /// Whoever waits for the thread looks again. The lock is taken so that none looked before and waits after.
+    fn wake_waiters(&self) {
+        drop(self.lock());
+        self.done.notify_all();
+    }
+
+    fn is_following(&self) -> bool {
+        self.progress.borrow().health.failed.is_none()
+    }
+
+    pub(super) fn flush_through(&self, lsn: Lsn, within: Duration) {
+        let deadline = Instant::now() + within;
+        let mut queue = self.lock();
+        queue.flush_wanted = queue.flush_wanted.max(lsn);
+        self.work.notify_one();
+        while !queue.closed && self.is_following() && self.progress.borrow().flushed < lsn {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                tracing::warn!(lsn, "the index is too far behind to wait for it");
+                return;
+            }
+            let waited = self.done.wait_timeout(queue, left);
+            (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Waits, no longer than `within`, until the index knows everything that is durable now.
+    pub(super) async fn caught_up(&self, within: Duration) {
+        let through = self.lock().through;
+        let mut progress = self.progress.subscribe();
+        let caught_up = progress
+            .wait_for(|p| p.health.failed.is_some() || (p.base.is_some() && p.applied >= through));
+        // What it knows by then is told.
+        let _ = tokio::time::timeout(within, caught_up).await;
+    }
+
+    pub(super) fn base(&self) -> Result<Base, Unavailable> {
+        let progress = self.progress.borrow();
+        match (&progress.base, &progress.health.failed) {
+            (Some(base), _) => Ok(base.clone()),
+            (None, Some(why)) => Err(Unavailable::Failed(why.clone())),
+            (None, None) => Err(Unavailable::Opening),
+        }
+    }
+
+    pub(super) fn health(&self) -> Health {
+        Health {
+            waiting: self.waiting() as u64,
+            ..self.progress.borrow().health.clone()
+        }
+    }
+
+    pub(super) fn suspect(&self, why: &str) {
+        self.lock().suspect = Some(why.to_owned());
+        self.work.notify_one();
+    }
+
+    pub(super) fn stop(&self) {
+        self.lock().stop = true;
+        self.work.notify_one();
+    }
+}
+
+/// The index follows no node that is gone.
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.shared.stop();
+    }
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Shared")
+    }
+}

@@ -1,0 +1,356 @@
+//! The index's thread: opens the base, takes events in, flushes, forgets what is old, and begins anew when the base is damaged.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    INDEX_FOLDER, Recovered, Settings, Source,
+    base::{Base, BaseError, Failure, Position, guarded, set_aside},
+    draft::Draft,
+    entry::Entry,
+    feed::Shared,
+};
+use crate::{
+    delivery::{Event, Step},
+    model::{Location, Lsn, MessageId, Millis},
+};
+
+/// Events of one change.
+const EVENTS_AT_ONCE: usize = 4096;
+/// How many times a base is begun anew until the node is restarted.
+const REBUILDS_MAX: u64 = 3;
+/// How often old messages are forgotten.
+const FORGET_EVERY: Duration = Duration::from_secs(3600);
+/// Messages that are forgotten in one change.
+const FORGET_AT_ONCE: usize = 4096;
+/// How long after the system refused something, such as room on the disk, it is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(30);
+const DAY_MS: Millis = 24 * 3600 * 1000;
+
+pub(super) struct Follower {
+    shared: Arc<Shared>,
+    settings: Settings,
+    folder: PathBuf,
+    recovered: Recovered,
+    source: Box<dyn Source>,
+    /// Everything up to this record was taken in during this run; 0 when nothing was.
+    applied: Lsn,
+    /// Events that were replayed at the start and have not been looked at yet.
+    replayed: usize,
+    /// Events were taken out of the feed and are not in the base for sure.
+    unsure: bool,
+    rebuilt: u64,
+}
+
+/// How a base is followed.
+struct Following {
+    base: Base,
+    position: Position,
+    flushed: Lsn,
+    /// Replayed events up to this record are in the base.
+    known: Lsn,
+    /// Where filling from the node's messages goes on.
+    filling: Option<Option<u32>>,
+    forget_at: Instant,
+}
+
+impl Follower {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        settings: Settings,
+        recovered: Recovered,
+        source: Box<dyn Source>,
+    ) -> Self {
+        Self {
+            shared,
+            folder: settings.data_dir.join(INDEX_FOLDER),
+            settings,
+            recovered,
+            source,
+            applied: 0,
+            replayed: recovered.replayed,
+            unsure: false,
+            rebuilt: 0,
+        }
+    }
+
+    pub(super) fn run(mut self) {
+        loop {
+            let Err(failure) = guarded(|| self.follow()) else {
+                self.shared.close(None);
+                return;
+            };
+            // What is left of it goes while nothing unwinds any more.
+            let base = self.shared.take_base();
+            if guarded(|| Ok(drop(base))).is_err() {
+                tracing::warn!("the index's base did not close in order");
+            }
+            if self.shared.is_stopping() {
+                tracing::error!(why = failure.why, "the index failed while the node stopped");
+                self.shared.close(None);
+                return;
+            }
+            if let Err(why) = self.mend(failure) {
+                tracing::error!(why, "the index has failed; messages pass as ever");
+                self.shared.close(Some(why));
+                return;
+            }
+        }
+    }
+
+    /// Makes ready for another try.
+    fn mend(&mut self, failure: Failure) -> Result<(), String> {
+        let Failure { why, is_damage } = failure;
+        if !is_damage {
+            tracing::error!(why, "the index cannot go on; it will try again");
+            self.shared.fail(&why);
+            self.shared.pause(RETRY_AFTER);
+            return Ok(());
+        }
+        if self.rebuilt >= REBUILDS_MAX {
+            return Err(why);
+        }
+        self.rebuilt += 1;
+        match set_aside(&self.folder) {
+            Ok(aside) => tracing::error!(
+                why,
+                aside = %aside.display(),
+                "the index was of no use and is set aside; it is rebuilt from what the journal still has"
+            ),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(format!("{why}; and it cannot be set aside: {error}")),
+        }
+        Ok(())
+    }
+
+    fn follow(&mut self) -> Result<(), BaseError> {
+        let mut following = self.open()?;
+        self.show(&following);
+        loop {
+            self.tell(&following);
+            let within = match following.filling {
+                Some(_) => Duration::ZERO,
+                None => following
+                    .forget_at
+                    .saturating_duration_since(Instant::now()),
+            };
+            let work = self.shared.work(EVENTS_AT_ONCE, within);
+            self.unsure = !work.events.is_empty();
+            if let Some(why) = work.suspect {
+                return Err(BaseError::Suspect(why));
+            }
+            if work.lost {
+                self.lacks(
+                    &mut following,
+                    "more happened than it could take in".to_owned(),
+                )?;
+                self.show(&following);
+            }
+            self.take(&mut following, work.events, work.through)?;
+            self.unsure = false;
+            let flush = work.flush.min(following.position.lsn) > following.flushed;
+            if flush || work.stop {
+                following.base.flush()?;
+                following.flushed = following.position.lsn;
+            }
+            if work.stop {
+                self.tell(&following);
+                return Ok(());
+            }
+            if let Some(after) = following.filling {
+                self.fill(&mut following, after)?;
+            }
+            let is_over = following.position.messages > self.messages_max();
+            if is_over || following.forget_at <= Instant::now() {
+                self.forget(&mut following)?;
+            }
+        }
+    }
+
+    fn open(&mut self) -> Result<Following, BaseError> {
+        let base = Base::open(&self.folder)?;
+        let position = base.position()?;
+        let journal = self.recovered.last.max(self.applied);
+        if position.lsn > journal {
+            return Err(BaseError::Ahead {
+                index: position.lsn,
+                journal,
+            });
+        }
+        let known = position.lsn;
+        let mut following = Following {
+            base,
+            filling: position.is_unfilled.then_some(None),
+            position,
+            flushed: 0,
+            known,
+            forget_at: Instant::now(),
+        };
+        // What is in the feed comes after this record.
+        let begins = match self.applied {
+            0 => self.recovered.checkpoint,
+            applied => applied,
+        };
+        if known < begins || self.unsure {
+            let why = match known {
+                0 => "it was begun anew, with what the journal still had".to_owned(),
+                _ => format!("it lacks what happened after record {known}, up to record {begins}"),
+            };
+            following.position.lsn = begins.max(known);
+            self.lacks(&mut following, why)?;
+            self.unsure = false;
+        }
+        Ok(following)
+    }
+
+    /// The index lacks something: it says so from now on, and is filled from what the node still has.
+    fn lacks(&self, following: &mut Following, why: String) -> Result<(), BaseError> {
+        tracing::warn!(why, "the index may be incomplete");
+        let position = &mut following.position;
+        position.note_gap(self.source.now(), why);
+        position.is_unfilled = true;
+        following.filling = Some(None);
+        Draft::new(&following.base).write(position)
+    }
+
+    /// The base can be asked.
+    fn show(&self, following: &Following) {
+        let incomplete = !following.position.gaps.is_empty();
+        self.shared
+            .open(following.base.clone(), self.rebuilt, incomplete);
+    }
+
+    fn tell(&self, following: &Following) {
+        let Position { lsn, messages, .. } = following.position;
+        self.shared.tell(lsn, following.flushed, messages);
+    }
+
+    fn take(
+        &mut self,
+        following: &mut Following,
+        events: Vec<(Lsn, Event)>,
+        through: Lsn,
+    ) -> Result<(), BaseError> {
+        let known = following.known;
+        let mut draft = Draft::new(&following.base);
+        let mut unreadable = 0u64;
+        for (lsn, event) in events {
+            let was_replayed = self.replayed > 0;
+            self.replayed = self.replayed.saturating_sub(1);
+            if !(was_replayed && lsn <= known) {
+                unreadable += u64::from(!self.take_one(&mut draft, event)?);
+            }
+        }
+        let position = &mut following.position;
+        if through > position.lsn || !draft.is_empty() {
+            position.lsn = position.lsn.max(through);
+            if unreadable > 0 {
+                let why = format!("{unreadable} messages could not be read any more");
+                position.note_gap(self.source.now(), why);
+            }
+            draft.write(position)?;
+            self.applied = position.lsn;
+            if unreadable > 0 {
+                self.show(following);
+            }
+        }
+        Ok(())
+    }
+
+    /// False when the event is about a message that cannot be read any more.
+    fn take_one(&self, draft: &mut Draft<'_>, event: Event) -> Result<bool, BaseError> {
+        let me = &self.settings.unit;
+        match event {
+            Event::Message { message, at, what } => {
+                let entry = match &what {
+                    Step::Accepted { location, .. } | Step::Received { location, .. } => {
+                        let entry = self.entry(draft, message, *location)?;
+                        if entry.is_none() {
+                            return Ok(false);
+                        }
+                        entry
+                    }
+                    _ => draft.entry(message)?,
+                };
+                if let Some(entry) = entry {
+                    entry.step(me, at, &what);
+                }
+            }
+            Event::Receipt {
+                parcel,
+                item,
+                issuer,
+            } => {
+                if let Some(entry) = draft.of_parcel(parcel)? {
+                    entry.receipt(&item, &issuer);
+                }
+            }
+            Event::ReceiptPasses { location } => {
+                let Some((issuer, items)) = self.source.receipt(location) else {
+                    return Ok(true);
+                };
+                for item in items {
+                    if let Some(entry) = draft.of_parcel(item.parcel)? {
+                        entry.receipt(&item, &issuer);
+                    }
+                }
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// The entry of a message whose parcel is at `location`; none when it is new and cannot be read.
+    fn entry<'d>(
+        &self,
+        draft: &'d mut Draft<'_>,
+        message: MessageId,
+        location: Location,
+    ) -> Result<Option<&'d mut Entry>, BaseError> {
+        if draft.entry(message)?.is_none() {
+            let Some((header, digest, bytes)) = self.source.parcel(location) else {
+                return Ok(None);
+            };
+            draft.insert(Entry::new(header, digest, bytes));
+        }
+        draft.entry(message)
+    }
+
+    /// Takes a page of what the node still has.
+    fn fill(&mut self, following: &mut Following, after: Option<u32>) -> Result<(), BaseError> {
+        let Some((page, next)) = self.source.live(after) else {
+            // The node ends: the next start goes on.
+            following.filling = None;
+            return Ok(());
+        };
+        let mut draft = Draft::new(&following.base);
+        for view in page {
+            if let Some(entry) = self.entry(&mut draft, view.message, view.location)? {
+                entry.catch_up(&self.settings.unit, &view);
+            }
+        }
+        following.filling = next.map(Some);
+        following.position.is_unfilled = next.is_some();
+        draft.write(&mut following.position)
+    }
+
+    fn messages_max(&self) -> u64 {
+        self.source.bounds().messages_max.into()
+    }
+
+    fn forget(&mut self, following: &mut Following) -> Result<(), BaseError> {
+        let age = Millis::from(self.source.bounds().retention_days) * DAY_MS;
+        let before = self.source.now().saturating_sub(age);
+        let max = self.messages_max();
+        let position = &mut following.position;
+        let more = following
+            .base
+            .forget(position, before, max, FORGET_AT_ONCE)?;
+        following.forget_at = Instant::now() + if more { Duration::ZERO } else { FORGET_EVERY };
+        Ok(())
+    }
+}

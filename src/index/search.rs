@@ -1,0 +1,146 @@
+//! Search: the newest messages first, or those of one case in order.
+
+use super::{
+    base::{Base, BaseError, Gap, read_entry},
+    entry::Entry,
+    keys::{self, Key},
+};
+use crate::model::{Millis, Pattern, State};
+
+/// Messages that one page looks at, at most: a filter that fits few of many takes several pages.
+const LOOKED_AT_MAX: usize = 100_000;
+
+/// What is sought. A message must meet all that is given.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Search {
+    /// At most so many messages.
+    pub max: usize,
+    /// Messages after this cursor.
+    pub cursor: Option<Cursor>,
+    /// The earliest first; otherwise the newest.
+    pub forward: bool,
+    /// In this state.
+    pub state: Option<State>,
+    /// Of a kind that this matches.
+    pub kind: Option<Pattern>,
+    /// Of exactly this case.
+    pub case: Option<String>,
+    /// To a unit that this matches, or to this pattern.
+    pub to: Option<Pattern>,
+    /// From a unit that this matches.
+    pub from: Option<Pattern>,
+    /// Accepted then or later.
+    pub since: Option<Millis>,
+    /// With this text in the title, without regard to case.
+    pub text: Option<String>,
+}
+
+/// Where a page ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cursor(Key);
+
+/// A page.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// The messages.
+    pub messages: Vec<Entry>,
+    /// Where to go on, when there may be more.
+    pub next: Option<Cursor>,
+    /// What the index may lack.
+    pub gaps: Vec<Gap>,
+}
+
+impl Cursor {
+    /// From a text that [`Cursor`]'s `Display` wrote.
+    pub fn parse(text: &str) -> Option<Self> {
+        let bytes = data_encoding::BASE64URL_NOPAD
+            .decode(text.as_bytes())
+            .ok()?;
+        bytes.try_into().ok().map(|key| Self(Key(key)))
+    }
+}
+
+impl std::fmt::Display for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&data_encoding::BASE64URL_NOPAD.encode(&self.0.0))
+    }
+}
+
+impl Search {
+    pub(super) fn run(self, base: &Base) -> Result<Found, BaseError> {
+        let prefix = match &self.case {
+            Some(case) => keys::case_prefix(case),
+            None => b"m".to_vec(),
+        };
+        let at = |key: &Key| [&prefix[..], &key.0[..]].concat();
+        let first = Key([0; 24]).since(self.since.unwrap_or(0));
+        let (mut from, mut to) = (at(&first), at(&Key([0xff; 24])));
+        match self.cursor {
+            // What comes right after it.
+            Some(Cursor(key)) if self.forward => from = from.max([&at(&key)[..], &[0]].concat()),
+            Some(Cursor(key)) => to = at(&key),
+            None => {}
+        }
+        let mut found = Found {
+            gaps: base.gaps()?,
+            ..Found::default()
+        };
+        if from >= to {
+            return Ok(found);
+        }
+        let text = self.text.as_ref().map(|text| text.to_lowercase());
+        let mut range = base.range(from, to);
+        let mut last = None;
+        for looked_at in 0.. {
+            let next = match self.forward {
+                true => range.next(),
+                false => range.next_back(),
+            };
+            let Some(next) = next else { break };
+            if found.messages.len() == self.max || looked_at == LOOKED_AT_MAX {
+                found.next = last.map(Cursor);
+                break;
+            }
+            let (key, value) = next?;
+            let key = Key::last_of(&key).ok_or(BaseError::Key)?;
+            last = Some(key);
+            let entry = match self.case {
+                Some(_) => base.entry(&key)?,
+                None => Some(read_entry(&value)?),
+            };
+            if let Some(entry) = entry
+                && self.fits(&entry, text.as_deref())
+            {
+                found.messages.push(entry);
+            }
+        }
+        Ok(found)
+    }
+
+    fn fits(&self, entry: &Entry, text: Option<&str>) -> bool {
+        let to = |to: &Pattern| {
+            let fits =
+                |target: &Pattern| target == to || target.is_name() && to.matches(target.as_str());
+            let receivers = entry.receivers.iter().map(|receiver| &receiver.target);
+            entry.to.iter().chain(receivers).any(fits)
+        };
+        // Two cases might share the key.
+        self.case
+            .as_ref()
+            .is_none_or(|case| entry.case.as_ref() == Some(case))
+            && self.state.is_none_or(|state| entry.state() == state)
+            && self
+                .kind
+                .as_ref()
+                .is_none_or(|kind| kind.matches(entry.kind.as_str()))
+            && self
+                .from
+                .as_ref()
+                .is_none_or(|from| from.matches(entry.from.as_str()))
+            && self.to.as_ref().is_none_or(to)
+            && text.is_none_or(|text| {
+                let subject = entry.subject.as_ref();
+                subject.is_some_and(|subject| subject.to_lowercase().contains(text))
+            })
+    }
+}

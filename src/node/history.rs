@@ -1,0 +1,312 @@
+//! What the index and the node give each other, and what is shown of what the index knows.
+
+use std::sync::{Arc, Weak};
+
+use tokio::sync::oneshot;
+
+use super::{command::Command, handle::NodeHandle, judge::receipt_lines, shared::Shared};
+use crate::{
+    api::{Cause, GapView, MessageView, ReceiptView, ReceiverView, Refusal, StepView},
+    delivery::{Delivery, ParcelView},
+    index::{Bounds, Entry, Gap, Source, Unavailable, What},
+    model::{Digest, Location, MessageId, Millis, Pattern, Reason, ReceiptItem, State, UnitId},
+    parcel::{Header, Parcel},
+};
+
+/// Messages that the index takes over at a time when it lacks some. Everybody else waits so long.
+const LIVE_AT_ONCE: usize = 256;
+
+/// The node as the index asks it.
+pub(super) struct IndexSource {
+    /// The index does not keep a node alive.
+    shared: Weak<Shared>,
+}
+
+impl IndexSource {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self {
+            shared: Arc::downgrade(shared),
+        }
+    }
+
+    fn read(&self, at: Location) -> Option<Parcel> {
+        let reader = self.shared.upgrade()?.reader().ok()?;
+        Parcel::read(reader.read(at).ok()?).ok()
+    }
+}
+
+impl Source for IndexSource {
+    fn parcel(&self, at: Location) -> Option<(Header, Digest, u32)> {
+        let parcel = self.read(at)?;
+        let bytes = u32::try_from(parcel.bytes().len()).ok()?;
+        Some((parcel.header().ok()?, parcel.digest(), bytes))
+    }
+
+    fn receipt(&self, at: Location) -> Option<(UnitId, Vec<ReceiptItem>)> {
+        let parcel = self.read(at)?;
+        Some((parcel.header().ok()?.sender, receipt_lines(&parcel.body())?))
+    }
+
+    fn live(&self, after: Option<u32>) -> Option<(Vec<ParcelView>, Option<u32>)> {
+        let (seen, answer) = oneshot::channel();
+        let look = move |machine: &Delivery| {
+            // The index may be gone.
+            drop(seen.send(machine.messages(after, LIVE_AT_ONCE)));
+        };
+        let commands = self.shared.upgrade()?.commands.clone();
+        commands.blocking_send(Command::Look(Box::new(look))).ok()?;
+        drop(commands);
+        answer.blocking_recv().ok()
+    }
+
+    fn now(&self) -> Millis {
+        self.shared
+            .upgrade()
+            .map_or(0, |shared| shared.clock.wall())
+    }
+
+    fn bounds(&self) -> Bounds {
+        let limits = self
+            .shared
+            .upgrade()
+            .map(|shared| shared.live().settings.limits);
+        let limits = limits.unwrap_or_default();
+        Bounds {
+            retention_days: limits.retention_days,
+            messages_max: limits.index_messages,
+        }
+    }
+}
+
+impl NodeHandle {
+    /// Everything that is known of a message: from the queues as they are, and from the index.
+    pub(super) async fn message_view(
+        &self,
+        message: MessageId,
+    ) -> Result<Option<MessageView>, Refusal> {
+        let queued = self.look(move |machine| machine.find(&message)).await?;
+        let known = self.shared.index.message(message).await;
+        let Some(queued) = queued else {
+            let entry = known.map_err(unavailable)?;
+            let gaps = self.shared.index.gaps().await.map_err(unavailable)?;
+            return Ok(entry.map(|entry| view(entry, true, gaps)));
+        };
+        if let Ok(Some(entry)) = known {
+            return Ok(Some(queued_view(view(entry, true, Vec::new()), &queued)));
+        }
+        // An index that has failed or is behind is no reason to know nothing.
+        let header = self.headers(vec![queued.location]).await?.pop().flatten();
+        Ok(header.map(|(header, bytes)| {
+            let first = StepView {
+                at: queued.received,
+                step: if queued.origin {
+                    "accepted"
+                } else {
+                    "received"
+                },
+                bytes: Some(bytes),
+                priority: Some(queued.lane),
+                ..StepView::default()
+            };
+            let view = MessageView {
+                messageid: queued.message,
+                subject: header.text("subject").map(str::to_owned),
+                id: header.id,
+                from: header.sender,
+                to: header.to,
+                kind: header.kind,
+                caseid: header.case,
+                priority: queued.lane,
+                accepted: header.accepted,
+                expires: header.expires,
+                bytes,
+                state: State::Queued,
+                receivers: Vec::new(),
+                receipts: Vec::new(),
+                timeline: vec![first],
+                steps_left_out: 0,
+                incomplete: Vec::new(),
+            };
+            queued_view(view, &queued)
+        }))
+    }
+}
+
+/// Puts into a view what the queues say at this moment.
+fn queued_view(mut view: MessageView, queued: &ParcelView) -> MessageView {
+    let hops = queued.hops.iter();
+    let hops = hops.flat_map(|hop| hop.receivers.iter().map(|r| (r, hop.state, Reason::None)));
+    let signed = queued.receivers.iter();
+    let signed = signed.map(|receiver| (&receiver.target, receiver.state, receiver.reason));
+    let now: Vec<(&Pattern, State, Reason)> = match queued.origin {
+        true => signed.collect(),
+        false => hops.collect(),
+    };
+    for (target, state, reason) in now {
+        let known = view.receivers.iter_mut().find(|r| r.receiver == *target);
+        match known {
+            Some(known) if known.state == state => {}
+            Some(known) => {
+                known.state = state;
+                known.reason = told(reason);
+            }
+            None => view.receivers.push(ReceiverView {
+                receiver: target.clone(),
+                state,
+                reason: told(reason),
+                at: queued.received,
+                note: None,
+            }),
+        }
+    }
+    let states = view.receivers.iter().map(|receiver| receiver.state);
+    let hops = queued.hops.iter().map(|hop| hop.state);
+    let inbox = queued.inbox.map(|_| State::Delivered);
+    let state = states.chain(hops).chain(inbox).min();
+    view.state = state.unwrap_or(State::Queued);
+    view.priority = queued.lane;
+    view
+}
+
+/// What the index knows of a message.
+pub(super) fn view(entry: Entry, with_timeline: bool, gaps: Vec<Gap>) -> MessageView {
+    let state = entry.state();
+    let bytes = entry.bytes.into();
+    let receipts = entry.timeline.iter().filter_map(|line| match &line.what {
+        What::Receipt {
+            receiver,
+            outcome,
+            reason,
+            note,
+            issuer,
+        } => Some(ReceiptView {
+            outcome: *outcome,
+            receiver: receiver.clone(),
+            at: line.at,
+            issuer: issuer.clone(),
+            reason: told(*reason),
+            note: words(note),
+        }),
+        _ => None,
+    });
+    let receipts = receipts.collect();
+    let timeline = entry.timeline.into_iter().filter(|_| with_timeline);
+    MessageView {
+        messageid: entry.message,
+        id: entry.id,
+        from: entry.from,
+        to: entry.to,
+        kind: entry.kind,
+        caseid: entry.case,
+        subject: entry.subject,
+        priority: entry.lane,
+        accepted: entry.accepted,
+        expires: entry.expires,
+        bytes,
+        state,
+        receipts,
+        timeline: timeline
+            .map(|line| step(line.at, line.what, bytes))
+            .collect(),
+        receivers: entry
+            .receivers
+            .into_iter()
+            .map(|receiver| ReceiverView {
+                receiver: receiver.target,
+                state: receiver.state,
+                reason: told(receiver.reason),
+                at: receiver.at,
+                note: words(&receiver.note),
+            })
+            .collect(),
+        steps_left_out: entry.left_out,
+        incomplete: gap_views(gaps),
+    }
+}
+
+pub(super) fn gap_views(gaps: Vec<Gap>) -> Vec<GapView> {
+    let view = |Gap { at, why }| GapView { at, why };
+    gaps.into_iter().map(view).collect()
+}
+
+/// What the API tells when the index does not answer.
+pub(super) fn unavailable(error: Unavailable) -> Refusal {
+    Refusal::new(Cause::IndexUnavailable, error.to_string())
+}
+
+fn told(reason: Reason) -> Option<Reason> {
+    Some(reason).filter(|reason| *reason != Reason::None)
+}
+
+fn words(note: &str) -> Option<String> {
+    Some(note.to_owned()).filter(|note| !note.is_empty())
+}
+
+fn step(at: Millis, what: What, bytes: u64) -> StepView {
+    let mut view = StepView {
+        at,
+        ..StepView::default()
+    };
+    view.step = match what {
+        What::Accepted { lane } => {
+            (view.bytes, view.priority) = (Some(bytes), Some(lane));
+            "accepted"
+        }
+        What::Received { from, lane } => {
+            (view.neighbour, view.bytes, view.priority) = (from, Some(bytes), Some(lane));
+            "received"
+        }
+        What::Queued { neighbour } => {
+            view.neighbour = Some(neighbour);
+            "queued"
+        }
+        What::Sent { neighbour, link } => {
+            (view.neighbour, view.link) = (Some(neighbour), Some(link));
+            view.bytes = Some(bytes);
+            "sent"
+        }
+        What::Returned { neighbour, link } => {
+            (view.neighbour, view.link) = (Some(neighbour), Some(link));
+            "returned"
+        }
+        What::Acked { neighbour } => {
+            view.neighbour = Some(neighbour);
+            "acked"
+        }
+        What::Delivered => "delivered",
+        What::Handed => "handed",
+        What::Taken => "taken",
+        What::Ended {
+            receiver,
+            state,
+            reason,
+        } => {
+            (view.receiver, view.state) = (Some(receiver), Some(state));
+            view.reason = told(reason);
+            "ended"
+        }
+        What::Held => "held",
+        What::Released => "released",
+        What::Reprioritised { lane } => {
+            view.priority = Some(lane);
+            "reprioritised"
+        }
+        What::Parked { neighbour } => {
+            view.neighbour = Some(neighbour);
+            "parked"
+        }
+        What::Receipt {
+            receiver,
+            outcome,
+            reason,
+            note,
+            issuer,
+        } => {
+            (view.receiver, view.outcome) = (Some(receiver), Some(outcome));
+            (view.reason, view.note) = (told(reason), words(&note));
+            view.issuer = Some(issuer);
+            "receipt"
+        }
+    };
+    view
+}
