@@ -319,7 +319,7 @@ impl Follower {
             let Some((header, digest, bytes)) = self.source.parcel(location) else {
                 return Ok(None);
             };
-            draft.insert(Entry::new(header, digest, bytes));
+            draft.insert(Entry::new(header, digest, bytes), location);
         }
         draft.entry(message)
     }
