@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     codec,
-    model::{Digest, MessageId},
+    model::{Digest, Location, MessageId},
 };
 
 pub(super) struct Draft<'a> {
@@ -74,9 +74,10 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// A message that was not known.
-    pub(super) fn insert(&mut self, entry: Entry) -> &mut Entry {
-        let (message, key) = (entry.message, Key::new(entry.accepted, &entry.message));
+    /// A message that was not known, whose parcel is at this place.
+    pub(super) fn insert(&mut self, entry: Entry, at: Location) -> &mut Entry {
+        let message = entry.message;
+        let key = Key::new(entry.accepted, at, &message);
         self.parcels.insert(entry.parcel, message);
         let opened = self.open.entry(message).or_default().insert(Opened {
             key,

@@ -86,7 +86,11 @@ impl Follower {
             };
             // What is left of it goes while nothing unwinds any more.
             let base = self.shared.take_base();
-            if guarded(|| Ok(drop(base))).is_err() {
+            let closed = guarded(|| {
+                drop(base);
+                Ok(())
+            });
+            if closed.is_err() {
                 tracing::warn!("the index's base did not close in order");
             }
             if self.shared.is_stopping() {
@@ -315,7 +319,7 @@ impl Follower {
             let Some((header, digest, bytes)) = self.source.parcel(location) else {
                 return Ok(None);
             };
-            draft.insert(Entry::new(header, digest, bytes));
+            draft.insert(Entry::new(header, digest, bytes), location);
         }
         draft.entry(message)
     }

@@ -3,26 +3,31 @@
 //! ```text
 //! p                        position, count, gaps
 //! v                        version
-//! m  when 8  message 16    a message's entry; `when` is its acceptance, so that the newest is last
+//! m  key 32                a message's entry
 //! n  message 16            the key of its entry
 //! d  digest 16             likewise, by the parcel's digest, for receipts
-//! c  case 16  key 24       nothing: the messages of a case, in order
+//! c  case 16  key 32       nothing: the messages of a case, in order
 //! ```
 
-use crate::model::{Digest, MessageId, Millis};
+use crate::model::{Digest, Location, MessageId, Millis};
 
-/// The key of an entry: the time of acceptance, big-endian, and the message's name.
+/// The key of an entry: when the message was accepted, where its parcel stood in the journal, and its name, all big-endian. So the
+/// newest is last, and of those that were accepted in the same millisecond the one that this node stored last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Key(pub(super) [u8; 24]);
+pub(super) struct Key(pub(super) [u8; Key::BYTES]);
 
 pub(super) const POSITION: &[u8] = b"p";
 pub(super) const VERSION: &[u8] = b"v";
 
 impl Key {
-    pub(super) fn new(accepted: Millis, message: &MessageId) -> Self {
-        let mut key = [0; 24];
+    pub(super) const BYTES: usize = 32;
+
+    pub(super) fn new(accepted: Millis, at: Location, message: &MessageId) -> Self {
+        let mut key = [0; Self::BYTES];
         key[..8].copy_from_slice(&accepted.to_be_bytes());
-        key[8..].copy_from_slice(&message.0);
+        key[8..12].copy_from_slice(&at.segment.to_be_bytes());
+        key[12..16].copy_from_slice(&at.offset.to_be_bytes());
+        key[16..].copy_from_slice(&message.0);
         Self(key)
     }
 
@@ -34,7 +39,7 @@ impl Key {
 
     /// From the end of whatever key holds it.
     pub(super) fn last_of(bytes: &[u8]) -> Option<Self> {
-        bytes.last_chunk::<24>().copied().map(Self)
+        bytes.last_chunk::<{ Self::BYTES }>().copied().map(Self)
     }
 
     pub(super) fn accepted(&self) -> Millis {
@@ -44,7 +49,7 @@ impl Key {
 
     pub(super) fn message(&self) -> MessageId {
         let mut message = [0; 16];
-        message.copy_from_slice(&self.0[8..]);
+        message.copy_from_slice(&self.0[16..]);
         MessageId(message)
     }
 

@@ -73,8 +73,8 @@ impl Search {
             None => b"m".to_vec(),
         };
         let at = |key: &Key| [&prefix[..], &key.0[..]].concat();
-        let first = Key([0; 24]).since(self.since.unwrap_or(0));
-        let (mut from, mut to) = (at(&first), at(&Key([0xff; 24])));
+        let first = Key([0; Key::BYTES]).since(self.since.unwrap_or(0));
+        let (mut from, mut to) = (at(&first), at(&Key([0xff; Key::BYTES])));
         match self.cursor {
             // What comes right after it.
             Some(Cursor(key)) if self.forward => from = from.max([&at(&key)[..], &[0]].concat()),

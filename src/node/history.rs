@@ -145,7 +145,8 @@ fn queued_view(mut view: MessageView, queued: &ParcelView) -> MessageView {
     for (target, state, reason) in now {
         let known = view.receivers.iter_mut().find(|r| r.receiver == *target);
         match known {
-            Some(known) if known.state == state => {}
+            // A receipt may be here before the ack of the copy that it is about.
+            Some(known) if known.state == state || !known.state.gives_way_to(state) => {}
             Some(known) => {
                 known.state = state;
                 known.reason = told(reason);
@@ -162,7 +163,7 @@ fn queued_view(mut view: MessageView, queued: &ParcelView) -> MessageView {
     let states = view.receivers.iter().map(|receiver| receiver.state);
     let hops = queued.hops.iter().map(|hop| hop.state);
     let inbox = queued.inbox.map(|_| State::Delivered);
-    let state = states.chain(hops).chain(inbox).min();
+    let state = states.min().or_else(|| hops.chain(inbox).min());
     view.state = state.unwrap_or(State::Queued);
     view.priority = queued.lane;
     view

@@ -368,8 +368,9 @@ fn what_was_known_before_a_kill_nine_is_known_after_it() {
             assert_eq!((status, &view["state"]), (200, &"read".into()), "{view}");
             let steps = steps(&view);
             let once = |step| steps.iter().filter(|s| **s == step).count();
-            assert_eq!((once("accepted"), once("acked")), (1, 1), "{steps:?}");
-            assert_eq!(once("receipt"), 2, "{view}");
+            assert_eq!((once("accepted"), once("receipt")), (1, 2), "{steps:?}");
+            // A receipt may be quicker than the ack.
+            assert!(once("acked") <= 1, "{steps:?}");
         }
     }
 }

@@ -191,6 +191,38 @@ async fn nothing_is_known_before_its_record_is_durable() {
 }
 
 #[tokio::test]
+async fn messages_of_one_millisecond_are_in_the_order_in_which_they_were_stored() {
+    let (node, folder) = (Node::default(), folder());
+    let mut world = node.start(&folder, until(0));
+    for n in 1..=300u32 {
+        world.tell(n.into(), &node.accept(n, NOW));
+    }
+    assert!(world.knows(300).await);
+    let mut search = Search {
+        max: 7,
+        case: Some("A-1".into()),
+        forward: true,
+        ..Search::default()
+    };
+    let mut ids = Vec::new();
+    loop {
+        let found = world
+            .index
+            .search(search.clone())
+            .await
+            .expect("it answers");
+        ids.extend(found.messages.into_iter().map(|entry| entry.id));
+        let Some(next) = found.next else { break };
+        search.cursor = Cursor::parse(&next.to_string());
+    }
+    let in_order: Vec<_> = (1..=300).map(|n| n.to_string()).collect();
+    assert_eq!(ids, in_order);
+    let newest = world.all().await.messages.into_iter().map(|entry| entry.id);
+    assert_eq!(newest.rev().collect::<Vec<_>>(), in_order);
+    world.thread.stop();
+}
+
+#[tokio::test]
 async fn what_is_replayed_after_a_crash_is_taken_once() {
     let (node, folder) = (Node::default(), folder());
     let events: Vec<_> = (1..=4).map(|n| node.accept(n, NOW)).collect();
@@ -382,7 +414,8 @@ async fn a_question_about_a_damaged_entry_is_answered_once_the_index_is_rebuilt(
     assert!(world.knows(1).await);
     let base = world.index.shared.base().expect("it is open");
     let mut batch = sled::Batch::default();
-    let key = keys::Key::new(NOW, &message("1"));
+    let key = base.key_of(keys::name(&message("1"))).expect("it reads");
+    let key = key.expect("it is there");
     batch.insert(key.entry(), &b"no entry"[..]);
     base.apply(batch).expect("written");
     drop(base);
