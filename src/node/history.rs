@@ -146,7 +146,7 @@ fn queued_view(mut view: MessageView, queued: &ParcelView) -> MessageView {
         let known = view.receivers.iter_mut().find(|r| r.receiver == *target);
         match known {
             // A receipt may be here before the ack of the copy that it is about.
-            Some(known) if known.state == state || !known.state.gives_way_to(state) => {}
+            Some(known) if known.state == state || !known.state.gives_way_to(state, reason) => {}
             Some(known) => {
                 known.state = state;
                 known.reason = told(reason);
