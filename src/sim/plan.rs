@@ -212,8 +212,8 @@ impl Plan {
             operators: rng.per_mille(300) && allowed.operators,
             carelessness: if rng.per_mille(500) { 300 } else { 0 },
             segment_bytes,
-            journal_bytes: if is_small && rng.per_mille(300) {
-                u64::from(segment_bytes) * rng.between(24, 64)
+            journal_bytes: if is_small && rng.per_mille(500) {
+                u64::from(segment_bytes) * rng.between(6, 16)
             } else {
                 64 << 20
             },

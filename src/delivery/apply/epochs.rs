@@ -49,8 +49,6 @@ impl Delivery {
             self.hop(neighbour).inbound.renumber();
         }
         self.renumber(neighbour, Vec::new());
-        #[cfg(any(test, feature = "sim"))]
-        let had_met = had_met && !self.has(crate::delivery::Bug::ForgottenCustody);
         if had_met {
             let offers: Vec<Digest> = self
                 .parcels
@@ -60,6 +58,11 @@ impl Delivery {
                 .filter(|(_, kept)| !self.targets_via(kept, neighbour).is_empty())
                 .map(|(_, kept)| kept.digest)
                 .collect();
+            #[cfg(any(test, feature = "sim"))]
+            let offers = match self.has(crate::delivery::Bug::ForgottenCustody) {
+                true => Vec::new(),
+                false => offers,
+            };
             let offered = offers.len() as u64;
             self.hop(neighbour).offers = offers.into_iter().collect();
             self.event(Event::Reset {
