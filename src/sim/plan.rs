@@ -213,7 +213,7 @@ impl Plan {
             carelessness: if rng.per_mille(500) { 300 } else { 0 },
             segment_bytes,
             journal_bytes: if is_small && rng.per_mille(500) {
-                u64::from(segment_bytes) * rng.between(6, 16)
+                u64::from(segment_bytes) * rng.between(12, 20)
             } else {
                 64 << 20
             },
