@@ -43,7 +43,8 @@ impl Delivery {
             hop.outbox.open(unit);
         }
         let mut parked = Vec::new();
-        for seq in hop.outbox.among(&ack.parked) {
+        // One that is acked in the same breath is gone when its step is told.
+        for seq in hop.outbox.among(&ack.parked.without(&ack.received)) {
             if let Some(queued) = hop.outbox.get(seq) {
                 parked.push(queued.slot);
             }
