@@ -173,7 +173,9 @@ impl Delivery {
             let is_allowed = policy.allows_pattern(&header.sender, &target, &header.kind);
             #[cfg(any(test, feature = "sim"))]
             let is_allowed = is_allowed || self.has(super::Bug::IgnoredPolicy);
-            if is_here && let Some(known) = self.seen.get(&header.message_id()) {
+            if is_here && self.waits_here(digest) {
+                // It has come before and waits for a predecessor: it is told of when it is in the inbox.
+            } else if is_here && let Some(known) = self.seen.get(&header.message_id()) {
                 let line = if known == digest {
                     self.line(digest, header, &target, Outcome::Delivered, Reason::None)
                 } else {
@@ -373,6 +375,18 @@ impl Delivery {
         owed.chain(told).all(|to| self.receipts_take(to, 0))
     }
 
+    /// Whether a parcel for this node is here and waits for a predecessor.
+    fn waits_here(&self, digest: Digest) -> bool {
+        let Some(slot) = self.parcels.of_digest(digest) else {
+            return false;
+        };
+        let mut waiting = self.hops.values().flat_map(|hop| hop.inbound.all_waiting());
+        waiting.any(|w| {
+            let is_here = |route: &Route| matches!(route, Route::Here { .. });
+            w.slot == Some(slot) && w.routes.iter().any(is_here)
+        })
+    }
+
     /// Whether a receiver is far beyond its bounds with messages that wait for no other.
     fn is_crammed(&self, routes: &[Route]) -> bool {
         let me = &self.settings.unit;
@@ -392,8 +406,7 @@ impl Delivery {
         if self.journal_takes(lane, bytes).is_err() {
             return false;
         }
-        let sums = routes.iter().any(|r| matches!(r, Route::Fanout { .. }));
-        if sums && self.fanouts.len() as u64 >= u64::from(self.settings.limits.mailbox_messages) {
+        if routes.iter().any(|r| !self.sums_up(r)) {
             return false;
         }
         let me = self.settings.unit.clone();

@@ -108,6 +108,22 @@ impl Delivery {
         (name, count.into(), mib.into())
     }
 
+    /// Whether the outcome of one more pattern may be summed up. What came down and what goes up have separate budgets: an upstream that
+    /// waits for this node's sums never waits for itself.
+    pub(super) fn sums_up(&self, route: &Route) -> bool {
+        let Route::Fanout { back, .. } = route else {
+            return true;
+        };
+        let bound = self.settings.limits.mailbox_messages as usize;
+        if self.fanouts.len() < bound {
+            return true; // they need not be counted one by one
+        }
+        let comes_down = self.is_upstream(back);
+        let all = self.fanouts.values().flatten();
+        let same = all.filter(|f| self.is_upstream(&f.back) == comes_down);
+        same.take(bound).count() < bound
+    }
+
     /// Counts what waits.
     pub(super) fn count_waiting(&mut self, waiting: &Waiting) {
         self.each_awaiting(waiting, WaitingFor::add);
