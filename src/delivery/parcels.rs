@@ -26,7 +26,7 @@ pub(super) struct Kept {
     pub(super) reply_to: UnitId,
     pub(super) accepted: Millis,
     pub(super) received: Millis,
-    /// The record that brought it: parcels came in this order.
+    /// The record that brought it, or that brought what it had waited for: parcels go on in this order.
     pub(super) order: Lsn,
     pub(super) expires: Millis,
     pub(super) attested: Millis,

@@ -209,6 +209,12 @@ impl Delivery {
             return;
         };
         self.uncount_waiting(&waiting);
+        let lsn = self.lsn;
+        let kept = self.parcels.get_mut(slot);
+        if kept.copies.is_empty() {
+            // It may have waited for one that came after it.
+            kept.order = lsn;
+        }
         for route in waiting.routes {
             self.route(slot, route);
         }
