@@ -50,6 +50,8 @@ pub(in crate::delivery) struct Inbound {
     pub(in crate::delivery) ack_due: Option<Millis>,
     /// Whether the last credit told was zero for some lane, or a parcel was parked: the neighbour is told when there may be room.
     starved: bool,
+    /// Room was found for what the neighbour has not been told is parked: it learns that first, and of the room in an ack of its own.
+    room_untold: bool,
 }
 
 /// An [`Inbound`] as a checkpoint has it.
@@ -166,7 +168,9 @@ impl Inbound {
 
     /// There may be room: whether the neighbour is to be told.
     pub(in crate::delivery) fn found_room(&mut self) -> bool {
-        std::mem::take(&mut self.starved)
+        let starved = std::mem::take(&mut self.starved);
+        self.room_untold |= starved && !self.parked_fresh.is_empty();
+        starved
     }
 
     /// A receiver has no room: the neighbour is told, now or again.
@@ -227,7 +231,9 @@ impl Inbound {
 
     /// What the next ack tells, with `credit`.
     pub(in crate::delivery) fn take_news(&mut self, credit: [u64; 4]) -> Ack {
-        self.ack_due = None;
+        // Due again at once when there is room to be told of.
+        let is_last = !std::mem::take(&mut self.room_untold);
+        self.ack_due = self.ack_due.filter(|_| !is_last);
         self.starved |= credit.contains(&0);
         Ack {
             received: std::mem::take(&mut self.fresh),
@@ -249,6 +255,7 @@ impl Inbound {
         self.to_open.clear();
         self.ack_due = None;
         self.starved = false;
+        self.room_untold = false;
     }
 
     // ---- order
