@@ -21,7 +21,6 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pki", &["model", "codec", "parcel"]),
     ("emulator", &[]),
     ("link", &["model", "codec", "pki"]),
-    ("observe", &["model"]),
     (
         "index",
         &[
@@ -33,6 +32,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cloudevents",
         ],
     ),
+    // It tells how the index is.
+    ("observe", &["model", "index"]),
     ("config", &["model", "observe"]),
     (
         "api",
