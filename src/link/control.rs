@@ -1,12 +1,14 @@
 //! The control stream: messages in order, each with its length before it.
 //!
-//! The length is a bincode varint (see `codec`): one byte up to 250; 251 and two bytes, or 252 and four bytes, little-endian.
+//! The length is a bincode varint (see `codec`): one byte up to 250; 251 and two bytes, or 252 and four bytes, little-endian. A
+//! message without bytes says nothing: it is sent to be acknowledged, see [`super::pulse`].
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::{sync::mpsc, time::Duration};
 
 use super::{
     CloseCode, Ended, Event, gate::Gate, profile::CONTROL_BYTES_MAX, receive::lost, room::Class,
+    send::CONTROL_PRIORITY, session::Live,
 };
 use crate::codec;
 
@@ -17,6 +19,7 @@ const CLOSE_FOLLOWS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Writes messages until there are no more, then waits until the peer's transport has them all.
 pub(super) async fn write(
+    live: &Live,
     gate: &Gate,
     stream: &mut quinn::SendStream,
     mut messages: mpsc::Receiver<Bytes>,
@@ -34,7 +37,8 @@ pub(super) async fn write(
             codec::encode_into(&(message.len() as u32), &mut out);
             out.extend_from_slice(&message);
         }
-        gate.write(stream, Class::Express, out.into())
+        live.pulse.asks();
+        gate.write(stream, Class::Express, CONTROL_PRIORITY, out.into())
             .await
             .map_err(|error| match error {
                 quinn::WriteError::ConnectionLost(error) => error.into(),
@@ -56,6 +60,7 @@ pub(super) async fn read(stream: &mut quinn::RecvStream, events: &mpsc::Sender<E
     loop {
         loop {
             match next_message(&mut buffer) {
+                Ok(Some(message)) if message.is_empty() => {}
                 Ok(Some(message)) => {
                     if events.send(Event::Control(message)).await.is_err() {
                         return super::session::owner_gone();

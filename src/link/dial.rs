@@ -10,7 +10,7 @@ use quinn::ClientConfig;
 use tokio::{net::lookup_host, time::timeout};
 
 use super::{
-    ClientTls, CloseCode, Ended, EndpointKeys, Identify, LinkKind, Session, congestion::Farewell,
+    ClientTls, CloseCode, Ended, EndpointKeys, Identify, LinkKind, Session, congestion::Valve,
     identity::identify, session::Live, socket, tls::SERVER_NAME,
 };
 use crate::model::UnitId;
@@ -112,11 +112,11 @@ impl Dialer {
     }
 
     /// The settings of one connection.
-    fn client_config(&self, farewell: &Farewell) -> ClientConfig {
+    fn client_config(&self, valve: &Valve) -> ClientConfig {
         let kind = self.settings.kind;
         let mut config = ClientConfig::new(self.settings.tls.clone());
         config
-            .transport_config(kind.dialling(farewell))
+            .transport_config(kind.dialling(valve))
             .initial_dst_cid_provider(Arc::new(move || kind.first_connection_id()));
         config
     }
@@ -137,8 +137,8 @@ impl Dialer {
         endpoint: &quinn::Endpoint,
         address: SocketAddr,
     ) -> Result<Session, DialError> {
-        let farewell = Farewell::default();
-        let client = self.client_config(&farewell);
+        let valve = Valve::new();
+        let client = self.client_config(&valve);
         let connecting = endpoint
             .connect_with(client, address, SERVER_NAME)
             .map_err(|error| DialError::Connect(address, error))?;
@@ -146,7 +146,7 @@ impl Dialer {
             .await
             .map_err(|_| DialError::Timeout(address))?
             .map_err(|error| DialError::Ended(address, error.into()))?;
-        let live = Live::new(connection, farewell);
+        let live = Live::new(connection, valve);
         let peer =
             identify(&live, &self.identify).map_err(|ended| DialError::Ended(address, ended))?;
         if peer.unit != self.settings.hub {

@@ -3,18 +3,18 @@
 //! The buffer's bound, `send_window`, is one for the whole connection. Bulk that fills it would block an urgent batch and the
 //! control stream for as long as the bulk takes to drain, whatever the priorities of the streams. So the window rests at what
 //! bulk may have: one and a half times the congestion window, enough to keep the line full and little enough to decide late.
-//! Only while an express batch or a control message is written is it raised by a reserve. A lock makes raising, writing and
-//! lowering one step, so that bulk never slips into the reserve.
+//! Only while an express batch or a control message is written is it raised by a reserve. One try is at a time, so that bulk
+//! never slips into the reserve, and the higher rank tries first ([`super::turns`]).
 
 use std::{
     future::{Future as _, poll_fn},
     pin::pin,
-    sync::{Mutex, PoisonError},
+    task::Context,
 };
 
 use bytes::Bytes;
 
-use super::{LinkKind, profile::EXPRESS_RESERVE_BYTES, room::Class};
+use super::{LinkKind, profile::EXPRESS_RESERVE_BYTES, room::Class, turns::Turns};
 
 /// Quinn gives buffer space back by whole pieces as they were written, so pieces are small.
 const PIECE_BYTES: usize = 16 * 1024;
@@ -22,7 +22,7 @@ const PIECE_BYTES: usize = 16 * 1024;
 pub(super) struct Gate {
     connection: quinn::Connection,
     kind: LinkKind,
-    writing: Mutex<()>,
+    turns: Turns,
 }
 
 impl Gate {
@@ -30,7 +30,7 @@ impl Gate {
         Self {
             connection,
             kind,
-            writing: Mutex::new(()),
+            turns: Turns::default(),
         }
     }
 
@@ -41,11 +41,12 @@ impl Gate {
         window.saturating_add(window / 2).clamp(least, most)
     }
 
-    /// Writes all of `bytes`, waiting for room as its class must.
+    /// Writes all of `bytes`, waiting for room as its class must. Of those that wait, the higher `rank` goes first.
     pub(super) async fn write(
         &self,
         stream: &mut quinn::SendStream,
         class: Class,
+        rank: i32,
         mut bytes: Bytes,
     ) -> Result<(), quinn::WriteError> {
         let mut pieces = Vec::with_capacity(bytes.len().div_ceil(PIECE_BYTES));
@@ -54,7 +55,7 @@ impl Gate {
         }
         let mut left = pieces.as_mut_slice();
         while !left.is_empty() {
-            let written = self.write_some(stream, class, left).await?;
+            let written = self.write_some(stream, class, rank, left).await?;
             left = left.get_mut(written.chunks..).unwrap_or_default();
         }
         Ok(())
@@ -64,24 +65,22 @@ impl Gate {
         &self,
         stream: &mut quinn::SendStream,
         class: Class,
+        rank: i32,
         pieces: &mut [Bytes],
     ) -> Result<quinn::Written, quinn::WriteError> {
         let mut write = pin!(stream.write_chunks(pieces));
-        poll_fn(|context| {
+        let turn = self.turns.turn(rank);
+        let mut attempt = |context: &mut Context<'_>| {
             let window = self.bulk_window();
-            let _one_at_a_time = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-            if class == Class::Express {
-                self.connection
-                    .set_send_window(window + EXPRESS_RESERVE_BYTES);
-            } else {
-                self.connection.set_send_window(window);
-            }
+            let reserve = match class {
+                Class::Express => EXPRESS_RESERVE_BYTES,
+                Class::Bulk => 0,
+            };
+            self.connection.set_send_window(window + reserve);
             let written = write.as_mut().poll(context);
-            if class == Class::Express {
-                self.connection.set_send_window(window);
-            }
+            self.connection.set_send_window(window);
             written
-        })
-        .await
+        };
+        poll_fn(|context| turn.poll(context, &mut attempt)).await
     }
 }

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     CloseCode, Ended, EndpointKeys, Identify, LinkKind, ServerTls, Session, admission::Admission,
-    congestion::Farewell, identity::identify, session::Live, socket,
+    congestion::Valve, identity::identify, session::Live, socket,
 };
 
 /// Handshakes under way above which a client has to prove its address first (RFC 9000, section 8.1.2): it costs an honest one a
@@ -145,7 +145,7 @@ fn base(tls: Arc<ServerTls>) -> ServerConfig {
         .incoming_buffer_size(ATTEMPT_BYTES_MAX)
         .incoming_buffer_size_total(ATTEMPTS_BYTES_MAX)
         // For attempts that have not yet been looked at.
-        .transport_config(LinkKind::Mobile.listening(&Farewell::default()));
+        .transport_config(LinkKind::Mobile.listening(&Valve::new()));
     base
 }
 
@@ -207,13 +207,13 @@ impl Door {
     ) {
         let address = attempt.remote_address();
         let kind = LinkKind::hinted_by(attempt.orig_dst_cid());
-        let farewell = Farewell::default();
+        let valve = Valve::new();
         let mut config = self
             .base
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        config.transport_config(kind.listening(&farewell));
+        config.transport_config(kind.listening(&valve));
         let connecting = async { attempt.accept_with(Arc::new(config))?.await };
         let connection = match timeout(self.handshake_timeout, connecting).await {
             Ok(Ok(connection)) => connection,
@@ -227,7 +227,7 @@ impl Door {
             }
         };
         drop(turn);
-        let live = Live::new(connection, farewell);
+        let live = Live::new(connection, valve);
         let peer = match identify(&live, &self.identify) {
             Ok(peer) => peer,
             Err(ended) => {

@@ -26,6 +26,7 @@ mod gate;
 mod identity;
 mod listen;
 pub mod profile;
+mod pulse;
 mod receive;
 mod room;
 mod send;
@@ -35,6 +36,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 pub mod tls;
+mod turns;
 
 pub use backoff::Backoff;
 pub use close::{CloseCode, Ended};

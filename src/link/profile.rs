@@ -11,7 +11,7 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 use quinn::{AckFrequencyConfig, ConnectionId, IdleTimeout, TransportConfig, VarInt};
 
-use super::congestion::{self, Farewell};
+use super::congestion::{self, Valve};
 
 /// Most batches of the express class (flash, urgent) under way in one direction of a session.
 pub const EXPRESS_STREAMS_MAX: u16 = 4;
@@ -139,8 +139,8 @@ impl LinkKind {
     }
 
     /// The dialling side's transport of one connection.
-    pub(super) fn dialling(self, farewell: &Farewell) -> Arc<TransportConfig> {
-        let mut transport = self.both_sides(farewell);
+    pub(super) fn dialling(self, valve: &Valve) -> Arc<TransportConfig> {
+        let mut transport = self.both_sides(valve);
         transport
             .max_idle_timeout(Some(idle(self.idle_timeout())))
             .keep_alive_interval(Some(self.keep_alive()))
@@ -150,14 +150,14 @@ impl LinkKind {
     }
 
     /// The listening side's transport of one connection, for a peer that hinted at this kind.
-    pub(super) fn listening(self, farewell: &Farewell) -> Arc<TransportConfig> {
+    pub(super) fn listening(self, valve: &Valve) -> Arc<TransportConfig> {
         let longest = LinkKind::Mobile.idle_timeout() + Duration::from_secs(5);
-        let mut transport = self.both_sides(farewell);
+        let mut transport = self.both_sides(valve);
         transport.max_idle_timeout(Some(idle(longest)));
         Arc::new(transport)
     }
 
-    fn both_sides(self, farewell: &Farewell) -> TransportConfig {
+    fn both_sides(self, valve: &Valve) -> TransportConfig {
         let mut transport = TransportConfig::default();
         transport
             .max_concurrent_bidi_streams(VarInt::from_u32(1))
@@ -170,7 +170,7 @@ impl LinkKind {
             .datagram_receive_buffer_size(None)
             .datagram_send_buffer_size(0)
             .allow_spin(false)
-            .congestion_controller_factory(congestion::controller(self, farewell));
+            .congestion_controller_factory(congestion::controller(self, valve));
         match self {
             LinkKind::Exclusive => {}
             LinkKind::Mobile => {

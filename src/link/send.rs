@@ -128,10 +128,12 @@ async fn carry(live: &Live, gate: &Gate, batch: Outgoing) -> Result<Carried, End
         class,
         bytes: batch.bytes.len() as u64,
     };
+    let _under_way = live.pulse.expects();
     let mut stream = Unfinished(live.connection.open_uni().await?);
     let stopped = || Ended::here(CloseCode::BatchAbandoned, "the peer stopped a batch");
-    let _ = stream.0.set_priority(priority(batch.lane));
-    gate.write(&mut stream.0, class, batch.bytes)
+    let rank = priority(batch.lane);
+    let _ = stream.0.set_priority(rank);
+    gate.write(&mut stream.0, class, rank, batch.bytes)
         .await
         .map_err(|error| match error {
             quinn::WriteError::ConnectionLost(error) => error.into(),

@@ -2,32 +2,27 @@
 
 use std::{
     net::SocketAddr,
-    sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, OnceLock},
 };
 
 use bytes::Bytes;
 use tokio::{
     sync::mpsc,
-    time::{Duration, Instant, MissedTickBehavior, interval, timeout},
+    time::{Duration, timeout},
 };
 
 use super::{
     CloseCode, Ended, Identify, LinkKind, PathStats, Peer, Received,
     admission::Admitted,
-    congestion::Farewell,
+    congestion::Valve,
     control,
     gate::Gate,
     identity,
     profile::{BATCH_BYTES_MAX, CHANNEL_SLOTS, CONTROL_STREAM_TIMEOUT},
+    pulse::Pulse,
     receive, send,
 };
 use crate::model::Lane;
-
-/// How often a session looks whether anything has come.
-const LISTEN_EVERY: Duration = Duration::from_secs(1);
 
 /// What the owner wants done.
 #[derive(Debug)]
@@ -196,16 +191,17 @@ impl Session {
         let _ = to_peer.set_priority(send::CONTROL_PRIORITY);
         let gate = Gate::new(connection.clone(), self.kind);
         let (messages, to_write) = mpsc::channel(CHANNEL_SLOTS);
+        let probes = messages.downgrade();
         tokio::select! {
             ended = send::commands(&self.live, &gate, orders, messages, events) => ended,
-            written = control::write(&gate, &mut to_peer, to_write) => match written {
+            written = control::write(&self.live, &gate, &mut to_peer, to_write) => match written {
                 Ok(()) => self.live.ended_here(),
                 Err(ended) => ended,
             },
             ended = control::read(&mut from_peer, events) => ended,
             ended = receive::batches(connection, events, self.batch_bytes_max) => ended,
             error = connection.closed() => error.into(),
-            () = self.live.listen() => Ended::here(CloseCode::Done, "closed"),
+            () = self.live.pulse.watch(connection, &probes) => self.live.ended_here(),
         }
     }
 }
@@ -246,44 +242,25 @@ impl SessionHandle {
 #[derive(Debug)]
 pub(super) struct Live {
     pub(super) connection: quinn::Connection,
-    farewell: Farewell,
-    born: Instant,
-    datagrams: AtomicU64,
-    heard_ms: AtomicU64,
+    valve: Valve,
+    pub(super) pulse: Pulse,
     ends: OnceLock<Ended>,
 }
 
 impl Live {
-    /// A connection whose transport was made with this farewell.
-    pub(super) fn new(connection: quinn::Connection, farewell: Farewell) -> Arc<Self> {
+    /// A connection whose transport was made with this valve.
+    pub(super) fn new(connection: quinn::Connection, valve: Valve) -> Arc<Self> {
         Arc::new(Self {
             connection,
-            farewell,
-            born: Instant::now(),
-            datagrams: AtomicU64::new(0),
-            heard_ms: AtomicU64::new(0),
+            pulse: Pulse::new(valve.clone()),
+            valve,
             ends: OnceLock::new(),
         })
     }
 
     /// For how long nothing has come, as far as was noticed.
     pub(super) fn silent(&self) -> Duration {
-        let now = self.born.elapsed();
-        let datagrams = self.connection.stats().udp_rx.datagrams;
-        if self.datagrams.swap(datagrams, Relaxed) != datagrams {
-            self.heard_ms.store(now.as_millis() as u64, Relaxed);
-        }
-        now.saturating_sub(Duration::from_millis(self.heard_ms.load(Relaxed)))
-    }
-
-    /// Notices what comes.
-    async fn listen(&self) {
-        let mut ticks = interval(LISTEN_EVERY);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            ticks.tick().await;
-            self.silent();
-        }
+        self.pulse.silent(&self.connection)
     }
 
     /// Decides how this side ends the session; the first decision counts.
@@ -307,7 +284,7 @@ impl Live {
             return;
         }
         if let Ended::Here { code, reason } = ended {
-            self.farewell
+            self.valve
                 .close(&self.connection, code.on_the_wire(), reason.as_bytes());
         }
     }

@@ -118,7 +118,7 @@ pub(super) fn shed() {
 /// A slow line is worth a processor's time when there is a backlog; somebody waits for a parcel that goes alone.
 fn effort(kind: LinkKind, parcels: usize) -> Effort {
     match kind {
-        LinkKind::Mobile if parcels > 1 => Effort::Level(19),
+        LinkKind::Mobile if parcels > 1 => Effort::Densest,
         LinkKind::Mobile | LinkKind::Exclusive => Effort::Level(9),
         LinkKind::Lan => Effort::Level(3),
     }

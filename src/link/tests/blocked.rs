@@ -121,7 +121,7 @@ async fn an_urgent_batch_finds_its_reserve_where_bulk_has_filled_the_buffer_and_
     let gate = Gate::new(connection.clone(), LinkKind::Mobile);
     let mut bulk = connection.open_uni().await.expect("a stream");
     world.link.down();
-    let write = gate.write(&mut bulk, Class::Bulk, vec![0; 1_000_000].into());
+    let write = gate.write(&mut bulk, Class::Bulk, 0, vec![0; 1_000_000].into());
     let write = timeout(Duration::from_millis(500), write).await;
     assert!(write.is_err(), "bulk has no bound");
     // As much on each stream as the peer has granted beforehand.
@@ -132,10 +132,10 @@ async fn an_urgent_batch_finds_its_reserve_where_bulk_has_filled_the_buffer_and_
     }
     let (more, urgent) = streams.split_last_mut().expect("streams");
     for stream in urgent {
-        let write = gate.write(stream, Class::Express, vec![0; share].into());
+        let write = gate.write(stream, Class::Express, 2, vec![0; share].into());
         in_time(write).await.expect("written");
     }
-    let write = gate.write(more, Class::Express, vec![0; share].into());
+    let write = gate.write(more, Class::Express, 2, vec![0; share].into());
     let write = timeout(Duration::from_millis(500), write).await;
     assert!(write.is_err(), "the reserve has no bound");
 }

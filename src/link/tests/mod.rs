@@ -3,4 +3,5 @@
 mod blocked;
 mod carrying;
 mod ending;
+mod returned;
 mod world;

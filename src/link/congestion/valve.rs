@@ -1,0 +1,176 @@
+//! What the session may do to a connection's window.
+
+use std::{
+    any::Any,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Instant,
+};
+
+use quinn::congestion::{Controller, ControllerMetrics};
+use quinn_proto::RttEstimator;
+
+/// The window of a connection that is being closed, in bytes: more than was ever in flight, so that nothing is held back, and more
+/// than the pacer paces.
+const OPEN_WINDOW_BYTES: u64 = 1 << 40;
+
+/// A handle on one connection's window, on every path of it.
+#[derive(Clone, Debug)]
+pub(in crate::link) struct Valve(Arc<State>);
+
+#[derive(Debug)]
+struct State {
+    born: Instant,
+    open: AtomicBool,
+    /// Bytes that may go beyond what is in flight, whatever the window.
+    lift_bytes: AtomicU64,
+    /// Bytes in flight: exact after every ack, and too many rather than too few in between.
+    in_flight_bytes: AtomicU64,
+    /// When the peer had last acknowledged all that was in flight, milliseconds after `born`.
+    settled_ms: AtomicU64,
+}
+
+impl Valve {
+    pub(in crate::link) fn new() -> Self {
+        Self(Arc::new(State {
+            born: Instant::now(),
+            open: AtomicBool::new(false),
+            lift_bytes: AtomicU64::new(0),
+            in_flight_bytes: AtomicU64::new(0),
+            settled_ms: AtomicU64::new(0),
+        }))
+    }
+
+    /// Milliseconds since the valve was made.
+    pub(in crate::link) fn now_ms(&self) -> u64 {
+        self.0.born.elapsed().as_millis() as u64
+    }
+
+    /// When the peer had last acknowledged all that was in flight, on the clock of [`Self::now_ms`].
+    pub(in crate::link) fn settled_ms(&self) -> u64 {
+        self.0.settled_ms.load(Relaxed)
+    }
+
+    /// Puts `controller` behind the valve.
+    pub(super) fn fit(&self, controller: Box<dyn Controller>) -> Box<dyn Controller> {
+        Box::new(Valved {
+            controller,
+            valve: self.clone(),
+        })
+    }
+
+    /// Lets one packet of at most `bytes` out, even if the window is full of packets that will never be acknowledged.
+    ///
+    /// QUIC's own probes (RFC 9002, section 6.2) ignore the window too, but the time between two of them doubles without bound.
+    pub(in crate::link) fn lift(&self, bytes: u64) {
+        self.0.lift_bytes.store(bytes, Relaxed);
+    }
+
+    /// Closes the connection, and sees that the peer is told.
+    ///
+    /// quinn-proto 0.11.19 asks the congestion window before it sends CONNECTION_CLOSE for as long as stream data is pending, and
+    /// reads no acks after a close, so that a window that is full then stays full: the peer of a blocked connection never learns
+    /// of its end. Nothing but the close can go out by an open window, because a closed connection sends nothing else.
+    pub(in crate::link) fn close(
+        &self,
+        connection: &quinn::Connection,
+        code: quinn::VarInt,
+        reason: &[u8],
+    ) {
+        connection.close(code, reason);
+        self.0.open.store(true, Relaxed);
+        // Changes nothing and wakes quinn's driver, which may have found the window full since the first one.
+        connection.close(code, reason);
+    }
+}
+
+/// Another controller, behind a valve.
+struct Valved {
+    controller: Box<dyn Controller>,
+    valve: Valve,
+}
+
+impl Controller for Valved {
+    fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
+        let state = &self.valve.0;
+        state.in_flight_bytes.fetch_add(bytes, Relaxed);
+        state.lift_bytes.store(0, Relaxed);
+        self.controller.on_sent(now, bytes, last_packet_number);
+    }
+
+    fn on_ack(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        bytes: u64,
+        app_limited: bool,
+        rtt: &RttEstimator,
+    ) {
+        self.controller.on_ack(now, sent, bytes, app_limited, rtt);
+    }
+
+    fn on_end_acks(
+        &mut self,
+        now: Instant,
+        in_flight: u64,
+        app_limited: bool,
+        largest_packet_num_acked: Option<u64>,
+    ) {
+        let state = &self.valve.0;
+        state.in_flight_bytes.store(in_flight, Relaxed);
+        if in_flight == 0 {
+            state.settled_ms.store(self.valve.now_ms(), Relaxed);
+        }
+        state.lift_bytes.store(0, Relaxed);
+        self.controller
+            .on_end_acks(now, in_flight, app_limited, largest_packet_num_acked);
+    }
+
+    fn on_congestion_event(
+        &mut self,
+        now: Instant,
+        sent: Instant,
+        is_persistent_congestion: bool,
+        lost_bytes: u64,
+    ) {
+        self.controller
+            .on_congestion_event(now, sent, is_persistent_congestion, lost_bytes);
+    }
+
+    fn on_mtu_update(&mut self, new_mtu: u16) {
+        self.controller.on_mtu_update(new_mtu);
+    }
+
+    fn window(&self) -> u64 {
+        let state = &self.valve.0;
+        if state.open.load(Relaxed) {
+            return OPEN_WINDOW_BYTES;
+        }
+        let window = self.controller.window();
+        match state.lift_bytes.load(Relaxed) {
+            0 => window,
+            lift => window.max(state.in_flight_bytes.load(Relaxed) + lift),
+        }
+    }
+
+    fn metrics(&self) -> ControllerMetrics {
+        self.controller.metrics()
+    }
+
+    fn clone_box(&self) -> Box<dyn Controller> {
+        Box::new(Self {
+            controller: self.controller.clone_box(),
+            valve: self.valve.clone(),
+        })
+    }
+
+    fn initial_window(&self) -> u64 {
+        self.controller.initial_window()
+    }
+
+    fn into_any(self: Box<Self>) -> Box<dyn Any> {
+        self
+    }
+}

@@ -1,0 +1,77 @@
+//! A path that goes and comes back.
+
+use tokio::time::{Duration, timeout};
+
+use super::world::{World, in_time};
+use crate::{emulator::Profile, link::LinkKind, model::Lane};
+
+/// QUIC's own probes double their distance: in this time about ten of them go out, two packets each.
+const MORE_THAN_QUIC_PROBES: u64 = 30;
+const WITHIN: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_goes_on_looking_for_its_path_while_something_waits() {
+    let world = World::over(Profile::lan()).await;
+    let (mut edge, mut hub) = world.ends(LinkKind::Mobile).await;
+    world.link.down();
+    // More than fits into any window, so that quinn has nothing more to send.
+    edge.batch(1, Lane::Bulk, vec![1; 400_000]).await;
+    let probed = async {
+        while world.link.stats().up.dropped_outage < MORE_THAN_QUIC_PROBES {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(WITHIN, probed).await.expect("probes");
+    world.link.up();
+    assert_eq!(hub.next_batch().await.len(), 400_000);
+    assert!(hub.controls.is_empty(), "a probe reached the owner");
+    assert!(edge.ended.is_none() && hub.ended.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_control_message_alone_is_reason_enough_to_look_for_the_path() {
+    let world = World::over(Profile::lan()).await;
+    let (edge, mut hub) = world.ends(LinkKind::Mobile).await;
+    world.link.down();
+    edge.control(b"an ack").await;
+    let probed = async {
+        while world.link.stats().up.dropped_outage < MORE_THAN_QUIC_PROBES {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(WITHIN, probed).await.expect("probes");
+    world.link.up();
+    assert_eq!(in_time(hub.next_control()).await, b"an ack");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_with_nothing_under_way_is_silent_while_its_path_is_out() {
+    let world = World::over(Profile::lan()).await;
+    let (mut edge, mut hub) = world.ends(LinkKind::Mobile).await;
+    edge.batch(1, Lane::Normal, vec![1; 1_000]).await;
+    hub.next_batch().await;
+    while edge.carried.is_empty() {
+        edge.step().await;
+    }
+    // The last acks.
+    let mut sent = 0;
+    in_time(async {
+        while sent
+            != world.link.stats().up.offered_packets + world.link.stats().down.offered_packets
+        {
+            sent = world.link.stats().up.offered_packets + world.link.stats().down.offered_packets;
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+    })
+    .await;
+    world.link.down();
+    let offered = async {
+        while world.link.stats().up.offered_packets + world.link.stats().down.offered_packets
+            == sent
+        {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let silent = timeout(Duration::from_secs(3), offered).await;
+    assert!(silent.is_err(), "something was sent");
+}
