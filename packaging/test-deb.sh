@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
 # Tests the Debian package where it is to live: on clean Debian machines.
 #
-# Builds the package, makes three machines of Debian bookworm (two of them booted with systemd, with a network of their own between
-# them; the third, which has the CA, is a folder), and on them: installs it; checks the shipped settings; runs the blocks of commands of
+# Builds the package, makes three machines of this machine's Debian release (two of them booted with systemd, with a network of their own
+# between them; the third, which has the CA, is a folder), and on them: installs it; checks the shipped settings; runs the blocks of commands of
 # docs/OPERATIONS.md, word for word, which make a CA, a hub and an edge and send a message; blocks the unit and lets it in again;
 # upgrades; removes; purges, with and without leave to take the data; judges the service's sandbox.
 #
-# Needs root, cargo-deb, debootstrap, systemd-nspawn, iproute2, and the Debian archive (DEBIAN_MIRROR). Leaves nothing behind. Exit code 77:
-# this machine cannot run it, and says why. Only scp is a stand-in, since the machines' disks are folders.
+# Needs root, cargo-deb, debootstrap, systemd-nspawn, iproute2, and a Debian archive (DEBIAN_MIRROR, otherwise the one that apt has).
+# Leaves nothing behind. Exit code 77: this machine cannot run it, and says why. Only scp is a stand-in, since the machines' disks are
+# folders.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 tree=$PWD
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
+# The package needs this machine's C library at least, so the machines are of the same release, and from the same archive.
+suite=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
+mirror=${DEBIAN_MIRROR:-}
 
 step() { echo "test-deb: $*" >&2; }
 fail() { echo "test-deb: FAILED: $*" >&2; exit 1; }
@@ -23,6 +26,14 @@ own=(unshare --mount --mount-proc --pid --fork --kill-child --net --)
 
 # Mounts, processes and networks of its own, which all go when it ends.
 if [ "${CASEGATE_TEST_DEB:-}" != inside ]; then
+    if [ -z "$mirror" ]; then
+        mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Component: main' "Codename: $suite" |
+            sed -n 1p) || true
+        [ -n "$mirror" ] || cannot "apt knows no archive of the Debian release \"$suite\"; name one in DEBIAN_MIRROR"
+        eval "$(apt-config shell http_proxy Acquire::http::Proxy https_proxy Acquire::https::Proxy)"
+        if [ -n "${http_proxy:-}" ]; then export http_proxy; fi
+        if [ -n "${https_proxy:-}" ]; then export https_proxy; fi
+    fi
     work=$(mktemp -d)
     trap 'rm -rf --one-file-system "$work"' EXIT
     mkdir "$work/debs"
@@ -30,7 +41,7 @@ if [ "${CASEGATE_TEST_DEB:-}" != inside ]; then
     mv "$(packaging/deb.sh)" "$work/debs/old.deb"
     version=$(dpkg-deb -f "$work/debs/old.deb" Version)
     mv "$(packaging/deb.sh "${version%-*}-$((${version##*-} + 1))")" "$work/debs/new.deb"
-    debootstrap --variant=minbase --include=curl,ca-certificates,systemd-sysv bookworm "$work/hub" "$mirror" >"$work/debootstrap.log" ||
+    debootstrap --variant=minbase --include=curl,ca-certificates,systemd-sysv "$suite" "$work/hub" "$mirror" >"$work/debootstrap.log" ||
         { tail -n 20 "$work/debootstrap.log" >&2; exit 1; }
     CASEGATE_TEST_DEB=inside "${own[@]}" "$0" "$work"
     exit

@@ -7,6 +7,7 @@ use casegate::{
     model::{Fingerprint, Kinds, Limits},
 };
 use libfuzzer_sys::fuzz_target;
+use serde::Deserialize as _;
 
 fuzz_target!(|data: &[u8]| {
     let unit = "hebi.xunxian.tobacco".parse().expect("a unit");
@@ -24,6 +25,9 @@ fuzz_target!(|data: &[u8]| {
     for taken in one.chain(many) {
         check(&taken.header, &taken.body).expect("what is taken can be handed over");
         let event = to_event(&taken.header, &taken.body, 1).expect("it was checked");
-        serde_json::from_str::<serde_json::Value>(event.get()).expect("JSON");
+        // As deep as the data may be nested.
+        let mut reader = serde_json::Deserializer::from_str(event.get());
+        reader.disable_recursion_limit();
+        serde_json::Value::deserialize(&mut reader).expect("every reader takes it");
     }
 });

@@ -7,6 +7,7 @@ use casegate::{
     parcel::Parcel,
 };
 use libfuzzer_sys::fuzz_target;
+use serde::Deserialize as _;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(parcel) = Parcel::read(Bytes::copy_from_slice(data)) else {
@@ -17,7 +18,10 @@ fuzz_target!(|data: &[u8]| {
     let body = parcel.body();
     if check(&header, &body).is_ok() {
         let event = to_event(&header, &body, 1_772_000_000_000).expect("it was checked");
-        let event: serde_json::Value = serde_json::from_str(event.get()).expect("JSON");
+        // As deep as the data may be nested.
+        let mut reader = serde_json::Deserializer::from_str(event.get());
+        reader.disable_recursion_limit();
+        let event = serde_json::Value::deserialize(&mut reader).expect("every reader takes it");
         assert_eq!(event["id"], header.id);
     }
 });

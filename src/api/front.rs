@@ -137,6 +137,10 @@ fn log(response: &Response, request: &str, method: &str, path: &str, started: In
     let (status, is_error) = (status.as_u16(), status.is_server_error());
     match problem {
         None => tracing::debug!(request, method, path, status, ms, "answered"),
+        // Whoever waits for a node that starts asks often.
+        Some(problem) if PROBES.contains(&path) => {
+            tracing::debug!(request, method, path, status, ms, problem, "not answered");
+        }
         Some(problem) if is_error => {
             tracing::warn!(request, method, path, status, ms, problem, "not answered");
         }

@@ -1,6 +1,7 @@
 //! `casegate receive`: takes messages out of the inbox, and acks them once they are where they were wanted.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write as _},
     path::PathBuf,
     sync::{
@@ -69,7 +70,7 @@ pub struct Received {
     pub message: MessageId,
     /// The event as it came.
     pub raw: Box<RawValue>,
-    /// The same, read. Numbers in `data` may have lost digits here.
+    /// The same, read. Numbers in `data` may have lost digits here, and data that is nested too deep for a tree is a text.
     pub event: Value,
 }
 
@@ -210,11 +211,15 @@ fn read(client: &Client, answer: &str) -> Result<Vec<Received>, Failure> {
         .into_iter()
         .map(|raw| {
             let Named { messageid } = client.parse(raw.get())?;
-            let event = client.parse(raw.get())?;
+            let members: BTreeMap<String, Box<RawValue>> = client.parse(raw.get())?;
+            let tree = |raw: &RawValue| -> Value {
+                serde_json::from_str(raw.get()).unwrap_or_else(|_| raw.get().into())
+            };
+            let event = members.into_iter().map(|(name, raw)| (name, tree(&raw)));
             Ok(Received {
                 message: messageid,
+                event: event.collect(),
                 raw,
-                event,
             })
         })
         .collect()

@@ -358,7 +358,7 @@ impl<'a> Draft<'a> {
         for (name, value) in members {
             let given = match name.as_ref() {
                 "data" => {
-                    json::check_nesting(value, "data")?;
+                    json::check_readable(value, "data")?;
                     Data {
                         form: BodyForm::Json,
                         body: request.slice_ref(value.get().as_bytes()),

@@ -26,10 +26,10 @@ pub(super) fn text(body: &[u8]) -> Result<&str, EventError> {
     })
 }
 
-/// One JSON value, without the white space around it, not nested too deeply.
+/// One JSON value, without the white space around it, that every receiver can read.
 pub(super) fn value<'a>(text: &'a str, name: &str) -> Result<&'a RawValue, EventError> {
     let value = serde_json::from_str(text).map_err(|error| invalid(&error))?;
-    check_nesting(value, name)?;
+    check_readable(value, name)?;
     Ok(value)
 }
 
@@ -106,45 +106,56 @@ pub(super) fn string<'a>(name: &str, raw: &'a str) -> Result<Cow<'a, str>, Event
         .map_err(|_| EventError::attribute(name, "has half of a surrogate pair"))
 }
 
-/// Refuses a value that is nested more than [`NESTING_MAX`] deep. The text is valid JSON.
-pub(super) fn check_nesting(value: &RawValue, name: &str) -> Result<(), EventError> {
-    let text = value.get().as_bytes();
-    let opened = text.iter().filter(|b| matches!(b, b'[' | b'{')).count();
-    // Nearly every value ends here: fewer brackets than levels allowed.
-    if opened <= NESTING_MAX || deepest(text) <= NESTING_MAX {
-        return Ok(());
-    }
-    let detail = format!("arrays and objects are nested more than {NESTING_MAX} deep");
-    Err(EventError::new(Problem::Nesting, detail)
-        .about(name)
-        .bounded("nesting", NESTING_MAX as u64))
-}
-
-fn deepest(text: &[u8]) -> usize {
-    let (mut depth, mut deepest) = (0usize, 0usize);
-    let mut bytes = text.iter();
-    while let Some(byte) = bytes.next() {
-        match byte {
+/// Refuses JSON at which a receiver's reader may give up, and with it on everything that it is handed at the same time: nested more than
+/// [`NESTING_MAX`] deep, half of a surrogate pair, a number beyond what a double holds (RFC 8259, sections 9, 8.2 and 6). The text is valid
+/// JSON.
+pub(super) fn check_readable(value: &RawValue, name: &str) -> Result<(), EventError> {
+    let (mut depth, mut rest) = (0usize, value.get());
+    while let Some(first) = rest.bytes().next() {
+        let (token, after) = rest.split_at(token_bytes(rest));
+        rest = after;
+        match first {
             b'[' | b'{' => {
                 depth += 1;
-                deepest = deepest.max(depth);
+                if depth > NESTING_MAX {
+                    let detail =
+                        format!("arrays and objects are nested more than {NESTING_MAX} deep");
+                    return Err(EventError::new(Problem::Nesting, detail)
+                        .about(name)
+                        .bounded("nesting", NESTING_MAX as u64));
+                }
             }
             b']' | b'}' => depth = depth.saturating_sub(1),
-            b'"' => {
-                while let Some(byte) = bytes.next() {
-                    match byte {
-                        b'"' => break,
-                        b'\\' => {
-                            bytes.next();
-                        }
-                        _ => {}
-                    }
-                }
+            b'"' => drop(string(name, token)?),
+            b'-' | b'0'..=b'9' if serde_json::from_str::<f64>(token).is_err() => {
+                let detail = "has a number that is too large to be read; write it as a string";
+                return Err(EventError::attribute(name, detail));
             }
             _ => {}
         }
     }
-    deepest
+    Ok(())
+}
+
+/// How long the string, the number, or the bracket, comma, letter or white space is with which a text of JSON begins.
+fn token_bytes(text: &str) -> usize {
+    let bytes = text.as_bytes();
+    let end = match bytes.first() {
+        Some(b'"') => {
+            let mut escaped = false;
+            let closing = bytes.iter().skip(1).position(|byte| {
+                let closes = *byte == b'"' && !escaped;
+                escaped = *byte == b'\\' && !escaped;
+                closes
+            });
+            closing.map(|at| at + 2)
+        }
+        Some(b'-' | b'0'..=b'9') => bytes
+            .iter()
+            .position(|b| !matches!(b, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')),
+        _ => Some(1),
+    };
+    end.unwrap_or(bytes.len())
 }
 
 /// What the reader found. Its own words repeat what was read, so only the place is taken over.
@@ -270,6 +281,43 @@ mod tests {
         for text in [nested(100_000), open] {
             assert!(event(&text).is_err());
             assert!(batch(&text, 10).is_err());
+        }
+    }
+
+    #[test]
+    fn what_stops_a_receivers_reader_is_refused_wherever_it_stands() {
+        for bad in [
+            "1e400",
+            "-1e11800",
+            &"9".repeat(400),
+            r#""\ud800""#,
+            r#""\udc00""#,
+            r#""\ud800\u0041""#,
+            r#""\\\ud83d""#,
+        ] {
+            for text in [bad.to_owned(), format!("[1, {{\"a\":{bad}}}, 2]")] {
+                let error = value(&text, "data").expect_err(&text);
+                assert_eq!(error.problem.status(), 422, "{text}");
+                assert_eq!(error.attribute.as_deref(), Some("data"), "{text}");
+            }
+        }
+        let error = value(r#"{"\udead":1}"#, "data").expect_err("a name");
+        assert_eq!(error.problem.status(), 422);
+        for good in [
+            "-0.0",
+            "0e99999",
+            "1e308",
+            "1.7976931348623157e308",
+            "4.9e-324",
+            "1e-400",
+            "123456789012345678901234567890",
+            "1250.00",
+            r#""\ud83d\ude00 \\ud800 \u6848\"1e999""#,
+            r#""1e400""#,
+            r#"[true, null, false, "", {}, -1]"#,
+        ] {
+            assert_eq!(value(good, "data").expect(good).get(), good);
+            serde_json::from_str::<serde_json::Value>(good).expect(good);
         }
     }
 

@@ -188,6 +188,15 @@ impl Gateway for NodeHandle {
             }
         }
         metrics.set_index(&self.shared.index.health());
+        metrics.set_storage(
+            self.shared.figures.disk_full.load(Ordering::Relaxed),
+            matches!(self.status_now(), super::Status::StorageFailed(_)),
+        );
+        let live = self.shared.live();
+        metrics.set_certificates(
+            live.identity.tls_not_after(),
+            live.identity.signing_not_after(),
+        );
         self.shared.board.tell_wire();
         metrics.render()
     }

@@ -12,12 +12,12 @@ use prometheus_client::{
 };
 
 use super::labels::{
-    BuildLabel, LaneLabel, LinkLabel, Names, NeighbourLabel, OTHER, QueueLabel, ReasonLabel,
-    RequestLabel, RouteLabel, Word,
+    BuildLabel, CertificateLabel, LaneLabel, LinkLabel, Names, NeighbourLabel, OTHER, QueueLabel,
+    ReasonLabel, RequestLabel, RouteLabel, Word,
 };
 use crate::{
     index::Health,
-    model::{Lane, Lsn, Reason, UnitId},
+    model::{Lane, Lsn, Millis, Reason, UnitId},
 };
 
 type HistogramFamily<L> = Family<L, Histogram, fn() -> Histogram>;
@@ -55,6 +55,10 @@ pub struct Metrics {
     journal_sync: Histogram,
     journal_checkpoints: Counter,
     journal_quarantined: Counter,
+    disk_full: Gauge,
+    storage_failed: Gauge,
+
+    certificate_expiry: Family<CertificateLabel, Gauge>,
 
     index_position: Gauge,
     index_waiting: Gauge,
@@ -159,6 +163,20 @@ impl Metrics {
             journal_quarantined: all.add(
                 "journal_quarantined",
                 "Damaged stretches of the journal that were set aside",
+            ),
+            disk_full: all.add(
+                "disk_full",
+                "Whether the journal finds no room on its disk; only urgent messages are taken",
+            ),
+            storage_failed: all.add(
+                "storage_failed",
+                "Whether a write or sync failed; nothing is taken until a restart",
+            ),
+
+            certificate_expiry: all.add_in(
+                Unit::Seconds,
+                "certificate_expiry_timestamp",
+                "When this node's certificate expires, seconds since the Unix epoch",
             ),
 
             index_position: all.add(
@@ -301,6 +319,22 @@ impl Metrics {
     pub fn set_journal_size(&self, bytes: u64, segments: u64) {
         self.journal_bytes.set(gauge_value(bytes));
         self.journal_segments.set(gauge_value(segments));
+    }
+
+    /// Whether the disk is full, and whether the storage has failed.
+    pub fn set_storage(&self, disk_full: bool, failed: bool) {
+        self.disk_full.set(i64::from(disk_full));
+        self.storage_failed.set(i64::from(failed));
+    }
+
+    /// When this node's certificates expire, milliseconds since the Unix epoch.
+    pub fn set_certificates(&self, tls_not_after: Millis, signing_not_after: Millis) {
+        for (certificate, not_after) in [("tls", tls_not_after), ("signing", signing_not_after)] {
+            let certificate = Word(certificate);
+            self.certificate_expiry
+                .get_or_create(&CertificateLabel { certificate })
+                .set(gauge_value(not_after / 1000));
+        }
     }
 
     /// How the index is.
@@ -499,6 +533,8 @@ mod tests {
         metrics.set_journal_size(1 << 24, 3);
         metrics.journal_checkpoint();
         metrics.journal_quarantined();
+        metrics.set_storage(true, false);
+        metrics.set_certificates(1_772_000_000_999, 1_773_000_000_000);
         metrics.set_inbox(5, 500);
         metrics.api_request("/v1/messages", 202, Duration::from_millis(3));
         metrics
@@ -519,6 +555,10 @@ mod tests {
             "casegate_journal_bytes 16777216",
             "casegate_journal_sync_seconds_bucket{le=\"0.0025\"} 1",
             "casegate_journal_checkpoints_total 1",
+            "casegate_disk_full 1",
+            "casegate_storage_failed 0",
+            "casegate_certificate_expiry_timestamp_seconds{certificate=\"tls\"} 1772000000",
+            "casegate_certificate_expiry_timestamp_seconds{certificate=\"signing\"} 1773000000",
             "casegate_inbox_messages 5",
             "casegate_api_requests_total{route=\"/v1/messages\",status=\"202\"} 1",
             concat!(
@@ -557,7 +597,7 @@ mod tests {
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
             metrics += 1;
         }
-        assert_eq!(metrics, 33, "every metric is shown once it was used");
+        assert_eq!(metrics, 36, "every metric is shown once it was used");
     }
 
     #[test]

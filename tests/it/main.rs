@@ -10,5 +10,6 @@ mod house;
 mod index;
 mod processes;
 mod reload;
+mod sighup;
 mod slow_syncs;
 mod world;

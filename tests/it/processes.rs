@@ -1,9 +1,11 @@
-//! Nodes as processes of their own, as an agency runs them: the release program, its configuration file, its signals.
+//! The vocabulary of tests with real processes: the program itself as agencies run it, with its configuration files, its signals, its
+//! commands, and applications that call it over HTTP.
 
 use std::{
+    fs,
     net::{TcpListener, UdpSocket},
     path::{Path, PathBuf},
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -11,10 +13,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 /// How long anything may take before a test gives up.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(60);
 const CASEGATE: &str = env!("CARGO_BIN_EXE_casegate");
 
-/// A hub and the units `hebi.a` and `hebi.b`, with real certificates and a configuration file each, made by the program itself.
+/// The hub `hebi.hub` and the units `hebi.a` and `hebi.b`, with real certificates and a configuration file each, made by the program
+/// itself.
 pub(crate) struct Town {
     folder: tempfile::TempDir,
     hub: u16,
@@ -28,27 +31,25 @@ impl Town {
             hub: socket.local_addr().expect("an address").port(),
             folder,
         };
-        town.pki(&["init", "--dir", "ca", "--name", "test"]);
+        town.pki("init --dir ca --name test");
         for unit in ["hebi.hub", "hebi.a", "hebi.b"] {
-            let identity = format!("{unit}/identity");
-            town.pki(&["issue", "--dir", "ca", "--unit", unit, "--out", &identity]);
+            town.pki(&format!(
+                "issue --dir ca --unit {unit} --out {unit}/identity"
+            ));
         }
         town
     }
 
-    fn pki(&self, arguments: &[&str]) {
-        let mut command = Command::new(CASEGATE);
-        command.arg("pki").args(arguments);
-        let done = command.current_dir(self.path()).output().expect("it runs");
-        let said = String::from_utf8_lossy(&done.stderr);
-        assert!(done.status.success(), "{arguments:?}: {said}");
+    fn pki(&self, line: &str) {
+        let mut command = casegate(&format!("pki {line}"));
+        run(command.current_dir(self.path())).good();
     }
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// The hub, and the units that it is told of.
+    /// The hub, which is told of both units.
     pub(crate) fn hub(&self) -> Node {
         let port = self.hub;
         let listen = format!(
@@ -70,14 +71,13 @@ impl Town {
 
     fn node(&self, name: &str, more: &str) -> Node {
         let folder = self.path().join(name);
-        let free = TcpListener::bind("127.0.0.1:0").expect("a TCP port");
-        let api = free.local_addr().expect("an address").to_string();
+        let api = format!("127.0.0.1:{}", free_port());
         let text = format!(
             "unit = \"{name}\"\ndata-dir = \"data\"\n[identity]\ndir = \"identity\"\n\
              [api]\nlisten = \"{api}\"\n{more}\
              [[policy.allow]]\nfrom = \"hebi.**\"\nto = \"hebi.**\"\nkinds = [\"**\"]\n"
         );
-        std::fs::write(folder.join("node.toml"), text).expect("writes");
+        fs::write(folder.join("node.toml"), text).expect("writes");
         Node {
             folder,
             api,
@@ -106,6 +106,39 @@ impl Node {
         self.folder.join("data")
     }
 
+    /// Its configuration file.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.folder.join("node.toml")
+    }
+
+    /// Changes its configuration file: what `old` says there, which must be there, becomes `new`. Says nothing to the process.
+    pub(crate) fn configure(&self, old: &str, new: &str) {
+        let text = fs::read_to_string(self.config()).expect("a text");
+        assert!(text.contains(old), "no {old:?} in {text}");
+        fs::write(self.config(), text.replacen(old, new, 1)).expect("writes");
+    }
+
+    /// A command of the program that asks this node; the words are those of `line`.
+    pub(crate) fn ask(&self, line: &str) -> Command {
+        let mut command = casegate(line);
+        command.env("CASEGATE_API", format!("http://{}", self.api));
+        command
+    }
+
+    /// Runs such a command.
+    pub(crate) fn run(&self, line: &str) -> Done {
+        run(&mut self.ask(line))
+    }
+
+    /// Waits until it has so many sessions.
+    pub(crate) fn until_sessions(&self, count: u64) {
+        let client = self.client();
+        until(&format!("{count} sessions"), || {
+            let status = client.get("/v1/status");
+            status.is_some_and(|(_, status)| status["sessions"] == count)
+        });
+    }
+
     /// Where its applications call it.
     pub(crate) fn client(&self) -> Client {
         Client::new(&self.api)
@@ -114,15 +147,15 @@ impl Node {
     /// Starts the process and waits until it takes submissions.
     pub(crate) fn start(&mut self) {
         assert!(self.process.is_none(), "it runs");
-        let log = std::fs::File::options()
+        let log = fs::File::options()
             .create(true)
             .append(true)
             .open(self.folder.join("log"))
             .expect("a log");
         let mut words = self.before.iter().map(String::as_str).chain([CASEGATE]);
-        let mut command = Command::new(words.next().expect("a program"));
+        let mut command = bare(words.next().expect("a program"));
         command.args(words).args(["run", "--config"]);
-        command.arg(self.folder.join("node.toml"));
+        command.arg(self.config());
         command.stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().expect("it starts"));
         let client = self.client();
@@ -145,15 +178,20 @@ impl Node {
         assert!(status.success(), "{status}: {}", self.log());
     }
 
-    fn end(&mut self, signal: Signal) -> ExitStatus {
+    fn end(&mut self, with: Signal) -> ExitStatus {
         let mut process = self.process.take().expect("it runs");
-        kill_process(Pid::from_child(&process), signal).expect("a signal");
+        signal(&process, with);
         process.wait().expect("a status")
+    }
+
+    /// SIGHUP: it reads its configuration anew, some time.
+    pub(crate) fn reload(&self) {
+        signal(self.process.as_ref().expect("it runs"), Signal::HUP);
     }
 
     /// What the process wrote to its log.
     pub(crate) fn log(&self) -> String {
-        std::fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
 }
 
@@ -170,6 +208,100 @@ impl Drop for Node {
             eprintln!("--- log of {}:\n{}", self.folder.display(), &log[tail..]);
         }
     }
+}
+
+/// The hub and both units, running and connected.
+pub(crate) struct Connected {
+    pub(crate) hub: Node,
+    pub(crate) a: Node,
+    pub(crate) b: Node,
+    /// Last: the folder goes when the processes have.
+    pub(crate) town: Town,
+}
+
+impl Connected {
+    pub(crate) fn new() -> Self {
+        let town = Town::new();
+        let (mut hub, mut a, mut b) = (town.hub(), town.unit("hebi.a"), town.unit("hebi.b"));
+        for node in [&mut hub, &mut a, &mut b] {
+            node.start();
+        }
+        hub.until_sessions(2);
+        Self { hub, a, b, town }
+    }
+}
+
+/// What a command did.
+pub(crate) struct Done {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Done {
+    pub(crate) fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code().expect("it ended by itself"),
+            out: String::from_utf8(output.stdout).expect("a text"),
+            err: String::from_utf8(output.stderr).expect("a text"),
+        }
+    }
+
+    /// What it printed, when it went well.
+    pub(crate) fn good(self) -> String {
+        assert_eq!(self.code, 0, "{}", self.err);
+        self.out
+    }
+
+    /// Its lines of JSON, when it went well.
+    pub(crate) fn json(self) -> Vec<Value> {
+        let parse = |line: &str| serde_json::from_str(line).expect("a line of JSON");
+        self.good().lines().map(parse).collect()
+    }
+
+    /// Fails unless it ended with this code and said why in one line.
+    pub(crate) fn assert_refused(&self, code: i32) {
+        assert_eq!(self.code, code, "{}", self.err);
+        assert_eq!(self.err.lines().count(), 1, "one line: {}", self.err);
+        assert!(self.err.len() > 20 && self.out.is_empty(), "{}", self.err);
+    }
+}
+
+/// The program with these words. Nothing of the test's own surroundings reaches it.
+pub(crate) fn casegate(line: &str) -> Command {
+    let mut command = bare(CASEGATE);
+    command.args(line.split_whitespace());
+    command
+}
+
+fn bare(program: &str) -> Command {
+    let mut command = Command::new(program);
+    for variable in [
+        "CASEGATE_API",
+        "CASEGATE_TOKEN_FILE",
+        "CASEGATE_OPERATOR_TOKEN",
+        "CASEGATE_LOG",
+    ] {
+        command.env_remove(variable);
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs a command to its end.
+pub(crate) fn run(command: &mut Command) -> Done {
+    Done::of(command.output().expect("it starts"))
+}
+
+/// A TCP port of this machine on which nobody listens.
+pub(crate) fn free_port() -> u16 {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a TCP port");
+    free.local_addr().expect("an address").port()
+}
+
+/// Sends a signal to a process that was not waited for.
+pub(crate) fn signal(process: &Child, signal: Signal) {
+    kill_process(Pid::from_child(process), signal).expect("a signal");
 }
 
 /// An application that calls a node over HTTP.

@@ -124,6 +124,13 @@ impl World {
         self.call("GET", path, "", String::new()).await
     }
 
+    /// Whether the metrics have this line.
+    async fn shows(&self, line: &str) -> bool {
+        let metrics = self.get("/metrics").await.body;
+        let metrics = metrics.as_str().expect("a text");
+        metrics.lines().any(|shown| shown == line)
+    }
+
     /// A message of so many KiB to the node itself, each in a case of its own.
     async fn submit(&self, id: &str, priority: &str, kib: usize) -> Answer {
         let event = json!({
@@ -212,6 +219,8 @@ async fn a_full_disk_refuses_what_is_not_urgent_and_goes_on_by_itself_when_there
     let status = world.get("/v1/status").await;
     let warnings = status.body["warnings"].to_string();
     assert!(warnings.contains("disk is full"), "{warnings}");
+    assert!(world.shows("casegate_disk_full 1").await);
+    assert!(world.shows("casegate_storage_failed 0").await);
 
     // What frees space passes all the same.
     accepted.sort();
@@ -225,6 +234,7 @@ async fn a_full_disk_refuses_what_is_not_urgent_and_goes_on_by_itself_when_there
         assert!(Instant::now() < deadline, "it does not go on");
         sleep(Duration::from_millis(50)).await;
     }
+    assert!(world.shows("casegate_disk_full 0").await);
     let world = world.restart().await;
     assert_eq!(world.take(true).await, ["after"]);
     world.node.stop().await;
@@ -253,8 +263,10 @@ async fn a_failed_sync_ends_all_promises_until_a_restart() {
     let status = world.get("/v1/status").await;
     let warnings = status.body["warnings"].to_string();
     assert!(warnings.contains("the medium is worn out"), "{warnings}");
+    assert!(world.shows("casegate_storage_failed 1").await);
 
     let world = world.restart().await;
+    assert!(world.shows("casegate_storage_failed 0").await);
     assert_eq!(world.submit("lost", "normal", 1).await.status, 202);
     assert_eq!(world.take(true).await, ["before", "lost"]);
     world.node.stop().await;
