@@ -11,6 +11,7 @@ use super::{
     board::LinkBoard,
     clock::Clock,
     command::Command,
+    dictionaries::Shelf,
     live::Live,
     rules::Rules,
     status::{Status, StatusBoard},
@@ -50,6 +51,8 @@ pub(super) struct Shared {
     pub(super) board: LinkBoard,
     /// Search and history, for people.
     pub(super) index: Index,
+    /// Dictionaries of neighbours.
+    pub(super) shelf: Shelf,
     /// Numbers for people.
     pub(super) figures: Figures,
     /// What submissions are judged by.
@@ -112,6 +115,7 @@ impl Shared {
             metrics,
             audit,
             index,
+            shelf: Shelf::new(&live.settings.data_dir),
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),
             alive: Notify::new(),
