@@ -45,5 +45,5 @@ pub use handover::{HandoverError, hand_over, handover_number, is_handover, take_
 pub use squeeze::{Compressor, Effort};
 pub use trained::{Trained, TrainedError};
 pub use training::{
-    SAMPLES_MIN, TrainError, built_in_dictionary, likely_entry, sample, train, unsigned,
+    SAMPLES_MIN, TrainError, built_in_dictionary, likely_entry, receipt, sample, train, unsigned,
 };

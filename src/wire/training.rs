@@ -4,7 +4,7 @@ use super::{batch::compressible, dictionary::DICTIONARY_BYTES_MAX};
 use crate::{
     codec,
     delivery::hop::{Entry, Seq, Targets},
-    model::{Digest, Fingerprint, Kind, Lane, Millis, Outcome, Reason, ReceiptItem},
+    model::{Digest, Fingerprint, Kind, Lane, Millis, Outcome, Reason, ReceiptItem, UnitId},
     parcel::{BodyForm, Header, Parcel},
     sample::{Generator, Options, Sample},
 };
@@ -93,7 +93,13 @@ pub fn built_in_dictionary() -> Result<Vec<u8>, TrainError> {
         let parcel = sample_parcel(&sample, accepted);
         samples.push(self::sample(&parcel, seq));
         if i % RECEIPT_EVERY == 0 {
-            let receipt = receipt_parcel(&sample, seq, accepted);
+            let sender = sample.to.as_unit().unwrap_or_else(|| sample.from.clone());
+            let about = ReceiptItem {
+                parcel: Digest::of(sample.event.as_bytes()),
+                receiver: sample.to.clone(),
+                ..about(&sender, seq, accepted)
+            };
+            let receipt = receipt_of(&sender, &sample.from, seq, about);
             samples.push(self::sample(&receipt, seq));
         }
     }
@@ -116,31 +122,36 @@ fn sample_parcel(sample: &Sample, accepted: Millis) -> Parcel {
     unsigned(&header, sample.body().as_bytes())
 }
 
-/// The receipt that the receiver's gateway makes.
-fn receipt_parcel(about: &Sample, seq: u64, accepted: Millis) -> Parcel {
-    let outcome = match seq % 4 {
-        0 => Outcome::Relayed,
-        1 => Outcome::Read,
-        _ => Outcome::Delivered,
-    };
-    let item = ReceiptItem {
-        parcel: Digest::of(about.event.as_bytes()),
-        receiver: about.to.clone(),
-        outcome,
+/// A receipt such as the gateway of `sender` makes for a message of `to`: a unit sends them beside what its applications submit.
+pub fn receipt(sender: &UnitId, to: &UnitId, seq: Seq, at: Millis) -> Parcel {
+    receipt_of(sender, to, seq, about(sender, seq, at))
+}
+
+fn about(receiver: &UnitId, seq: Seq, at: Millis) -> ReceiptItem {
+    ReceiptItem {
+        parcel: Digest::of(&seq.to_be_bytes()),
+        receiver: receiver.into(),
+        outcome: match seq % 4 {
+            0 => Outcome::Relayed,
+            1 => Outcome::Read,
+            _ => Outcome::Delivered,
+        },
         reason: Reason::None,
-        at: accepted,
+        at,
         note: String::new(),
-    };
-    let sender = about.to.as_unit().unwrap_or_else(|| about.from.clone());
+    }
+}
+
+fn receipt_of(sender: &UnitId, to: &UnitId, seq: Seq, item: ReceiptItem) -> Parcel {
     let header = Header {
-        sender,
+        sender: sender.clone(),
         id: Digest::of(&seq.to_le_bytes()).to_string(),
-        to: vec![(&about.from).into()],
+        to: vec![to.into()],
         kind: Kind::receipt(),
         case: None,
         lane: Lane::Normal,
-        accepted,
-        expires: accepted + 90 * 24 * 3600 * 1000,
+        accepted: item.at,
+        expires: item.at + 90 * 24 * 3600 * 1000,
         signer: Fingerprint([0; 16]),
         attachments: Vec::new(),
         form: BodyForm::Binary,
