@@ -6,16 +6,17 @@ mod train;
 
 use std::{
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
+    client::{ApiOptions, Client},
     exit::{BAD_DATA, Failure},
     send::to_json,
-    table::bytes,
+    table::{Table, bytes},
 };
 use crate::{config::read_dictionary, wire::Trained};
 
@@ -29,11 +30,13 @@ pub struct DictCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     Train(train::TrainOptions),
-    /// Show what a dictionary is
+    /// Show what a dictionary is, or which ones the node's links use
     Show {
-        /// The file that `casegate dict train` wrote
+        #[command(flatten)]
+        api: ApiOptions,
+        /// The file that `casegate dict train` wrote; without it the node is asked what it compresses its own messages against
         #[arg(value_name = "FILE")]
-        file: PathBuf,
+        file: Option<PathBuf>,
         /// Print one JSON object
         #[arg(long)]
         json: bool,
@@ -48,19 +51,63 @@ impl DictCommand {
     pub fn run(self) -> Result<(), Failure> {
         match self.action {
             Action::Train(options) => options.run(),
-            Action::Show { file, json } => {
-                let trained = read_dictionary(&file)
-                    .map_err(|error| Failure::new(BAD_DATA, error.to_string()))?;
-                let about = About::new(&trained);
-                let mut out = io::stdout().lock();
-                let written = match json {
-                    true => writeln!(out, "{}", to_json(&about)?),
-                    false => write!(out, "{}", about.text()),
-                };
-                written.map_err(|error| Failure::output(&error))
-            }
+            Action::Show {
+                file: Some(file),
+                json,
+                ..
+            } => show_file(&file, json),
+            Action::Show {
+                api,
+                file: None,
+                json,
+            } => show_links(&api, json),
         }
     }
+}
+
+fn show_file(file: &Path, json: bool) -> Result<(), Failure> {
+    let trained =
+        read_dictionary(file).map_err(|error| Failure::new(BAD_DATA, error.to_string()))?;
+    let about = About::new(&trained);
+    let mut out = io::stdout().lock();
+    let written = match json {
+        true => writeln!(out, "{}", to_json(&about)?),
+        false => write!(out, "{}", about.text()),
+    };
+    written.map_err(|error| Failure::output(&error))
+}
+
+/// A link as the node tells of it.
+#[derive(Debug, Deserialize, Serialize)]
+struct LinkUse {
+    neighbour: String,
+    link: String,
+    /// None while there is no session.
+    dictionary: Option<String>,
+}
+
+fn show_links(api: &ApiOptions, json: bool) -> Result<(), Failure> {
+    #[derive(Deserialize)]
+    struct Links {
+        links: Vec<LinkUse>,
+    }
+    let Links { links } = Client::new(api)?.read("/v1/links")?;
+    let mut out = io::stdout().lock();
+    let written = match json {
+        true => {
+            let lines: Result<Vec<_>, _> = links.iter().map(to_json).collect();
+            lines?.iter().try_for_each(|line| writeln!(out, "{line}"))
+        }
+        false => {
+            let mut table = Table::new(["LINK", "NEIGHBOUR", "DICTIONARY"]);
+            for link in links {
+                let dictionary = link.dictionary.unwrap_or_default();
+                table.row([link.link, link.neighbour, dictionary]);
+            }
+            table.write(&mut out)
+        }
+    };
+    written.map_err(|error| Failure::output(&error))
 }
 
 /// What a dictionary is.

@@ -25,6 +25,15 @@ pub(super) struct Choice {
 }
 
 impl Choice {
+    /// What this node's own messages are compressed against, for people.
+    pub(super) fn name(&self) -> String {
+        match (&self.own, self.built_in) {
+            (Some((_, _, dictionary)), _) => dictionary.id().to_string(),
+            (None, true) => "built-in".to_owned(),
+            (None, false) => "none".to_owned(),
+        }
+    }
+
     /// What this batch is to be compressed against. A unit's dictionary holds pieces of what it wrote: were it used for what others
     /// wrote, sizes would tell how like the two are.
     pub(super) fn of(&self, entries: &[(Entry, Parcel)]) -> Against {

@@ -36,12 +36,21 @@ impl Pump {
     fn says(&mut self) -> Option<Frame> {
         let live = self.shared.live();
         let own = live.dictionary.as_ref().map(|trained| &trained.dictionary);
-        self.talk.says(own)
+        let said = self.talk.says(own);
+        self.show();
+        said
+    }
+
+    /// Shows people what is agreed on.
+    fn show(&self) {
+        self.record.compresses_against(self.talk.choice().name());
     }
 
     /// The neighbour says what it has.
     pub(super) fn hear_of_dictionaries(&mut self, said: &Dictionaries) -> Result<(), Fault> {
-        if let Some((number, id)) = self.talk.heard(said)? {
+        let offered = self.talk.heard(said)?;
+        self.show();
+        if let Some((number, id)) = offered {
             let (shared, neighbour) = (self.shared.clone(), self.neighbour.clone());
             self.work(Urgency::Express, move || {
                 Done::Looked(number, shared.shelf.has(&neighbour, id))
@@ -57,6 +66,7 @@ impl Pump {
         answer: DictionaryAnswer,
     ) -> Result<(), Fault> {
         let told = self.talk.answered(number, answer)?;
+        self.show();
         if let Some(why) = told.refused {
             tracing::warn!(unit = %self.neighbour, link = self.record.link(), session = self.id, %why, "the neighbour does not take this node's dictionary; messages go without");
         }
