@@ -13,7 +13,6 @@ use casegate::{
         Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Frame, OfferedDictionary, Targets,
     },
     model::{Digest, Fingerprint, Lane},
-    node::Node,
     parcel::{BodyForm, Header, Parcel},
     sample::{Generator, Options, START},
     wire::{self, Against, BatchLimits, Compressor, Dictionary},
@@ -226,18 +225,14 @@ async fn start(settings: &Settings) -> Running {
     Running::start(settings.clone()).await
 }
 
-/// Starts a hub where it was: the address may not be free at once.
+/// Starts a hub where it was, once its address is free.
 async fn start_again(settings: &Settings) -> Running {
-    let started = tokio::sync::Mutex::new(None);
-    eventually("the hub starts", async || {
-        let node = Node::start(settings.clone()).await;
-        *started.lock().await = node.ok();
-        started.lock().await.is_some()
+    let at = settings.listen.expect("a hub").address;
+    eventually("the address is free", async || {
+        std::net::UdpSocket::bind(at).is_ok()
     })
     .await;
-    let node = started.into_inner().expect("it has started");
-    let unit = settings.unit.clone();
-    Running { node, unit }
+    start(settings).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
