@@ -11,7 +11,7 @@ use super::{
     board::LinkBoard,
     clock::Clock,
     command::Command,
-    dictionaries::Shelf,
+    dictionaries::{Package, Shelf},
     live::Live,
     rules::Rules,
     status::{Status, StatusBoard},
@@ -53,6 +53,8 @@ pub(super) struct Shared {
     pub(super) index: Index,
     /// Dictionaries of neighbours.
     pub(super) shelf: Shelf,
+    /// This node's own, for neighbours.
+    pub(super) package: Package,
     /// Numbers for people.
     pub(super) figures: Figures,
     /// What submissions are judged by.
@@ -116,6 +118,7 @@ impl Shared {
             audit,
             index,
             shelf: Shelf::new(&live.settings.data_dir),
+            package: Package::default(),
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),
             alive: Notify::new(),

@@ -71,9 +71,9 @@ impl Pump {
             tracing::warn!(unit = %self.neighbour, link = self.record.link(), session = self.id, %why, "the neighbour does not take this node's dictionary; messages go without");
         }
         if let Some((number, dictionary)) = told.hand_over {
-            let common = self.talk.common();
+            let (shared, common) = (self.shared.clone(), self.talk.common());
             self.work(Urgency::Bulk, move || {
-                Done::Packaged(wire::hand_over(number, &dictionary, &common))
+                Done::Packaged(shared.package.of(number, &dictionary, &common))
             });
         }
         if told.send_again {
