@@ -153,7 +153,7 @@ fn samples(messages: &[&Message]) -> Vec<Vec<u8>> {
     for (message, seq) in messages.iter().zip(1..) {
         samples.push(wire::sample(&message.parcel, seq));
         if let Some(other) = message.receivers.first()
-            && seq as usize % RECEIPT_EVERY == 0
+            && (seq as usize).is_multiple_of(RECEIPT_EVERY)
         {
             let receipt = wire::receipt(&message.sender, other, seq, message.accepted);
             samples.push(wire::sample(&receipt, seq));
