@@ -106,7 +106,7 @@ fn ratios() {
             let started = Instant::now();
             let wire: usize = batches(size)
                 .iter()
-                .map(|batch| pack(batch, settings(effort), &mut compressor).len())
+                .map(|batch| pack(batch, &settings(effort), &mut compressor).len())
                 .sum();
             print!(
                 "  {effort:?} {:.3} ({:.1} s)",
@@ -137,17 +137,17 @@ fn packs<const SIZE: usize>(bencher: Bencher, effort: Effort) {
     let mut compressor = Compressor::new();
     bencher
         .counter(plain_bytes(batch))
-        .bench_local(|| pack(batch, settings(effort), &mut compressor));
+        .bench_local(|| pack(batch, &settings(effort), &mut compressor));
 }
 
 #[divan::bench(args = EFFORTS, consts = SIZES, sample_count = 20)]
 fn unpacks<const SIZE: usize>(bencher: Bencher, effort: Effort) {
     let batch = first_batch(SIZE);
-    let bytes = pack(batch, settings(effort), &mut Compressor::new());
+    let bytes = pack(batch, &settings(effort), &mut Compressor::new());
     let limits = BatchLimits::default();
     bencher
         .counter(plain_bytes(batch))
-        .bench_local(|| unpack(&bytes, &limits).expect("its own batch"));
+        .bench_local(|| unpack(&bytes, &limits, None).expect("its own batch"));
 }
 
 /// What the first batch after an idle time costs more: the compressor's context.
@@ -157,7 +157,7 @@ fn packs_cold(bencher: Bencher, level: u8) {
     bencher.bench_local(|| {
         pack(
             batch,
-            settings(Effort::Level(level)),
+            &settings(Effort::Level(level)),
             &mut Compressor::new(),
         )
     });

@@ -4,12 +4,15 @@ use std::{error::Error, fs, path::Path};
 
 use casegate::{
     codec,
-    delivery::hop::{Ack, Entry, Frame, GoneAnswer, Hello, OfferAnswer, PROTOCOL_VERSION, Targets},
+    delivery::hop::{
+        Ack, Dictionaries, DictionaryAnswer, Entry, Frame, GoneAnswer, Hello, OfferAnswer,
+        OfferedDictionary, PROTOCOL_VERSION, Targets,
+    },
     journal::{Folder, Journal, Replay, Settings},
     model::{Digest, Fingerprint, Limits, Location, Log as _, Lsn, Payload, Ranges},
     parcel::Parcel,
     sample::{Generator, Options},
-    wire::{self, Compression, Compressor, Effort},
+    wire::{self, Against, Compression, Compressor, Dictionary, Effort},
 };
 
 /// When the samples were accepted, milliseconds since the Unix epoch.
@@ -59,19 +62,21 @@ fn main() -> Result<(), Box<dyn Error>> {
         };
         entries.push((entry, parcel));
     }
-    for (name, compression, dictionary) in [
-        ("isolated", Compression::Isolated, true),
-        ("shared", Compression::Shared, false),
-        ("off", Compression::Off, false),
+    for (name, compression, against) in [
+        ("isolated", Compression::Isolated, Against::BuiltIn),
+        ("shared", Compression::Shared, Against::Nothing),
+        ("off", Compression::Off, Against::Nothing),
     ] {
         let settings = wire::Settings {
             compression,
             effort: Effort::Level(19),
-            dictionary,
+            against,
         };
-        let batch = wire::pack(&entries, settings, &mut Compressor::new());
+        let batch = wire::pack(&entries, &settings, &mut Compressor::new());
         write("batch", name, &batch)?;
     }
+    let handover = wire::hand_over(2, Dictionary::built_in(), &Against::BuiltIn);
+    write("batch", "handover", &handover)?;
 
     for entry in fs::read_dir(root.join("config"))? {
         let path = entry?.path();
@@ -155,6 +160,20 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 lacked: vec![digest],
                 had: vec![],
             }),
+        ),
+        (
+            "dictionaries",
+            Frame::Dictionaries(Dictionaries {
+                built_in: digest,
+                own: Some(OfferedDictionary {
+                    number: 2,
+                    id: digest,
+                }),
+            }),
+        ),
+        (
+            "dictionary-answer",
+            Frame::DictionaryAnswer(2, DictionaryAnswer::Want),
         ),
         ("want", Frame::WantCertificates(vec![Fingerprint([7; 16])])),
         ("certificate", Frame::Certificate(vec![0x30; 300])),

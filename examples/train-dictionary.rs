@@ -1,6 +1,6 @@
 //! Makes `src/wire/dictionary.bin` anew, from the seed of the sample messages: `cargo run --release --example train-dictionary`.
 //!
-//! The dictionary is part of the protocol. Once nodes are in the field, a changed one needs a number of its own.
+//! Neighbours compare what they have built in: two versions with different ones compress without.
 
 use std::{error::Error, fs, path::Path};
 

@@ -1,7 +1,10 @@
-//! Any bytes as a batch: no panic, nothing beyond the limits, and what was read can be written and read again.
+//! Any bytes as a batch or as the handover of a dictionary: no panic, nothing beyond the limits, and what was read can be written and read again.
 #![no_main]
 
-use casegate::wire::{BatchLimits, Compression, Compressor, Effort, Settings, pack, unpack};
+use casegate::wire::{
+    Against, BatchLimits, Compression, Compressor, DICTIONARY_BYTES_MAX, Effort, Settings,
+    is_handover, pack, take_over, unpack,
+};
 use libfuzzer_sys::fuzz_target;
 
 const LIMITS: BatchLimits = BatchLimits {
@@ -10,7 +13,13 @@ const LIMITS: BatchLimits = BatchLimits {
 };
 
 fuzz_target!(|data: &[u8]| {
-    let Ok(entries) = unpack(data, &LIMITS) else {
+    if is_handover(data) {
+        if let Ok(dictionary) = take_over(data) {
+            assert!(dictionary.bytes().len() <= DICTIONARY_BYTES_MAX);
+        }
+        return;
+    }
+    let Ok(entries) = unpack(data, &LIMITS, None) else {
         return;
     };
     assert!(!entries.is_empty() && entries.len() <= LIMITS.parcels);
@@ -18,11 +27,11 @@ fuzz_target!(|data: &[u8]| {
         let settings = Settings {
             compression,
             effort: Effort::Level(1),
-            dictionary: false,
+            against: Against::Nothing,
         };
-        let packed = pack(&entries, settings, &mut Compressor::new());
+        let packed = pack(&entries, &settings, &mut Compressor::new());
         // Written plainly, it may be longer than it was.
-        let again = unpack(&packed, &BatchLimits::default()).expect("what was written reads");
+        let again = unpack(&packed, &BatchLimits::default(), None).expect("what was written reads");
         assert_eq!(again.len(), entries.len());
         for ((entry, parcel), (entry_again, parcel_again)) in entries.iter().zip(&again) {
             assert_eq!(entry, entry_again);

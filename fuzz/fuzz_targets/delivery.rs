@@ -372,10 +372,15 @@ impl Run {
             }
             9 => {
                 if let Some(session) = self.session(data)? {
-                    self.give(Input::Grant {
-                        session,
-                        express: data.int_in_range(0..=3)?,
-                        bulk: data.int_in_range(0..=3)?,
+                    let express = data.int_in_range(0..=3)?;
+                    let bulk = data.int_in_range(0..=3)?;
+                    self.give(match (express, bulk) {
+                        (0, 0) => Input::SendAgain { session },
+                        _ => Input::Grant {
+                            session,
+                            express,
+                            bulk,
+                        },
                     });
                 }
             }

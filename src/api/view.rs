@@ -231,6 +231,9 @@ pub struct LinkView {
     pub bytes_received: u64,
     /// Batches sent in this session by lane, bytes.
     pub lanes_sent: PerLane,
+    /// What this node's own messages are compressed against in this session: `none`, `built-in`, or the id of the node's dictionary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dictionary: Option<String>,
     /// Why the last session ended, or why none could be set up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

@@ -1,11 +1,12 @@
 //! The command line.
 //!
 //! Every command ends with one of the codes of [`exit`]; what was asked for goes to standard output, everything else to standard
-//! error. `run`, `check` and `pki` work on files; the others ask a node through its HTTP API ([`client`]).
+//! error. `run`, `check`, `pki` and `dict` work on files; the others ask a node through its HTTP API ([`client`]).
 
 pub mod check;
 pub mod client;
 pub mod demo;
+pub mod dict;
 pub mod events;
 pub mod exit;
 pub mod pages;
@@ -68,6 +69,7 @@ enum Command {
     Queue(queue::QueueCommand),
     Track(track::TrackCommand),
     Status(status::StatusCommand),
+    Dict(dict::DictCommand),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -112,6 +114,7 @@ pub fn main() -> ExitCode {
         Command::Queue(command) => told(command.run()),
         Command::Track(command) => told(command.run()),
         Command::Status(command) => told(command.run()),
+        Command::Dict(command) => told(command.run()),
         Command::Completions { shell } => told(pages::completions(Arguments::command(), shell)),
         Command::Man { out } => told(pages::manual(Arguments::command(), &out)),
     };

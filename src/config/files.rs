@@ -3,6 +3,7 @@
 use std::{fs::File, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path};
 
 use super::{
+    dictionary::read_dictionary,
     field::quoted,
     finding::{ConfigError, Finding, Severity, Warning},
     settings::{Identity, Settings},
@@ -56,6 +57,7 @@ pub(super) struct Lines {
     pub(super) data_dir: usize,
     pub(super) identity_dir: usize,
     pub(super) token_file: usize,
+    pub(super) dictionary: usize,
 }
 
 /// What is wrong with the files that `settings` name.
@@ -132,7 +134,59 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: Lines) -> Vec<Warnin
             );
         }
     }
+    if let Some(path) = &settings.dictionary {
+        match read_dictionary(path) {
+            Ok(trained) if trained.unit.as_ref() != Some(&settings.unit) => {
+                let whose = match trained.unit {
+                    Some(unit) => format!("messages of {unit}"),
+                    None => "messages of several units".to_owned(),
+                };
+                warn(
+                    Severity::Advice,
+                    lines.dictionary,
+                    DICTIONARY,
+                    format!("{} was trained on {whose}", shown(path)),
+                    format!(
+                        "train it with --unit {}: neighbours can read pieces of what it was trained on",
+                        settings.unit
+                    ),
+                );
+            }
+            Err(error) if error.is_absent() => warn(
+                Severity::Absent,
+                lines.dictionary,
+                DICTIONARY,
+                format!("{} is not there", shown(path)),
+                format!(
+                    "make it with `casegate dict train FOLDER --unit {} --out {}`, or remove the key",
+                    settings.unit,
+                    path.display()
+                ),
+            ),
+            // An error is told by `judge`.
+            Ok(_) | Err(_) => {}
+        }
+    }
     warnings
+}
+
+const DICTIONARY: &str = "compression.dictionary";
+
+/// Files that `settings` name, are there and cannot be what they are named for.
+pub(super) fn judge(settings: &Settings, file: &Path, lines: Lines) -> Vec<ConfigError> {
+    let Some(path) = &settings.dictionary else {
+        return Vec::new();
+    };
+    match read_dictionary(path) {
+        Err(error) if !error.is_absent() => vec![ConfigError(Finding {
+            file: file.to_owned(),
+            line: lines.dictionary,
+            key: DICTIONARY.to_owned(),
+            problem: format!("{}: {}", shown(path), error.problem()),
+            fix: "make one with `casegate dict train`, or remove the key".to_owned(),
+        })],
+        _ => Vec::new(),
+    }
 }
 
 /// Whether someone other than the owner and root may read a file. A group may be meant to.

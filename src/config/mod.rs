@@ -6,6 +6,7 @@
 //! A key is known because something asks for it, so there is no second list of keys to keep in step.
 
 mod address;
+mod dictionary;
 mod document;
 mod field;
 mod files;
@@ -23,6 +24,7 @@ mod tests;
 use std::{collections::BTreeSet, path::Path};
 
 pub use address::{Address, AddressError, HUB_PORT};
+pub use dictionary::{DictionaryFileError, read_dictionary};
 pub use finding::{ConfigError, Finding, Severity, Warning};
 pub use reload::{Changes, NotReloadable};
 pub use settings::{
@@ -104,6 +106,10 @@ impl Settings {
             let found = files::look(settings, file, lines);
             examination.warnings.extend(found);
             examination.warnings.sort_by_key(|w| w.finding.line);
+            examination.errors = files::judge(settings, file, lines);
+        }
+        if !examination.errors.is_empty() {
+            examination.settings = None;
         }
         examination
     }
@@ -127,6 +133,7 @@ fn examine_text(text: &str, file: &Path) -> (Examination, Option<Lines>, BTreeSe
         data_dir: document.line(offsets.data_dir),
         identity_dir: document.line(offsets.identity_dir),
         token_file: document.line(offsets.token_file),
+        dictionary: document.line(offsets.dictionary),
     });
     let (errors, warnings, known) = document.into_findings();
     let settings = read

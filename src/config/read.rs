@@ -35,6 +35,7 @@ pub(super) struct Offsets {
     pub(super) data_dir: usize,
     pub(super) identity_dir: usize,
     pub(super) token_file: usize,
+    pub(super) dictionary: usize,
 }
 
 /// Reads the whole document. `None` when a setting without which there are no settings could not be read; what is wrong is kept in
@@ -64,6 +65,7 @@ pub(super) fn settings<'d, 't>(
     let upstream = link::upstream(document, &upstream_section, unit.as_ref());
     let kinds = kinds(document, root, &limits);
     let policy = policy(document, root, &kinds);
+    let dictionary = dictionary(&root.section("compression"), file, &mut offsets);
     let log = log(&root.section("log"));
     root.finish();
 
@@ -87,6 +89,7 @@ pub(super) fn settings<'d, 't>(
         policy,
         kinds,
         limits,
+        dictionary,
         log,
     };
     Some((settings, offsets))
@@ -135,6 +138,19 @@ fn api(section: &Section<'_, '_>, file: &Path, offsets: &mut Offsets) -> Api {
         listen: listen.unwrap_or(Api::LISTEN),
         token_file,
     }
+}
+
+fn dictionary(
+    section: &Section<'_, '_>,
+    file: &Path,
+    offsets: &mut Offsets,
+) -> Option<std::path::PathBuf> {
+    let dictionary = section.field("dictionary").and_then(|field| {
+        offsets.dictionary = field.at();
+        field.path_beside(file)
+    });
+    section.finish();
+    dictionary
 }
 
 /// Reads `listen.address`; the rest of the section is for [`units`].

@@ -67,6 +67,8 @@ impl Settings {
             policy,
             kinds,
             limits,
+            // As with certificates: the file is read anew on every reload, whether it is named anew or has changed.
+            dictionary: _,
             log: Log { level, format },
         } = new;
         let fixed = [

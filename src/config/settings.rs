@@ -37,6 +37,8 @@ pub struct Settings {
     pub kinds: Kinds,
     /// Every bound (G7).
     pub limits: Limits,
+    /// The file of the node's own dictionary, as `casegate dict train` makes it.
+    pub dictionary: Option<PathBuf>,
     /// What is logged, and how.
     pub log: Log,
 }

@@ -37,6 +37,8 @@ pub enum Bug {
     IgnoredBound,
     /// Parcels are sent that the neighbour has no credit for (G7).
     IgnoredCredit,
+    /// What a neighbour could not read is not sent again (G3).
+    NotSentAgain,
     /// A parcel that cannot be read is leased for ever (G8).
     UnreadableKept,
     /// A leased message is handed out again before its lease is over, and acks are not waited for (G4).
@@ -45,7 +47,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 18] = [
+    pub const ALL: [Bug; 19] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
@@ -62,6 +64,7 @@ impl Bug {
         Bug::LeakedParcel,
         Bug::IgnoredBound,
         Bug::IgnoredCredit,
+        Bug::NotSentAgain,
         Bug::UnreadableKept,
         Bug::DoubleHandOver,
     ];

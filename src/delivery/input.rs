@@ -41,6 +41,12 @@ pub enum Input {
         /// The session.
         session: SessionId,
     },
+    /// The neighbour could not read some of what was sent over a session: all that is leased to it and not acked is to go again. What
+    /// was read after all comes twice, and that is no harm.
+    SendAgain {
+        /// The session.
+        session: SessionId,
+    },
     /// A control frame came.
     Frame {
         /// The session that it came over.

@@ -194,6 +194,7 @@ impl Delivery {
                 link,
             } => self.session_up(session, neighbour, link, log),
             Input::SessionDown { session } => self.session_down(session),
+            Input::SendAgain { session } => self.send_again(session),
             Input::Frame { session, frame } => self.on_frame(session, frame, log),
             Input::Arrivals { session, arrivals } => self.on_arrivals(session, arrivals, log),
             Input::Grant {

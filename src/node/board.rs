@@ -70,6 +70,8 @@ pub(super) struct SessionRecord {
     handle: SessionHandle,
     link: OnceLock<Named>,
     lanes_sent: [AtomicU64; Lane::ALL.len()],
+    /// What this node's own messages are compressed against.
+    dictionary: Mutex<String>,
     of_neighbour: NeighbourMetrics,
 }
 
@@ -123,6 +125,7 @@ impl LinkBoard {
             handle: up.handle,
             link: OnceLock::new(),
             lanes_sent: Default::default(),
+            dictionary: Mutex::default(),
         });
         if let Some(name) = &up.link {
             self.name(&record, name);
@@ -205,6 +208,7 @@ impl LinkBoard {
                     bytes_sent: 0,
                     bytes_received: 0,
                     lanes_sent: PerLane::default(),
+                    dictionary: None,
                     error: Some(why.clone()),
                 });
             }
@@ -234,6 +238,17 @@ impl SessionRecord {
         if let Some(link) = self.link.get() {
             link.metrics.batch_received(payload_bytes);
         }
+    }
+
+    /// What this node's own messages are compressed against from now on.
+    pub(super) fn compresses_against(&self, dictionary: String) {
+        *self.dictionary() = dictionary;
+    }
+
+    fn dictionary(&self) -> MutexGuard<'_, String> {
+        self.dictionary
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// An ack frame was sent.
@@ -284,6 +299,7 @@ impl SessionRecord {
             bytes_sent: stats.sent_bytes,
             bytes_received: stats.received_bytes,
             lanes_sent: lanes.map(|sent| sent.load(Ordering::Relaxed)).into(),
+            dictionary: Some(self.dictionary().clone()).filter(|name| !name.is_empty()),
             error: None,
         }
     }

@@ -1,10 +1,13 @@
 //! Why sessions end on this side.
 
-use super::{command::End, outgoing::PackError, shared::Unavailable, workers::WorkerFailed};
+use super::{
+    command::End, dictionaries::TalkError, outgoing::PackError, shared::Unavailable,
+    workers::WorkerFailed,
+};
 use crate::{
     delivery::Close,
     link::CloseCode,
-    wire::{BatchError, FrameError},
+    wire::{BatchError, FrameError, HandoverError},
 };
 
 /// Why the session is to end.
@@ -18,6 +21,10 @@ pub(super) enum Fault {
     Frame(#[from] FrameError),
     #[error("{0}")]
     Batch(#[from] BatchError),
+    #[error("{0}")]
+    Dictionary(#[from] TalkError),
+    #[error("{0}")]
+    Handover(HandoverError),
     #[error("a parcel cannot be sent: {0}")]
     Pack(#[from] PackError),
     #[error("a signer's certificate cannot be kept here")]
@@ -40,9 +47,12 @@ impl Fault {
         match self {
             Fault::Owner(_) | Fault::LinkGone => CloseCode::Done,
             Fault::Worker(_) | Fault::Pack(_) | Fault::Trust => CloseCode::Busy,
-            Fault::Frame(_) | Fault::Batch(_) | Fault::Certificates | Fault::Hello => {
-                CloseCode::Protocol
-            }
+            Fault::Frame(_)
+            | Fault::Batch(_)
+            | Fault::Dictionary(_)
+            | Fault::Handover(_)
+            | Fault::Certificates
+            | Fault::Hello => CloseCode::Protocol,
             Fault::Expired | Fault::Unwelcome(_) => CloseCode::Blocked,
         }
     }

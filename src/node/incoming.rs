@@ -1,15 +1,19 @@
 //! Batches on their way in: unpacked within bounds and judged, in the worker pool.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
     judge::{Bench, Opened},
     live::Live,
+    shared::Shared,
 };
 use crate::{
     delivery::Arrival,
     link::Received,
-    model::{Fingerprint, Millis, Reason},
+    model::{Digest, Fingerprint, Millis, Reason, UnitId},
     wire::{self, BatchError, BatchLimits},
 };
 
@@ -25,8 +29,22 @@ pub(super) enum Judged {
     Arrivals(Vec<Arrival>),
     /// Some signers are not known; the batch as it came.
     Unknown(Received, BTreeSet<Fingerprint>),
+    /// The dictionary with this number, against which it was compressed, is not here any more.
+    Lost(u64),
     /// It is not a batch that this node takes.
     Broken(BatchError),
+}
+
+/// A neighbour's dictionary that a batch needs.
+pub(super) struct OwnDictionary {
+    /// What the batch calls it.
+    pub(super) number: u64,
+    /// Which it is.
+    pub(super) id: Digest,
+    /// Whose it is.
+    pub(super) neighbour: UnitId,
+    /// Where it is kept.
+    pub(super) shared: Arc<Shared>,
 }
 
 /// What is taken in one batch. A parcel that is larger than this node's own bound for messages is refused by name, so it must come in.
@@ -38,16 +56,25 @@ pub(super) fn batch_limits(live: &Live) -> BatchLimits {
     }
 }
 
-/// Unpacks a batch and judges its parcels, if all their signers are known. `attests` and `now` are those of [`Bench`].
+/// Unpacks a batch and judges its parcels, if all their signers are known. `own` is what it was compressed against, if that is not
+/// built in; `attests` and `now` are those of [`Bench`].
 pub(super) fn judge(
     batch: Received,
     live: &Live,
     untrusted: &BTreeMap<Fingerprint, Reason>,
     limits: &BatchLimits,
+    own: Option<OwnDictionary>,
     attests: bool,
     now: Millis,
 ) -> Judged {
-    let parcels = match wire::unpack(&batch, limits) {
+    let dictionary = match &own {
+        None => None,
+        Some(own) => match own.shared.shelf.get(&own.neighbour, own.id) {
+            Some(dictionary) => Some(dictionary),
+            None => return Judged::Lost(own.number),
+        },
+    };
+    let parcels = match wire::unpack(&batch, limits, dictionary.as_deref()) {
         Ok(parcels) => parcels,
         Err(error) => return Judged::Broken(error),
     };

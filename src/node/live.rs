@@ -5,11 +5,12 @@ use std::{collections::BTreeSet, io, path::PathBuf, sync::Arc};
 use rustls_pki_types::CertificateDer;
 
 use crate::{
-    config::Settings,
+    config::{self, DictionaryFileError, Settings},
     delivery::{self, KnownUnit},
     link::{ClientTls, Peer, ServerTls, tls},
     model::{Millis, UnitId},
     pki::{Identity, IdentityError, SignerStore, TrustError},
+    wire::Trained,
 };
 
 /// The folder of signers' certificates in the data folder.
@@ -27,6 +28,8 @@ pub(super) struct Live {
     pub(super) client_tls: Option<Arc<ClientTls>>,
     /// TLS towards units that dial in, at a hub.
     pub(super) server_tls: Option<Arc<ServerTls>>,
+    /// What this node's own messages are compressed against at neighbours that have it.
+    pub(super) dictionary: Option<Trained>,
     /// Units that are cut off.
     pub(super) blocked: BTreeSet<UnitId>,
     attesting: BTreeSet<UnitId>,
@@ -49,6 +52,9 @@ pub enum LiveError {
     /// The node's own certificate cannot be put into that folder.
     #[error("this node's signing certificate cannot be kept: {0}")]
     Own(#[from] TrustError),
+    /// The node's own dictionary cannot be used.
+    #[error(transparent)]
+    Dictionary(#[from] DictionaryFileError),
     /// TLS cannot be set up.
     #[error(transparent)]
     Tls(#[from] tls::TlsError),
@@ -74,6 +80,10 @@ impl Live {
             )?)),
             None => None,
         };
+        let dictionary = match &settings.dictionary {
+            Some(path) => Some(config::read_dictionary(path)?),
+            None => None,
+        };
         let units = |wanted: fn(&crate::config::Unit) -> bool| {
             let units = settings.units.iter().filter(move |unit| wanted(unit));
             units.map(|unit| unit.name.clone()).collect::<BTreeSet<_>>()
@@ -82,6 +92,7 @@ impl Live {
         attesting.extend(settings.upstream.as_ref().map(|up| up.hub.clone()));
         Ok(Self {
             blocked: units(|unit| unit.blocked),
+            dictionary,
             attesting,
             client_tls,
             server_tls,

@@ -23,6 +23,7 @@
 mod board;
 mod clock;
 mod command;
+mod dictionaries;
 mod events;
 mod fault;
 mod gateway;

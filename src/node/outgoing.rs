@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use bytes::Bytes;
 
-use super::store::JournalReader;
+use super::{dictionaries::Choice, store::JournalReader};
 use crate::{
     delivery::{Departure, hop::Seq},
     journal::ReadError,
@@ -47,7 +47,7 @@ pub(super) enum PackError {
     Read(#[from] ReadError),
 }
 
-/// Reads and packs.
+/// Reads and packs, against what the session's `choice` is for these parcels.
 ///
 /// # Errors
 /// The storage failed in a way that may pass.
@@ -56,6 +56,7 @@ pub(super) fn pack(
     departures: Vec<Departure>,
     kind: LinkKind,
     compression: Compression,
+    choice: &Choice,
 ) -> Result<Packed, PackError> {
     let mut payload_bytes = 0;
     let mut entries = Vec::with_capacity(departures.len());
@@ -88,9 +89,10 @@ pub(super) fn pack(
     let settings = wire::Settings {
         compression,
         effort: effort(kind, entries.len()),
-        dictionary: true,
+        against: choice.of(&entries),
     };
-    let bytes = COMPRESSOR.with_borrow_mut(|compressor| wire::pack(&entries, settings, compressor));
+    let bytes =
+        COMPRESSOR.with_borrow_mut(|compressor| wire::pack(&entries, &settings, compressor));
     Ok(Packed {
         bytes: Some(bytes),
         payload_bytes,

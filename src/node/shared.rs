@@ -11,6 +11,7 @@ use super::{
     board::LinkBoard,
     clock::Clock,
     command::Command,
+    dictionaries::{Package, Shelf},
     live::Live,
     rules::Rules,
     status::{Status, StatusBoard},
@@ -50,6 +51,10 @@ pub(super) struct Shared {
     pub(super) board: LinkBoard,
     /// Search and history, for people.
     pub(super) index: Index,
+    /// Dictionaries of neighbours.
+    pub(super) shelf: Shelf,
+    /// This node's own, for neighbours.
+    pub(super) package: Package,
     /// Numbers for people.
     pub(super) figures: Figures,
     /// What submissions are judged by.
@@ -112,6 +117,8 @@ impl Shared {
             metrics,
             audit,
             index,
+            shelf: Shelf::new(&live.settings.data_dir),
+            package: Package::default(),
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),
             alive: Notify::new(),

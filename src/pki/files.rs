@@ -22,7 +22,7 @@ pub(super) const UNFINISHED: &str = ".unfinished";
 
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Access {
+pub(crate) enum Access {
     /// The owner only: 0600.
     Private,
     /// Everybody: 0644.
@@ -30,7 +30,7 @@ pub(super) enum Access {
 }
 
 /// A complete file that does not bear its name yet. Dropped, it is removed.
-pub(super) struct Unfinished {
+pub(crate) struct Unfinished {
     at: PathBuf,
     path: PathBuf,
     named: bool,
@@ -38,7 +38,7 @@ pub(super) struct Unfinished {
 
 impl Unfinished {
     /// Writes and syncs the content beside `path`.
-    pub(super) fn write(path: &Path, content: &[u8], access: Access) -> io::Result<Self> {
+    pub(crate) fn write(path: &Path, content: &[u8], access: Access) -> io::Result<Self> {
         let mut name = OsString::from(".");
         name.push(path.file_name().ok_or(io::ErrorKind::InvalidInput)?);
         name.push(format!(".{:016x}{UNFINISHED}", random()?));
@@ -67,7 +67,7 @@ impl Unfinished {
     }
 
     /// Gives it its name, in place of a file that bears it.
-    pub(super) fn replace(mut self) -> io::Result<()> {
+    pub(crate) fn replace(mut self) -> io::Result<()> {
         fs::rename(&self.at, &self.path)?;
         self.named = true;
         sync_folder(&self.path)
@@ -108,7 +108,7 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 }
 
 /// Makes a folder and those above it; `Access::Private` makes them 0700. One that exists stays as it is.
-pub(super) fn create_folder(path: &Path, access: Access) -> io::Result<()> {
+pub(crate) fn create_folder(path: &Path, access: Access) -> io::Result<()> {
     let mode = match access {
         Access::Private => 0o700,
         Access::Public => 0o755,

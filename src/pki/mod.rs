@@ -19,7 +19,7 @@ mod authority;
 pub mod certificate;
 mod csr;
 mod error;
-mod files;
+pub(crate) mod files;
 mod identity;
 #[cfg(test)]
 pub(crate) mod lab;

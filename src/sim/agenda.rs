@@ -56,6 +56,8 @@ pub(super) enum Event {
         end: usize,
         batch: Box<Batch>,
     },
+    /// An end learns that the other could not read a batch.
+    Unread { session: SessionIndex, end: usize },
     /// A session can carry one more batch from an end.
     Room {
         session: SessionIndex,

@@ -51,6 +51,14 @@ impl World {
             }
             Fault::Restore => self.restore(node),
             Fault::Rot => self.rot(node),
+            Fault::Unread => {
+                let live = self.net.live().to_vec();
+                if let Some(session) = self.rng.pick(&live).copied() {
+                    let end = self.rng.below(2) as usize;
+                    self.line(|| format!("end {end} of session {session} will not read a batch"));
+                    self.net.sessions[session].ends[end].reads_nothing = true;
+                }
+            }
             Fault::Clock => {
                 let by = self.rng.between(0, 40_000) as i64 - 20_000;
                 self.line(|| format!("n{node}'s clock is set by {by} ms"));

@@ -80,6 +80,8 @@ pub struct Faults {
     pub restores: bool,
     /// Parcels cannot be read back from a journal.
     pub rot: bool,
+    /// Nodes lose what a batch was compressed against.
+    pub unread: bool,
     /// Clocks are far apart and are set.
     pub clocks: bool,
     /// Units are blocked for a while.
@@ -104,6 +106,7 @@ impl Faults {
         lost_hubs: true,
         restores: true,
         rot: true,
+        unread: true,
         clocks: true,
         blocks: true,
         rogue: true,
@@ -121,6 +124,7 @@ impl Faults {
         lost_hubs: false,
         restores: false,
         rot: false,
+        unread: false,
         clocks: false,
         blocks: false,
         rogue: false,

@@ -77,6 +77,8 @@ pub(super) struct End {
     coming: VecDeque<(Frame, Option<Direction>)>,
     /// How many of them still arrive, once the session is dead.
     coming_left: usize,
+    /// The next batch that comes to this end will not be read.
+    pub(super) reads_nothing: bool,
     /// When the last of them arrives.
     coming_until: Us,
     /// Arrivals that found the link cut.
@@ -157,6 +159,7 @@ impl Net {
             state: EndState::Coming,
             coming: VecDeque::new(),
             coming_left: 0,
+            reads_nothing: false,
             coming_until: 0,
             stalled_frames: 0,
             stalled_batches: Vec::new(),

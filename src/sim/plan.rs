@@ -75,6 +75,8 @@ pub(super) enum Fault {
     Restore,
     /// A parcel cannot be read back from a node's journal.
     Rot,
+    /// A node cannot read a batch that comes, and says so.
+    Unread,
     /// A node's clock is set.
     Clock,
     /// A unit is blocked for a while.
@@ -192,6 +194,7 @@ impl Plan {
             (Fault::Lose, allowed.lost_hubs, 1, 150),
             (Fault::Restore, allowed.restores, 1, 150),
             (Fault::Rot, allowed.rot, 1, 200),
+            (Fault::Unread, allowed.unread, 2, 300),
             (Fault::Clock, allowed.clocks, 1, 200),
             (Fault::Block, allowed.blocks, 1, 100),
         ] {

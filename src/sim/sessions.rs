@@ -135,6 +135,17 @@ impl World {
         )
     }
 
+    /// An end learns that the other could not read a batch.
+    pub(super) fn unread(&mut self, session: SessionIndex, end: usize) -> Kept {
+        let (node, id) = self.net.end(session, end);
+        let is_up = self.net.sessions[session].ends[end].state == EndState::Up;
+        if !is_up || node >= self.nodes.len() || !self.is_current(session, end) {
+            return Ok(());
+        }
+        self.line(|| format!("n{node} session {id} sends again"));
+        self.give(node, Input::SendAgain { session: id })
+    }
+
     /// The direction that parcels from `end` go in, as its last hello named it.
     pub(super) fn direction(&self, session: SessionIndex, end: usize) -> Option<Direction> {
         let ends = &self.net.sessions[session].ends;
@@ -297,6 +308,12 @@ impl World {
             return Ok(());
         }
         if !self.is_current(session, end) {
+            return Ok(());
+        }
+        if std::mem::take(&mut self.net.sessions[session].ends[end].reads_nothing) {
+            self.line(|| format!("n{node} session {id} cannot read a batch"));
+            let end = other;
+            self.agenda.after(back, Event::Unread { session, end });
             return Ok(());
         }
         self.line(|| {

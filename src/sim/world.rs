@@ -214,6 +214,7 @@ impl World {
                 end,
                 express,
             } => self.room(session, end, express),
+            Event::Unread { session, end } => self.unread(session, end),
             Event::Clerk { node } => self.clerk(node),
             Event::Poll { node } => self.poll(node),
             Event::Take { node, messages } => self.take(node, messages),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     columns::{self, Item},
-    dictionary::{BUILT_IN, DictionaryId, NONE},
+    dictionary::{Against, Dictionary},
     squeeze::{Compressor, Effort, Method, expand},
     varint,
 };
@@ -39,14 +39,14 @@ pub enum Compression {
 }
 
 /// How batches are written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// What may share a compressed frame.
     pub compression: Compression,
     /// How much work goes into it.
     pub effort: Effort,
-    /// Whether the built-in dictionary is used.
-    pub dictionary: bool,
+    /// What it is compressed against.
+    pub against: Against,
 }
 
 impl Default for Settings {
@@ -54,7 +54,7 @@ impl Default for Settings {
         Self {
             compression: Compression::Isolated,
             effort: Effort::Level(9),
-            dictionary: true,
+            against: Against::BuiltIn,
         }
     }
 }
@@ -91,7 +91,7 @@ pub enum BatchError {
     /// Written by another version.
     #[error("batch version {0} is not known")]
     Version(u8),
-    /// It was compressed against a dictionary that this node does not have: ask for it again without.
+    /// It names a dictionary that was not offered in this session, or not taken.
     #[error("batch dictionary {0} is not known")]
     Dictionary(u64),
     /// Compressed in a way that is not known.
@@ -136,20 +136,24 @@ pub enum BatchError {
 /// Writes a batch. What [`unpack`] gives back is what was given, in the same order.
 ///
 /// At most [`BATCH_PARCELS_MAX`] parcels; nothing at all is not a batch.
-pub fn pack(entries: &[(Entry, Parcel)], settings: Settings, compressor: &mut Compressor) -> Bytes {
+pub fn pack(
+    entries: &[(Entry, Parcel)],
+    settings: &Settings,
+    compressor: &mut Compressor,
+) -> Bytes {
     debug_assert!(!entries.is_empty() && entries.len() <= BATCH_PARCELS_MAX);
-    let dictionary = match (settings.compression, settings.dictionary) {
-        (Compression::Off, _) | (_, false) => NONE,
-        _ => BUILT_IN,
+    let against = match settings.compression {
+        Compression::Off => &Against::Nothing,
+        _ => &settings.against,
     };
     let mut out = Vec::new();
-    put_head(&mut out, dictionary);
+    put_head(&mut out, against.number());
     for group in groups(entries, settings.compression) {
         let (plain, random) = columns::write(&group);
         let plain_bytes = plain.len();
         let (method, packed) = match settings.compression {
             Compression::Off => (Method::Stored, plain),
-            _ => compressor.squeeze(plain, settings.effort, dictionary),
+            _ => compressor.squeeze(plain, settings.effort, against.dictionary()),
         };
         varint::put(&mut out, (group.len() as u64) << 2 | method as u64);
         varint::put(&mut out, plain_bytes as u64);
@@ -170,16 +174,34 @@ pub fn compressible(entries: &[(Entry, Parcel)]) -> Vec<u8> {
         .collect()
 }
 
-/// Reads a batch, within `limits`: nothing beyond them is allocated, whatever the bytes say.
+/// The number of the sender's own dictionary that a batch needs to be read; none when every node can read it.
+///
+/// # Errors
+/// The bytes do not start as a batch does.
+pub fn own_dictionary(bytes: &[u8]) -> Result<Option<u64>, BatchError> {
+    let number = take_head(&mut &*bytes)?;
+    Ok((number >= Against::OWN_FIRST).then_some(number))
+}
+
+/// Reads a batch, within `limits`: nothing beyond them is allocated, whatever the bytes say. `own` is the sender's dictionary that
+/// [`own_dictionary`] names.
 ///
 /// Signatures are not looked at.
 ///
 /// # Errors
 /// The bytes are not a batch, or one that is beyond the limits.
-pub fn unpack(bytes: &[u8], limits: &BatchLimits) -> Result<Vec<(Entry, Parcel)>, BatchError> {
+pub fn unpack(
+    bytes: &[u8],
+    limits: &BatchLimits,
+    own: Option<&Dictionary>,
+) -> Result<Vec<(Entry, Parcel)>, BatchError> {
     let parcels_max = limits.parcels.min(BATCH_PARCELS_MAX);
     let mut rest = bytes;
-    let dictionary = take_head(&mut rest)?;
+    let dictionary = match take_head(&mut rest)? {
+        0 => None,
+        1 => Some(&**Dictionary::built_in()),
+        number => Some(own.ok_or(BatchError::Dictionary(number))?),
+    };
     let mut entries: Vec<(u64, (Entry, Parcel))> = Vec::new();
     let mut plain_left = limits.plain_bytes;
     while !rest.is_empty() {
@@ -217,7 +239,7 @@ pub fn unpack(bytes: &[u8], limits: &BatchLimits) -> Result<Vec<(Entry, Parcel)>
     in_order(entries)
 }
 
-fn put_head(out: &mut Vec<u8>, dictionary: DictionaryId) {
+fn put_head(out: &mut Vec<u8>, dictionary: u64) {
     match u8::try_from(dictionary) {
         Ok(small) if small < DICTIONARY_FOLLOWS => out.push(VERSION << 4 | small),
         _ => {
@@ -227,19 +249,15 @@ fn put_head(out: &mut Vec<u8>, dictionary: DictionaryId) {
     }
 }
 
-fn take_head(rest: &mut &[u8]) -> Result<DictionaryId, BatchError> {
+fn take_head(rest: &mut &[u8]) -> Result<u64, BatchError> {
     let (first, after) = rest.split_first().ok_or(BatchError::Short)?;
     *rest = after;
     if first >> 4 != VERSION {
         return Err(BatchError::Version(first >> 4));
     }
-    let dictionary = match first & 0x0f {
-        DICTIONARY_FOLLOWS => varint::take(rest).ok_or(BatchError::Short)?,
-        small => small.into(),
-    };
-    match dictionary {
-        NONE | BUILT_IN => Ok(dictionary),
-        other => Err(BatchError::Dictionary(other)),
+    match first & 0x0f {
+        DICTIONARY_FOLLOWS => varint::take(rest).ok_or(BatchError::Short),
+        small => Ok(small.into()),
     }
 }
 

@@ -1,155 +1,139 @@
 //! The text that a batch is compressed against.
 
-use std::sync::LazyLock;
-
-use zstd::dict::DecoderDictionary;
-
-use super::batch::compressible;
-use crate::{
-    codec,
-    delivery::hop::{Entry, Targets},
-    model::{Digest, Fingerprint, Kind, Lane, Millis, Outcome, Reason, ReceiptItem},
-    parcel::{BodyForm, Header, Parcel},
-    sample::{Generator, Options, Sample},
+use std::{
+    borrow::Cow,
+    fmt,
+    sync::{Arc, LazyLock, OnceLock},
 };
 
-/// Names a dictionary in a batch.
-pub(super) type DictionaryId = u64;
+use zstd::{
+    dict::{DecoderDictionary, EncoderDictionary},
+    zstd_safe::get_dict_id_from_dict,
+};
 
-/// No dictionary at all.
-pub(super) const NONE: DictionaryId = 0;
-
-/// The built-in one. Numbers from 2 on are for dictionaries that neighbours agree on: trained from a unit's own traffic, or what
-/// the receiver has acked.
-pub(super) const BUILT_IN: DictionaryId = 1;
-
-/// The built-in dictionary, in zstd's dictionary format: [`built_in_dictionary`] made it from what [`crate::sample`] writes, from
-/// nobody's messages. It is part of the protocol: another text needs another number.
-pub static DICTIONARY: &[u8] = include_bytes!("dictionary.bin");
-
-/// The built-in dictionary, digested for decompression; shared by all threads.
-pub(super) static DIGESTED: LazyLock<DecoderDictionary<'static>> =
-    LazyLock::new(|| DecoderDictionary::copy(DICTIONARY));
+use super::squeeze;
+use crate::model::Digest;
 
 /// Largest dictionary, in bytes. Of 16, 64 and 112 KiB this one left the least.
-const DICTIONARY_BYTES_MAX: usize = 112 * 1024;
+pub const DICTIONARY_BYTES_MAX: usize = 112 * 1024;
 
-/// Training did not give a dictionary.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{samples} samples of {bytes} bytes do not make a dictionary: {source}; give at least 500 messages"
-)]
-pub struct TrainError {
-    samples: usize,
-    bytes: usize,
-    source: std::io::Error,
+/// The built-in dictionary: [`super::built_in_dictionary`] made it from what [`crate::sample`] writes, from nobody's messages.
+pub(super) const BUILT_IN_BYTES: &[u8] = include_bytes!("dictionary.bin");
+
+static BUILT_IN: LazyLock<Arc<Dictionary>> = LazyLock::new(|| {
+    let made = Dictionary::read(Cow::Borrowed(BUILT_IN_BYTES));
+    Arc::new(made.unwrap_or_else(|error| unreachable!("the built-in dictionary: {error}")))
+});
+
+/// A dictionary in zstd's format, read and found usable.
+pub struct Dictionary {
+    id: Digest,
+    text: Cow<'static, [u8]>,
+    /// Digested for decompression; shared by all threads.
+    digested: DecoderDictionary<'static>,
+    /// What PPMd writes for the text alone; made when it is first needed.
+    learnt: OnceLock<Vec<u8>>,
 }
 
-/// Trains a dictionary of at most 112 KiB on `samples`, each as [`compressible`] gives it for one parcel. The same samples give
-/// the same dictionary.
-///
-/// # Errors
-/// There is too little to learn from.
-pub fn train(samples: &[Vec<u8>]) -> Result<Vec<u8>, TrainError> {
-    zstd::dict::from_samples(samples, DICTIONARY_BYTES_MAX).map_err(|source| TrainError {
-        samples: samples.len(),
-        bytes: samples.iter().map(Vec::len).sum(),
-        source,
-    })
+/// Bytes are not a dictionary that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DictionaryError {
+    /// There are too many.
+    #[error("a dictionary of {0} bytes is larger than {DICTIONARY_BYTES_MAX}")]
+    TooLarge(usize),
+    /// They are not in zstd's dictionary format, or zstd finds their tables wrong.
+    #[error("not a dictionary in zstd's format")]
+    Format,
 }
 
-/// Makes the built-in dictionary again, from its seed: what `cargo run --release --example train-dictionary` writes to
-/// `src/wire/dictionary.bin`.
-///
-/// # Errors
-/// None that can be seen; see [`train`].
-pub fn built_in_dictionary() -> Result<Vec<u8>, TrainError> {
-    let mut samples = Vec::new();
-    let years = (0..YEARS).flat_map(|year| {
-        let options = Options {
-            start: FIRST_DAY + year * YEAR,
-            ..Options::default()
-        };
-        Generator::with(SEED + year, options).take(MESSAGES_A_YEAR)
-    });
-    for (i, sample) in years.enumerate() {
-        let seq = i as u64 + 1;
-        let accepted = FIRST_DAY + seq * 1_003;
-        let parcel = sample_parcel(&sample, accepted);
-        samples.push(alone(seq, sample.case.is_some(), &parcel));
-        if i % RECEIPT_EVERY == 0 {
-            samples.push(alone(seq, false, &receipt_parcel(&sample, seq, accepted)));
+impl Dictionary {
+    /// Takes a dictionary as [`super::train`] makes it, or as a neighbour sent it: it is judged, whoever it comes from.
+    ///
+    /// # Errors
+    /// It cannot be used.
+    pub fn new(bytes: Vec<u8>) -> Result<Self, DictionaryError> {
+        Self::read(Cow::Owned(bytes))
+    }
+
+    fn read(text: Cow<'static, [u8]>) -> Result<Self, DictionaryError> {
+        if text.len() > DICTIONARY_BYTES_MAX {
+            return Err(DictionaryError::TooLarge(text.len()));
+        }
+        // Without zstd's mark it would take any bytes as they are.
+        get_dict_id_from_dict(&text).ok_or(DictionaryError::Format)?;
+        // A dictionary that can be read with but not written with is of no use to anybody.
+        EncoderDictionary::try_copy(&text, 1).map_err(|_| DictionaryError::Format)?;
+        let digested = DecoderDictionary::try_copy(&text).map_err(|_| DictionaryError::Format)?;
+        Ok(Self {
+            id: Digest::of(&text),
+            text,
+            digested,
+            learnt: OnceLock::new(),
+        })
+    }
+
+    /// The one that every node has. Two versions of this program may have different ones, so neighbours compare the identifier.
+    pub fn built_in() -> &'static Arc<Self> {
+        &BUILT_IN
+    }
+
+    /// The first 16 bytes of BLAKE3 over [`Dictionary::bytes`].
+    pub fn id(&self) -> Digest {
+        self.id
+    }
+
+    /// The dictionary, in zstd's format.
+    pub fn bytes(&self) -> &[u8] {
+        &self.text
+    }
+
+    pub(super) fn digested(&self) -> &DecoderDictionary<'static> {
+        &self.digested
+    }
+
+    /// See [`squeeze::learnt`].
+    pub(super) fn learnt(&self) -> &[u8] {
+        self.learnt.get_or_init(|| squeeze::learnt(&self.text))
+    }
+}
+
+impl fmt::Debug for Dictionary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Dictionary({}, {} bytes)", self.id, self.text.len())
+    }
+}
+
+/// What batches may be compressed against in a session. The number names it in a batch's head.
+#[derive(Clone, Debug, Default)]
+pub enum Against {
+    /// Nothing: 0.
+    Nothing,
+    /// The dictionary that both ends have built in: 1.
+    #[default]
+    BuiltIn,
+    /// One of the sender's own that the receiver has said to have, by the number from 2 on that it was offered under in this session.
+    Own(u64, Arc<Dictionary>),
+}
+
+impl Against {
+    /// The first number of a sender's own dictionary.
+    pub const OWN_FIRST: u64 = 2;
+
+    pub(super) fn number(&self) -> u64 {
+        match self {
+            Against::Nothing => 0,
+            Against::BuiltIn => 1,
+            Against::Own(number, _) => *number,
         }
     }
-    train(&samples)
-}
 
-const SEED: u64 = 310;
-
-/// Messages are full of dates: those of several years, so that no year is the only one that is known.
-const YEARS: u64 = 4;
-const YEAR: Millis = 365 * 24 * 3600 * 1000;
-const MESSAGES_A_YEAR: usize = 2_000;
-const RECEIPT_EVERY: usize = 12;
-
-/// A morning in January 2024, Beijing time.
-const FIRST_DAY: Millis = 1_705_276_800_000;
-
-fn alone(seq: u64, in_case: bool, parcel: &Parcel) -> Vec<u8> {
-    let entry = Entry {
-        seq,
-        after: if in_case {
-            vec![seq % 40 + 1]
-        } else {
-            Vec::new()
-        },
-        targets: Targets::Signed,
-        attested: 0,
-    };
-    compressible(&[(entry, parcel.clone())])
-}
-
-/// A parcel that nobody signed: signatures are not compressed, so the dictionary needs none.
-fn unsigned(header: &Header, body: &[u8]) -> Parcel {
-    Parcel::join(&[0; 64], &codec::encode(header), body)
-}
-
-fn sample_parcel(sample: &Sample, accepted: Millis) -> Parcel {
-    let header = sample.header(Fingerprint([0; 16]), accepted);
-    unsigned(&header, sample.body().as_bytes())
-}
-
-/// The receipt that the receiver's gateway makes.
-fn receipt_parcel(about: &Sample, seq: u64, accepted: Millis) -> Parcel {
-    let outcome = match seq % 4 {
-        0 => Outcome::Relayed,
-        1 => Outcome::Read,
-        _ => Outcome::Delivered,
-    };
-    let item = ReceiptItem {
-        parcel: Digest::of(about.event.as_bytes()),
-        receiver: about.to.clone(),
-        outcome,
-        reason: Reason::None,
-        at: accepted,
-        note: String::new(),
-    };
-    let sender = about.to.as_unit().unwrap_or_else(|| about.from.clone());
-    let header = Header {
-        sender,
-        id: Digest::of(&seq.to_le_bytes()).to_string(),
-        to: vec![(&about.from).into()],
-        kind: Kind::receipt(),
-        case: None,
-        lane: Lane::Normal,
-        accepted,
-        expires: accepted + 90 * 24 * 3600 * 1000,
-        signer: Fingerprint([0; 16]),
-        attachments: Vec::new(),
-        form: BodyForm::Binary,
-        attributes: Vec::new(),
-    };
-    unsigned(&header, &codec::encode(&vec![item]))
+    pub(super) fn dictionary(&self) -> Option<&Dictionary> {
+        match self {
+            Against::Nothing => None,
+            Against::BuiltIn => Some(&BUILT_IN),
+            Against::Own(_, dictionary) => Some(dictionary),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -157,12 +141,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_built_in_dictionary_is_what_its_seed_makes() {
-        let made = built_in_dictionary().expect("a dictionary");
-        assert!(
-            made == DICTIONARY,
-            "dictionary.bin is not what the generator makes any more: run `cargo run --release --example train-dictionary`"
+    fn what_is_no_dictionary_is_refused_by_name() {
+        let built_in = Dictionary::built_in();
+        assert_eq!(built_in.bytes(), BUILT_IN_BYTES);
+        let refused = |bytes: Vec<u8>| Dictionary::new(bytes).expect_err("not a dictionary");
+        assert_eq!(refused(Vec::new()), DictionaryError::Format);
+        assert_eq!(
+            refused(b"any text would do for zstd itself".repeat(40)),
+            DictionaryError::Format
         );
-        assert!(DICTIONARY.len() <= DICTIONARY_BYTES_MAX);
+        assert_eq!(
+            refused(vec![0x37; DICTIONARY_BYTES_MAX + 1]),
+            DictionaryError::TooLarge(DICTIONARY_BYTES_MAX + 1)
+        );
+        // Tables that are cut off, or noise after the mark.
+        assert_eq!(
+            refused(BUILT_IN_BYTES[..60].to_vec()),
+            DictionaryError::Format
+        );
+        let mut noise = BUILT_IN_BYTES.to_vec();
+        noise[8..200].fill(0xff);
+        assert_eq!(refused(noise), DictionaryError::Format);
     }
 }

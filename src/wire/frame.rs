@@ -183,6 +183,8 @@ fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
         5 => 2 * (OFFER_MAX * 16 + 3) + 1,
         6 => LIST_MAX * 16 + 4,
         7 => CERTIFICATE_BYTES_MAX + 4,
+        8 => 1 + 16 + 1 + 9 + 16,
+        9 => 1 + 9 + 2,
         other => return Err(FrameError::Kind(Some(other))),
     })
 }
@@ -217,6 +219,7 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
             within("ack.open", ack.open.len(), LIST_MAX)
         }
         Frame::Gone(_) | Frame::GoneAnswer(_) => Ok(()),
+        Frame::Dictionaries(_) | Frame::DictionaryAnswer(..) => Ok(()),
         Frame::Offer(digests) => within("offer", digests.len(), OFFER_MAX),
         Frame::OfferAnswer(answer) => {
             within("offer-answer.lacked", answer.lacked.len(), OFFER_MAX)?;
@@ -256,7 +259,9 @@ fn cut(frame: &Frame) -> Vec<std::borrow::Cow<'_, Frame>> {
             .map(Frame::WantCertificates)
             .collect(),
         // A certificate cannot be cut; the neighbour refuses one that is too long.
-        Frame::Certificate(_) => vec![frame.clone()],
+        Frame::Certificate(_) | Frame::Dictionaries(_) | Frame::DictionaryAnswer(..) => {
+            vec![frame.clone()]
+        }
     };
     pieces.into_iter().map(Owned).collect()
 }
@@ -342,7 +347,9 @@ mod tests {
 
     use super::*;
     use crate::{
-        delivery::hop::PROTOCOL_VERSION,
+        delivery::hop::{
+            Dictionaries, DictionaryAnswer, DictionaryRefusal, OfferedDictionary, PROTOCOL_VERSION,
+        },
         model::{Digest, Fingerprint},
     };
 
@@ -389,6 +396,19 @@ mod tests {
             Frame::OfferAnswer(OfferAnswer::default()),
             Frame::WantCertificates(vec![Fingerprint([9; 16])]),
             Frame::Certificate(vec![0x30; 700]),
+            Frame::Dictionaries(Dictionaries {
+                built_in: Digest([1; 16]),
+                own: None,
+            }),
+            Frame::Dictionaries(Dictionaries {
+                built_in: Digest([1; 16]),
+                own: Some(OfferedDictionary {
+                    number: u64::MAX,
+                    id: Digest([2; 16]),
+                }),
+            }),
+            Frame::DictionaryAnswer(u64::MAX, DictionaryAnswer::Want),
+            Frame::DictionaryAnswer(2, DictionaryAnswer::Refused(DictionaryRefusal::Storage)),
         ];
         let bytes: Vec<u8> = frames.iter().flat_map(encode_frame).collect();
         for step in [1, 2, 7, 1000, bytes.len()] {

@@ -1,6 +1,6 @@
 //! How a group's bytes are made small: as they are, zstd, or PPMd.
 
-use std::{cell::RefCell, fmt, io::Read as _, io::Write as _, sync::LazyLock};
+use std::{cell::RefCell, fmt, io::Read as _, io::Write as _};
 
 use ppmd_rust::{Ppmd7Decoder, Ppmd7Encoder};
 use zstd::{
@@ -8,7 +8,8 @@ use zstd::{
     zstd_safe::{CParameter, compress_bound},
 };
 
-use super::dictionary::{BUILT_IN, DICTIONARY, DIGESTED, DictionaryId, NONE};
+use super::dictionary::Dictionary;
+use crate::model::Digest;
 
 /// How much work goes into making a batch small.
 ///
@@ -61,7 +62,7 @@ const PPMD_BYTES_MAX: usize = 512 * 1024;
 /// One for each worker; [`Compressor::shed`] it when there has been nothing to do for a while.
 #[derive(Default)]
 pub struct Compressor {
-    kept: Option<(u8, DictionaryId, bulk::Compressor<'static>)>,
+    kept: Option<(u8, Option<Digest>, bulk::Compressor<'static>)>,
 }
 
 impl Compressor {
@@ -80,7 +81,7 @@ impl Compressor {
         &mut self,
         plain: Vec<u8>,
         effort: Effort,
-        dictionary: DictionaryId,
+        dictionary: Option<&Dictionary>,
     ) -> (Method, Vec<u8>) {
         let dense = (PPMD_BYTES_MIN..=PPMD_BYTES_MAX).contains(&plain.len());
         let (level, dense) = match effort {
@@ -98,14 +99,20 @@ impl Compressor {
         }
     }
 
-    fn zstd(&mut self, plain: &[u8], level: u8, dictionary: DictionaryId) -> Option<Vec<u8>> {
+    fn zstd(
+        &mut self,
+        plain: &[u8],
+        level: u8,
+        dictionary: Option<&Dictionary>,
+    ) -> Option<Vec<u8>> {
+        let id = dictionary.map(Dictionary::id);
         let context = match &mut self.kept {
-            Some((l, d, context)) if (*l, *d) == (level, dictionary) => context,
+            Some((l, d, context)) if (*l, *d) == (level, id) => context,
             kept => {
                 // Free the old one before there is a new one.
                 *kept = None;
                 let context = zstd_context(level, dictionary).ok()?;
-                &mut kept.insert((level, dictionary, context)).2
+                &mut kept.insert((level, id, context)).2
             }
         };
         let mut out = Vec::with_capacity(compress_bound(plain.len()));
@@ -121,14 +128,14 @@ impl fmt::Debug for Compressor {
     }
 }
 
-fn text_of(dictionary: DictionaryId) -> &'static [u8] {
-    match dictionary {
-        BUILT_IN => DICTIONARY,
-        _ => &[],
-    }
+fn text_of(dictionary: Option<&Dictionary>) -> &[u8] {
+    dictionary.map_or(&[], Dictionary::bytes)
 }
 
-fn zstd_context(level: u8, dictionary: DictionaryId) -> std::io::Result<bulk::Compressor<'static>> {
+fn zstd_context(
+    level: u8,
+    dictionary: Option<&Dictionary>,
+) -> std::io::Result<bulk::Compressor<'static>> {
     let mut context = bulk::Compressor::with_dictionary(level.into(), text_of(dictionary))?;
     // The batch says the sizes and the dictionary itself, and QUIC authenticates: nothing of these is needed in the frame.
     context.set_parameter(CParameter::ContentSizeFlag(false))?;
@@ -143,7 +150,7 @@ pub(super) fn expand(
     method: Method,
     packed: &[u8],
     bytes: usize,
-    dictionary: DictionaryId,
+    dictionary: Option<&Dictionary>,
 ) -> Option<Vec<u8>> {
     let plain = match method {
         Method::Stored => packed.to_vec(),
@@ -158,37 +165,47 @@ thread_local! {
     static EXPANDER: RefCell<Option<bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-fn unzstd(packed: &[u8], bytes: usize, dictionary: DictionaryId) -> Option<Vec<u8>> {
+fn unzstd(packed: &[u8], bytes: usize, dictionary: Option<&Dictionary>) -> Option<Vec<u8>> {
     let frame = [&ZSTD_MAGIC, packed].concat();
     let mut plain = Vec::with_capacity(bytes);
-    if dictionary == NONE {
-        let mut context = bulk::Decompressor::new().ok()?;
-        context.decompress_to_buffer(&frame, &mut plain).ok()?;
-        return Some(plain);
-    }
-    EXPANDER.with_borrow_mut(|kept| {
-        let context = match kept {
-            Some(context) => context,
-            None => kept.insert(bulk::Decompressor::with_prepared_dictionary(&DIGESTED).ok()?),
-        };
-        context.decompress_to_buffer(&frame, &mut plain).ok()?;
-        Some(plain)
-    })
+    let built_in = Dictionary::built_in();
+    match dictionary {
+        Some(dictionary) if dictionary.id() == built_in.id() => {
+            EXPANDER.with_borrow_mut(|kept| {
+                let context = match kept {
+                    Some(context) => context,
+                    None => kept.insert(
+                        bulk::Decompressor::with_prepared_dictionary(built_in.digested()).ok()?,
+                    ),
+                };
+                context.decompress_to_buffer(&frame, &mut plain).ok()
+            })?
+        }
+        Some(dictionary) => bulk::Decompressor::with_prepared_dictionary(dictionary.digested())
+            .ok()?
+            .decompress_to_buffer(&frame, &mut plain)
+            .ok()?,
+        None => bulk::Decompressor::new()
+            .ok()?
+            .decompress_to_buffer(&frame, &mut plain)
+            .ok()?,
+    };
+    Some(plain)
 }
-
-/// What PPMd writes for the built-in dictionary alone, without the last bytes, which depend on what follows. A model that has
-/// written the dictionary first has learnt it; both ends know these bytes, so they are not sent.
-static LEARNT: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let mut written = ppmd_written(&[DICTIONARY]).unwrap_or_default();
-    written.truncate(written.len().saturating_sub(PPMD_TAIL_BYTES));
-    written
-});
 
 /// How many of the last bytes of the range coder may still change: four of its range, one held back, and some in case of a carry.
 const PPMD_TAIL_BYTES: usize = 8;
 
-fn learnt(dictionary: DictionaryId) -> &'static [u8] {
-    if dictionary == NONE { &[] } else { &LEARNT }
+/// What PPMd writes for a dictionary alone, without the last bytes, which depend on what follows. A model that has written the
+/// dictionary first has learnt it; both ends know these bytes, so they are not sent.
+pub(super) fn learnt(text: &[u8]) -> Vec<u8> {
+    let mut written = ppmd_written(&[text]).unwrap_or_default();
+    written.truncate(written.len().saturating_sub(PPMD_TAIL_BYTES));
+    written
+}
+
+fn learnt_of(dictionary: Option<&Dictionary>) -> &[u8] {
+    dictionary.map_or(&[], Dictionary::learnt)
 }
 
 fn ppmd_written(parts: &[&[u8]]) -> Option<Vec<u8>> {
@@ -199,17 +216,19 @@ fn ppmd_written(parts: &[&[u8]]) -> Option<Vec<u8>> {
     encoder.finish(false).ok()
 }
 
-fn ppmd(plain: &[u8], dictionary: DictionaryId) -> Option<Vec<u8>> {
+fn ppmd(plain: &[u8], dictionary: Option<&Dictionary>) -> Option<Vec<u8>> {
     let written = ppmd_written(&[text_of(dictionary), plain])?;
     // A carry that reaches back further than `PPMD_TAIL_BYTES` is as rare as 2^-24; zstd writes the group then.
-    written.strip_prefix(learnt(dictionary)).map(<[u8]>::to_vec)
+    written
+        .strip_prefix(learnt_of(dictionary))
+        .map(<[u8]>::to_vec)
 }
 
-fn unppmd(packed: &[u8], bytes: usize, dictionary: DictionaryId) -> Option<Vec<u8>> {
+fn unppmd(packed: &[u8], bytes: usize, dictionary: Option<&Dictionary>) -> Option<Vec<u8>> {
     if !(PPMD_BYTES_MIN..=PPMD_BYTES_MAX).contains(&bytes) {
         return None;
     }
-    let written = learnt(dictionary).chain(packed);
+    let written = learnt_of(dictionary).chain(packed);
     let mut decoder = Ppmd7Decoder::new(written, PPMD_ORDER, PPMD_MEMORY_BYTES).ok()?;
     let mut skipped = [0; 4096];
     let mut left = text_of(dictionary).len();

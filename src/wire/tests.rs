@@ -31,6 +31,16 @@ const EFFORTS: [Effort; 4] = [
 const COMPRESSIONS: [Compression; 3] =
     [Compression::Isolated, Compression::Shared, Compression::Off];
 
+fn every_against() -> [Against; 4] {
+    let own = super::training::tests::town_dictionary();
+    [
+        Against::Nothing,
+        Against::BuiltIn,
+        Against::Own(2, own.clone()),
+        Against::Own(400, own.clone()),
+    ]
+}
+
 fn entry(seq: u64) -> Entry {
     Entry {
         seq,
@@ -67,13 +77,13 @@ fn packed(entries: &[(Entry, Parcel)], compression: Compression, effort: Effort)
     let settings = Settings {
         compression,
         effort,
-        dictionary: true,
+        against: Against::BuiltIn,
     };
-    pack(entries, settings, &mut Compressor::new()).to_vec()
+    pack(entries, &settings, &mut Compressor::new()).to_vec()
 }
 
 fn unpacked(bytes: &[u8]) -> Result<Vec<(Entry, Parcel)>, BatchError> {
-    unpack(bytes, &BatchLimits::default())
+    unpack(bytes, &BatchLimits::default(), None)
 }
 
 #[test]
@@ -81,15 +91,25 @@ fn a_mailbox_comes_back_in_order_whatever_the_settings() {
     let entries = mailbox(1, 40);
     for compression in COMPRESSIONS {
         for effort in EFFORTS {
-            for dictionary in [true, false] {
+            for against in every_against() {
+                let own = match &against {
+                    Against::Own(_, dictionary) => Some(dictionary.clone()),
+                    _ => None,
+                };
                 let settings = Settings {
                     compression,
                     effort,
-                    dictionary,
+                    against,
                 };
-                let bytes = pack(&entries, settings, &mut Compressor::new());
+                let bytes = pack(&entries, &settings, &mut Compressor::new());
                 assert!(bytes.len() <= BatchLimits::default().packed_bytes_max());
-                assert_eq!(unpacked(&bytes), Ok(entries.clone()), "{settings:?}");
+                let number = own_dictionary(&bytes).expect("a head");
+                assert_eq!(
+                    number.is_some(),
+                    own.is_some() && compression != Compression::Off
+                );
+                let back = unpack(&bytes, &BatchLimits::default(), own.as_deref());
+                assert_eq!(back, Ok(entries.clone()), "{settings:?}");
             }
         }
     }
@@ -104,7 +124,7 @@ fn a_compressor_serves_one_setting_after_another() {
             effort,
             ..Settings::default()
         };
-        let bytes = pack(&entries, settings, &mut compressor);
+        let bytes = pack(&entries, &settings, &mut compressor);
         assert_eq!(bytes, packed(&entries, Compression::Isolated, effort));
         assert_eq!(unpacked(&bytes), Ok(entries.clone()));
         compressor.shed();
@@ -136,6 +156,48 @@ fn a_lone_message_costs_little_beside_its_signature() {
         .collect();
     sizes.sort_unstable();
     assert!(sizes[100] < 320, "median {}", sizes[100]);
+}
+
+#[test]
+fn a_units_own_dictionary_leaves_less_of_its_messages_and_only_who_has_it_reads_them() {
+    let entries = super::training::tests::town_messages(2, 100);
+    let own = super::training::tests::town_dictionary();
+    let against = [Against::BuiltIn, Against::Own(2, own.clone())];
+    let size = |against: &Against, effort, count| -> usize {
+        let settings = Settings {
+            against: against.clone(),
+            effort,
+            ..Settings::default()
+        };
+        let mut compressor = Compressor::new();
+        let batches = entries.chunks(count);
+        batches
+            .map(|batch| pack(batch, &settings, &mut compressor).len())
+            .sum()
+    };
+    for (effort, count) in [
+        (Effort::Level(9), 1),
+        (Effort::Level(19), 64),
+        (Effort::Densest, 64),
+    ] {
+        let [built_in, own] = against.each_ref().map(|a| size(a, effort, count));
+        assert!(own < built_in, "{effort:?}: {own}, built in {built_in}");
+    }
+
+    let settings = Settings {
+        against: against[1].clone(),
+        ..Settings::default()
+    };
+    let bytes = pack(&entries, &settings, &mut Compressor::new());
+    assert_eq!(own_dictionary(&bytes), Ok(Some(2)));
+    assert_eq!(unpacked(&bytes), Err(BatchError::Dictionary(2)));
+    let other = Dictionary::built_in();
+    let limits = BatchLimits::default();
+    assert_ne!(
+        unpack(&bytes, &limits, Some(other)).ok(),
+        Some(entries.clone())
+    );
+    assert_eq!(unpack(&bytes, &limits, Some(own)), Ok(entries));
 }
 
 #[test]
@@ -234,14 +296,17 @@ fn several_groups_together_stay_within_the_limits() {
         plain_bytes: plain / 2,
     };
     assert!(matches!(
-        unpack(&bytes, &tight),
+        unpack(&bytes, &tight, None),
         Err(BatchError::TooLarge { .. })
     ));
     let few = BatchLimits {
         parcels: 19,
         ..BatchLimits::default()
     };
-    assert_eq!(unpack(&bytes, &few), Err(BatchError::TooManyParcels(19)));
+    assert_eq!(
+        unpack(&bytes, &few, None),
+        Err(BatchError::TooManyParcels(19))
+    );
 }
 
 #[test]
@@ -371,10 +436,11 @@ proptest! {
         entries in prop::collection::vec((any_entry(), any_parcel()), 1..12),
         compression in prop::sample::select(COMPRESSIONS.to_vec()),
         level in 1u8..=19,
-        dictionary: bool,
+        with_dictionary: bool,
     ) {
-        let settings = Settings { compression, effort: Effort::Level(level), dictionary };
-        let bytes = pack(&entries, settings, &mut Compressor::new());
+        let against = if with_dictionary { Against::BuiltIn } else { Against::Nothing };
+        let settings = Settings { compression, effort: Effort::Level(level), against };
+        let bytes = pack(&entries, &settings, &mut Compressor::new());
         prop_assert!(bytes.len() <= BatchLimits::default().packed_bytes_max());
         prop_assert_eq!(unpacked(&bytes), Ok(entries));
     }

@@ -7,7 +7,7 @@ use casegate::{
     model::{Fingerprint, Kind, Lane, Millis},
     parcel::{BodyForm, Header, Parcel, Signer},
     pki::{self, Identity},
-    wire::{self, Compression, Compressor, Effort},
+    wire::{self, Against, Compression, Compressor, Effort},
 };
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use serde_json::{Value, json};
@@ -148,9 +148,9 @@ fn batch_of(parcel: Parcel) -> Vec<u8> {
     let settings = wire::Settings {
         compression: Compression::Isolated,
         effort: Effort::Level(3),
-        dictionary: false,
+        against: Against::Nothing,
     };
-    wire::pack(&[(entry, parcel)], settings, &mut Compressor::new()).to_vec()
+    wire::pack(&[(entry, parcel)], &settings, &mut Compressor::new()).to_vec()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -151,6 +151,15 @@ impl Hostile {
         let _ = timeout(PATIENCE, stream.stopped()).await;
     }
 
+    /// What the hub sends on its next stream.
+    pub(crate) async fn stream(&mut self) -> Vec<u8> {
+        let read = async {
+            let mut stream = self.connection.accept_uni().await.expect("a stream");
+            stream.read_to_end(1 << 20).await.expect("all of it")
+        };
+        timeout(PATIENCE, read).await.expect("in time")
+    }
+
     /// Answers the hub's question for a certificate.
     pub(crate) async fn show_certificate(&mut self, der: &[u8]) {
         loop {

@@ -34,7 +34,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     // It tells how the index is.
     ("observe", &["model", "index"]),
-    ("config", &["model", "observe"]),
+    // It tells whether a dictionary is one.
+    ("config", &["model", "observe", "wire"]),
     (
         "api",
         &[

@@ -4,6 +4,7 @@ mod bad_input;
 mod cli;
 mod crashes;
 mod demo;
+mod dictionaries;
 mod end_to_end;
 mod hostile;
 mod house;

@@ -131,6 +131,7 @@ impl World {
             },
             kinds: Kinds::default(),
             limits: Limits::default(),
+            dictionary: None,
             log: config::Log::default(),
         }
     }

@@ -219,6 +219,7 @@ impl Gateway for Fake {
             bytes_sent: 10,
             bytes_received: 20,
             lanes_sent: [1, 2, 3, 4].into(),
+            dictionary: Some("built-in".to_owned()),
             error: None,
         }])
     }

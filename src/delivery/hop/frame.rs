@@ -33,6 +33,63 @@ pub enum Frame {
     WantCertificates(Vec<Fingerprint>),
     /// A signer's certificate, DER.
     Certificate(Vec<u8>),
+    /// What the sender of batches has to compress them against.
+    Dictionaries(Dictionaries),
+    /// What the receiver of batches says to the dictionary that was offered under this number.
+    DictionaryAnswer(u64, DictionaryAnswer),
+}
+
+/// What a node has to compress its batches against.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Dictionaries {
+    /// The built-in one. Neighbours whose versions have different ones use none.
+    pub built_in: Digest,
+    /// One of the node's own, which takes the place of those that it offered before in the session.
+    pub own: Option<OfferedDictionary>,
+}
+
+/// A node's own dictionary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct OfferedDictionary {
+    /// What batches of this session call it: from 2 on, greater than any before.
+    pub number: u64,
+    /// Digest of its bytes.
+    pub id: Digest,
+}
+
+/// What a receiver says to a dictionary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum DictionaryAnswer {
+    /// It is on stable storage here: batches may be compressed against it.
+    Have,
+    /// It is not here, or not any more: hand it over, and send again what was compressed against it.
+    Want,
+    /// It is not taken; do without.
+    Refused(DictionaryRefusal),
+}
+
+/// Why a dictionary is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum DictionaryRefusal {
+    /// It is larger than dictionaries may be.
+    TooLarge,
+    /// What came is not what was offered: its digest is another, or it does not read.
+    Damaged,
+    /// It is not a dictionary in zstd's format.
+    Format,
+    /// It cannot be kept.
+    Storage,
+}
+
+impl std::fmt::Display for DictionaryRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::TooLarge => "too-large",
+            Self::Damaged => "damaged",
+            Self::Format => "format",
+            Self::Storage => "storage",
+        })
+    }
 }
 
 /// How each side of a session starts: who it is and what it has.

@@ -52,6 +52,8 @@ pub(in crate::delivery) struct Inbound {
     starved: bool,
     /// Room was found for what the neighbour has not been told is parked: it learns that first, and of the room in an ack of its own.
     room_untold: bool,
+    /// Room was found since the last ack.
+    room_found: bool,
 }
 
 /// An [`Inbound`] as a checkpoint has it.
@@ -170,6 +172,7 @@ impl Inbound {
     pub(in crate::delivery) fn found_room(&mut self) -> bool {
         let starved = std::mem::take(&mut self.starved);
         self.room_untold |= starved && !self.parked_fresh.is_empty();
+        self.room_found |= starved;
         starved
     }
 
@@ -229,19 +232,25 @@ impl Inbound {
             && self.to_open.is_empty())
     }
 
-    /// What the next ack tells, with `credit`.
-    pub(in crate::delivery) fn take_news(&mut self, credit: [u64; 4]) -> Ack {
+    /// What the next ack tells, with `credit`, and whether it goes over every session: what it says of room takes the place of what
+    /// earlier ones said, and one that was sent earlier over another session may come later.
+    pub(in crate::delivery) fn take_news(&mut self, credit: [u64; 4]) -> (Ack, bool) {
         // Due again at once when there is room to be told of.
         let is_last = !std::mem::take(&mut self.room_untold);
         self.ack_due = self.ack_due.filter(|_| !is_last);
-        self.starved |= credit.contains(&0);
-        Ack {
+        let is_starved = credit.contains(&0);
+        self.starved |= is_starved;
+        let ack = Ack {
             received: std::mem::take(&mut self.fresh),
             parked: std::mem::take(&mut self.parked_fresh),
             credit,
             closed: std::mem::take(&mut self.to_close).into_iter().collect(),
             open: std::mem::take(&mut self.to_open).into_iter().collect(),
-        }
+        };
+        let is_of_room = std::mem::take(&mut self.room_found)
+            || is_starved
+            || !(ack.parked.is_empty() && ack.closed.is_empty() && ack.open.is_empty());
+        (ack, is_of_room)
     }
 
     /// Acks for a session that is gone need not be told: the next hello says everything.
@@ -256,6 +265,7 @@ impl Inbound {
         self.ack_due = None;
         self.starved = false;
         self.room_untold = false;
+        self.room_found = false;
     }
 
     // ---- order

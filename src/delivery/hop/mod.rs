@@ -9,7 +9,8 @@ use std::collections::BTreeSet;
 use bincode::{Decode, Encode};
 
 pub use frame::{
-    Ack, Entry, Epoch, Frame, GoneAnswer, Hello, OfferAnswer, PROTOCOL_VERSION, Seq, Targets,
+    Ack, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame, GoneAnswer, Hello,
+    OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Seq, Targets,
 };
 pub(super) use inbound::{Inbound, Waiting};
 pub use outbox::Depth;

@@ -166,14 +166,21 @@ impl Delivery {
             .map(|(neighbour, _)| neighbour.clone())
             .collect();
         for neighbour in due {
-            let Some(session) = self.hops.get(&neighbour).and_then(|h| self.open_session(h)) else {
+            let open: Vec<SessionId> = match self.hops.get(&neighbour) {
+                Some(hop) => self.open_sessions(hop).collect(),
+                None => Vec::new(),
+            };
+            if open.is_empty() {
                 self.hop(&neighbour).inbound.ack_due = None;
                 continue;
-            };
+            }
             let credit = self.credit();
-            let ack = self.hop(&neighbour).inbound.take_news(credit);
-            let frame = Frame::Ack(ack);
-            self.outputs.push_back(Output::Send { session, frame });
+            let (ack, everywhere) = self.hop(&neighbour).inbound.take_news(credit);
+            let sessions = if everywhere { open.len() } else { 1 };
+            for session in open.into_iter().take(sessions) {
+                let frame = Frame::Ack(ack.clone());
+                self.outputs.push_back(Output::Send { session, frame });
+            }
         }
     }
 

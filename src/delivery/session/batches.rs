@@ -11,10 +11,15 @@ use super::Session;
 impl Delivery {
     /// The newest session with a neighbour over which parcels flow.
     pub(in crate::delivery) fn open_session(&self, hop: &Hop) -> Option<SessionId> {
+        self.open_sessions(hop).next()
+    }
+
+    /// The sessions with a neighbour over which parcels flow, the newest first.
+    pub(in crate::delivery) fn open_sessions(&self, hop: &Hop) -> impl Iterator<Item = SessionId> {
         let newest_first = hop.sessions.iter().rev();
         newest_first
             .copied()
-            .find(|id| self.sessions.get(id).is_some_and(Session::is_open))
+            .filter(|id| self.sessions.get(id).is_some_and(Session::is_open))
     }
 
     pub(in crate::delivery) fn pump_all(&mut self) {

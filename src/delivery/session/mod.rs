@@ -144,12 +144,6 @@ impl Delivery {
         let neighbour = gone.neighbour.clone();
         let hop = self.hop(&neighbour);
         hop.sessions.remove(&session);
-        let mut back = gone.leases;
-        back.retain(|seq| hop.outbox.lessee(*seq) == Some(session));
-        let slots: Vec<_> = back
-            .iter()
-            .filter_map(|seq| Some(hop.outbox.get(*seq)?.slot))
-            .collect();
         hop.offered = false;
         if hop.sessions.is_empty() {
             hop.inbound.forget_news();
@@ -160,14 +154,7 @@ impl Delivery {
         if self.has(super::Bug::DroppedLease) {
             return;
         }
-        self.hop(&neighbour).outbox.give_back(back);
-        for slot in slots {
-            let what = Step::Returned {
-                neighbour: neighbour.clone(),
-                link: gone.link.name.clone(),
-            };
-            self.step(slot, self.now.wall, what);
-        }
+        self.give_back(session, &neighbour, &gone.link.name, gone.leases);
         // Whoever is still there goes on with what came back, and hears again what may not have been heard.
         self.parked.retain(
             |(_, output)| !matches!(output, Output::Send { session: s, .. } if *s == session),
@@ -177,6 +164,44 @@ impl Delivery {
         self.tell_gone(&neighbour);
         self.ack_soon(&neighbour);
         self.pump(&neighbour);
+    }
+
+    /// What was leased to a session that lives on, and was not acked, goes again.
+    pub(super) fn send_again(&mut self, session: SessionId) {
+        #[cfg(any(test, feature = "sim"))]
+        if self.has(super::Bug::NotSentAgain) {
+            return;
+        }
+        let Some(live) = self.sessions.get_mut(&session) else {
+            return;
+        };
+        let leases = std::mem::take(&mut live.leases);
+        let (neighbour, link) = (live.neighbour.clone(), live.link.name.clone());
+        self.give_back(session, &neighbour, &link, leases);
+        self.pump(&neighbour);
+    }
+
+    fn give_back(
+        &mut self,
+        session: SessionId,
+        neighbour: &UnitId,
+        link: &str,
+        mut leases: Vec<Seq>,
+    ) {
+        let outbox = &mut self.hop(neighbour).outbox;
+        leases.retain(|seq| outbox.lessee(*seq) == Some(session));
+        let slots: Vec<_> = leases
+            .iter()
+            .filter_map(|seq| Some(outbox.get(*seq)?.slot))
+            .collect();
+        outbox.give_back(leases);
+        for slot in slots {
+            let what = Step::Returned {
+                neighbour: neighbour.clone(),
+                link: link.to_owned(),
+            };
+            self.step(slot, self.now.wall, what);
+        }
     }
 
     pub(super) fn grant(&mut self, session: SessionId, express: u16, bulk: u16) {
@@ -227,8 +252,11 @@ impl Delivery {
             Frame::GoneAnswer(answer) => self.on_gone_answer(&neighbour, &answer, log),
             Frame::Offer(parcels) => self.on_offer(session, parcels),
             Frame::OfferAnswer(answer) => self.on_offer_answer(&neighbour, answer, log),
-            Frame::WantCertificates(_) | Frame::Certificate(_) => {
-                debug_assert!(false, "the driver serves certificates");
+            Frame::WantCertificates(_)
+            | Frame::Certificate(_)
+            | Frame::Dictionaries(_)
+            | Frame::DictionaryAnswer(..) => {
+                debug_assert!(false, "the driver serves certificates and dictionaries");
             }
         }
         self.pump(&neighbour);

@@ -76,6 +76,7 @@ impl World {
                 inbox_mib: 64,
                 ..Limits::default()
             },
+            dictionary: None,
             log: config::Log::default(),
         };
         let trouble = trouble(&settings.data_dir.join("journal"));

@@ -4,6 +4,9 @@
 //! neighbour has sent the certificate. Such a batch keeps its share of what the session may hold, so that a neighbour that sends
 //! more and more of them is slowed down by the link.
 
+mod certificates;
+mod dictionaries;
+
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
@@ -24,14 +27,18 @@ use tokio::{
 use super::{
     board::{SessionRecord, Up},
     command::{Command, End, Port, PortEnd, ToSession},
+    dictionaries::Talk,
     fault::{Fault, end_code},
-    incoming::{Judged, batch_limits, judge},
+    incoming::{Judged, OwnDictionary, batch_limits, judge},
     outgoing::{self, PackError, Packed},
     shared::Shared,
     workers::{Urgency, WorkerFailed},
 };
 use crate::{
-    delivery::{Close, Input, LinkInfo, SessionId, hop::Frame},
+    delivery::{
+        Close, Input, LinkInfo, SessionId,
+        hop::{DictionaryRefusal, Frame},
+    },
     link::{self, CloseCode, Ended, LinkKind, Outgoing, Received, Running, SessionHandle},
     model::{Fingerprint, Lane, Millis, Reason, UnitId},
     wire::{self, BatchLimits, Compression, FrameDecoder},
@@ -43,12 +50,8 @@ const CONTROL_BYTES: usize = 64 * 1024;
 const PENDING_MAX: usize = 32;
 /// How long a neighbour that has dialled may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(15);
-/// How long a batch may wait for its signers' certificates.
-const CERTIFICATES_WITHIN: Duration = Duration::from_secs(60);
 /// How long the end of a session may take.
 const END_WITHIN: Duration = Duration::from_secs(2);
-/// Certificates that were judged not to count, of one session.
-const UNTRUSTED_MAX: usize = 1024;
 
 /// How a session is carried.
 #[derive(Clone, Debug)]
@@ -115,6 +118,7 @@ pub(super) async fn carry(
         held: Vec::new(),
         wanted: BTreeSet::new(),
         untrusted: Arc::default(),
+        talk: Talk::new(live.settings.unit.clone()),
         sent: 0,
         stage: Stage::Announced,
         met: false,
@@ -159,12 +163,24 @@ struct Pump {
     wanted: BTreeSet<Fingerprint>,
     /// Certificates that came and do not count.
     untrusted: Arc<BTreeMap<Fingerprint, Reason>>,
+    /// What batches are compressed against.
+    talk: Talk,
     sent: u64,
     stage: Stage,
     /// Whether the neighbour said hello.
     met: bool,
     /// By when the end must be there.
     ending: Option<Instant>,
+}
+
+/// What it takes to read a batch.
+enum Needed {
+    /// Nothing but what every node has.
+    Nothing,
+    /// A dictionary of the neighbour's.
+    Own(OwnDictionary),
+    /// A dictionary that is not here any more.
+    Lost,
 }
 
 /// Whether the owner knows of the session.
@@ -206,6 +222,12 @@ enum Done {
     Certificate(Fingerprint, Result<(), Option<Reason>>),
     /// Certificates that the neighbour asked for.
     Found(Vec<Frame>),
+    /// Whether a dictionary of the neighbour's is here.
+    Looked(u64, bool),
+    /// A dictionary for the neighbour.
+    Packaged(Bytes),
+    /// A dictionary of the neighbour's was judged, and kept if it counts.
+    Taken(u64, Result<(), DictionaryRefusal>),
 }
 
 impl Pump {
@@ -253,7 +275,7 @@ impl Pump {
                     left = changed.is_err() || *leave.borrow();
                     if left { Err(Fault::LinkGone) } else { Ok(()) }
                 }
-                Ok(()) = reloads.changed(), if !ending => self.is_welcome(),
+                Ok(()) = reloads.changed(), if !ending => self.reloaded(),
                 () = sleep_until(deadline) => self.overdue(),
             };
             if let Err(fault) = step {
@@ -302,6 +324,12 @@ impl Pump {
             Err(Ended::Here { reason, .. }) => Err(Fault::Unwelcome(reason)),
             Err(ended) => Err(Fault::Unwelcome(ended.to_string())),
         }
+    }
+
+    fn reloaded(&mut self) -> Result<(), Fault> {
+        self.is_welcome()?;
+        self.offer_dictionary();
+        Ok(())
     }
 
     fn fault(&mut self, fault: &Fault) {
@@ -355,10 +383,8 @@ impl Pump {
                 }
                 Ok(())
             }
-            link::Event::Batch(batch) => {
-                self.judge(batch);
-                Ok(())
-            }
+            link::Event::Batch(batch) if wire::is_handover(&batch) => self.take_over(batch),
+            link::Event::Batch(batch) => self.judge(batch),
             link::Event::Room { express, bulk } => self.granted(express, bulk).await,
             link::Event::Carried { .. } | link::Event::Closed(_) => Ok(()),
         }
@@ -421,6 +447,10 @@ impl Pump {
                 self.certificate(der);
                 return Ok(());
             }
+            Frame::Dictionaries(said) => return self.hear_of_dictionaries(&said),
+            Frame::DictionaryAnswer(number, answer) => {
+                return self.dictionary_answered(number, answer).await;
+            }
             Frame::Hello(ref hello) => self.hello(&hello.link_name).await?,
             Frame::Ack(_) => self.record.ack_received(),
             Frame::Gone(_) | Frame::GoneAnswer(_) | Frame::Offer(_) | Frame::OfferAnswer(_) => {}
@@ -439,7 +469,10 @@ impl Pump {
                 if matches!(frame, Frame::Ack(_)) {
                     self.record.ack_sent();
                 }
-                self.send(&frame);
+                match frame {
+                    Frame::Hello(_) => self.greet(&frame),
+                    frame => self.send(&frame),
+                }
             }
             ToSession::Batch { lane, parcels } => {
                 let reader = self.shared.reader()?;
@@ -450,8 +483,10 @@ impl Pump {
                     true => Urgency::Express,
                     false => Urgency::Bulk,
                 };
+                let choice = self.talk.choice();
                 self.work(urgency, move || {
-                    Done::Packed(lane, outgoing::pack(&reader, parcels, kind, compression))
+                    let packed = outgoing::pack(&reader, parcels, kind, compression, &choice);
+                    Done::Packed(lane, packed)
                 });
             }
         }
@@ -459,7 +494,11 @@ impl Pump {
     }
 
     fn send(&mut self, frame: &Frame) {
-        let mut bytes = Bytes::from(wire::encode_frame(frame));
+        self.write(wire::encode_frame(frame));
+    }
+
+    fn write(&mut self, frames: Vec<u8>) {
+        let mut bytes = Bytes::from(frames);
         while !bytes.is_empty() {
             let message = bytes.split_to(CONTROL_BYTES.min(bytes.len()));
             self.pending.push_back(link::Command::Control(message));
@@ -489,6 +528,10 @@ impl Pump {
             }
             Done::Judged(Judged::Unknown(batch, missing)) => {
                 self.hold(batch, missing);
+                Ok(())
+            }
+            Done::Judged(Judged::Lost(number)) => {
+                self.dictionary_lost(number);
                 Ok(())
             }
             Done::Judged(Judged::Broken(error)) => Err(error.into()),
@@ -525,90 +568,40 @@ impl Pump {
                 }
                 Ok(())
             }
+            Done::Looked(number, is_here) => {
+                let answer = self.talk.looked(number, is_here);
+                self.answer(answer);
+                Ok(())
+            }
+            Done::Packaged(bytes) => {
+                self.hand_over(bytes);
+                Ok(())
+            }
+            Done::Taken(number, outcome) => {
+                let answer = self.talk.judged(number, outcome);
+                self.answer(answer);
+                Ok(())
+            }
         }
     }
 
-    fn judge(&self, batch: Received) {
+    fn judge(&mut self, batch: Received) -> Result<(), Fault> {
+        let own = match self.dictionary_of(&batch)? {
+            Needed::Nothing => None,
+            Needed::Own(own) => Some(own),
+            // It comes again.
+            Needed::Lost => return Ok(()),
+        };
         let live = self.shared.live();
         let untrusted = self.untrusted.clone();
         let limits = self.limits;
         let attests = live.attests(&self.neighbour);
         let now = self.shared.clock.wall();
         self.work(Urgency::Express, move || {
-            Done::Judged(judge(batch, &live, &untrusted, &limits, attests, now))
+            let judged = judge(batch, &live, &untrusted, &limits, own, attests, now);
+            Done::Judged(judged)
         });
-    }
-
-    fn hold(&mut self, batch: Received, missing: BTreeSet<Fingerprint>) {
-        let ask: Vec<_> = missing.difference(&self.wanted).copied().collect();
-        if !ask.is_empty() {
-            self.send(&Frame::WantCertificates(ask.clone()));
-            self.wanted.extend(ask);
-        }
-        self.held.push(Held {
-            batch,
-            missing,
-            until: Instant::now() + CERTIFICATES_WITHIN,
-        });
-    }
-
-    fn certificate(&self, der: Vec<u8>) {
-        let fingerprint = Fingerprint::of(&der);
-        // One that nobody asked for is of no use.
-        if !self.wanted.contains(&fingerprint) {
-            return;
-        }
-        let live = self.shared.live();
-        let neighbour = self.neighbour.clone();
-        self.work(Urgency::Express, move || {
-            let outcome = live.signers.add(&der).map(drop).map_err(|error| {
-                tracing::warn!(unit = %neighbour, %fingerprint, %error, "a signer's certificate was not taken");
-                error.reason()
-            });
-            Done::Certificate(fingerprint, outcome)
-        });
-    }
-
-    /// Judges what has waited for a certificate, once all that it waits for is there.
-    fn judged(
-        &mut self,
-        fingerprint: Fingerprint,
-        outcome: Result<(), Option<Reason>>,
-    ) -> Result<(), Fault> {
-        self.wanted.remove(&fingerprint);
-        match outcome {
-            Ok(()) => {}
-            Err(None) => return Err(Fault::Trust),
-            Err(Some(reason)) => {
-                let untrusted = Arc::make_mut(&mut self.untrusted);
-                if untrusted.len() >= UNTRUSTED_MAX {
-                    untrusted.pop_first();
-                }
-                untrusted.insert(fingerprint, reason);
-            }
-        }
-        let wanted = &self.wanted;
-        let ready = |held: &mut Held| held.missing.is_disjoint(wanted);
-        let ready: Vec<Held> = self.held.extract_if(.., ready).collect();
-        for held in ready {
-            self.judge(held.batch);
-        }
         Ok(())
-    }
-
-    fn find_certificates(&self, wanted: Vec<Fingerprint>) {
-        let live = self.shared.live();
-        let neighbour = self.neighbour.clone();
-        self.work(Urgency::Express, move || {
-            let find = |fingerprint| {
-                let found = live.signers.get(&fingerprint);
-                if found.is_none() {
-                    tracing::warn!(unit = %neighbour, %fingerprint, "the neighbour asks for a certificate that is not here");
-                }
-                found.map(|signer| Frame::Certificate(signer.der().to_vec()))
-            };
-            Done::Found(wanted.into_iter().filter_map(find).collect())
-        });
     }
 }
 

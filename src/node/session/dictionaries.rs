@@ -1,0 +1,163 @@
+//! Units' own dictionaries: offered after hello, handed over once, and used when the neighbour says that it has them.
+
+use bytes::Bytes;
+
+use super::{Done, Fault, Needed, OwnDictionary, Pump};
+use crate::{
+    delivery::{
+        Input,
+        hop::{Dictionaries, DictionaryAnswer, DictionaryRefusal, Frame},
+    },
+    link::{self, Outgoing, Received},
+    model::Lane,
+    node::{dictionaries::Named, workers::Urgency},
+    wire::{self, DictionaryError, HandoverError},
+};
+
+impl Pump {
+    /// Says hello, and what there is to compress batches against in the same breath: so the neighbour knows it before it sends.
+    pub(super) fn greet(&mut self, hello: &Frame) {
+        let mut frames = wire::encode_frame(hello);
+        if let Some(said) = self.says() {
+            frames.extend(wire::encode_frame(&said));
+        }
+        self.write(frames);
+    }
+
+    /// The node's own dictionary may be another one.
+    pub(super) fn offer_dictionary(&mut self) {
+        if self.talk.has_spoken()
+            && let Some(said) = self.says()
+        {
+            self.send(&said);
+        }
+    }
+
+    fn says(&mut self) -> Option<Frame> {
+        let live = self.shared.live();
+        let own = live.dictionary.as_ref().map(|trained| &trained.dictionary);
+        let said = self.talk.says(own);
+        self.show();
+        said
+    }
+
+    /// Shows people what is agreed on.
+    fn show(&self) {
+        self.record.compresses_against(self.talk.choice().name());
+    }
+
+    /// The neighbour says what it has.
+    pub(super) fn hear_of_dictionaries(&mut self, said: &Dictionaries) -> Result<(), Fault> {
+        let offered = self.talk.heard(said)?;
+        self.show();
+        if let Some((number, id)) = offered {
+            let (shared, neighbour) = (self.shared.clone(), self.neighbour.clone());
+            self.work(Urgency::Express, move || {
+                Done::Looked(number, shared.shelf.has(&neighbour, id))
+            });
+        }
+        Ok(())
+    }
+
+    /// The neighbour says whether it has this node's.
+    pub(super) async fn dictionary_answered(
+        &mut self,
+        number: u64,
+        answer: DictionaryAnswer,
+    ) -> Result<(), Fault> {
+        let told = self.talk.answered(number, answer)?;
+        self.show();
+        if let Some(why) = told.refused {
+            tracing::warn!(unit = %self.neighbour, link = self.record.link(), session = self.id, %why, "the neighbour does not take this node's dictionary; messages go without");
+        }
+        if let Some((number, dictionary)) = told.hand_over {
+            let (shared, common) = (self.shared.clone(), self.talk.common());
+            self.work(Urgency::Bulk, move || {
+                Done::Packaged(shared.package.of(number, &dictionary, &common))
+            });
+        }
+        if told.send_again {
+            let session = self.id;
+            self.tell(Input::SendAgain { session }).await?;
+        }
+        Ok(())
+    }
+
+    /// Behind every message: it makes later ones smaller, and nobody waits for it.
+    pub(super) fn hand_over(&mut self, bytes: Bytes) {
+        tracing::info!(unit = %self.neighbour, link = self.record.link(), session = self.id, bytes = bytes.len(), "this node's dictionary is handed over");
+        self.sent += 1;
+        self.pending.push_back(link::Command::Batch(Outgoing {
+            id: self.sent,
+            express: false,
+            lane: Lane::Bulk,
+            bytes,
+        }));
+    }
+
+    /// A dictionary came.
+    pub(super) fn take_over(&mut self, handover: Received) -> Result<(), Fault> {
+        let number = wire::handover_number(&handover).map_err(Fault::Handover)?;
+        let Some(id) = self.talk.came(number) else {
+            // Nobody asked for it, or it came before.
+            return Ok(());
+        };
+        let (shared, neighbour) = (self.shared.clone(), self.neighbour.clone());
+        self.work(Urgency::Bulk, move || {
+            let taken = match wire::take_over(&handover) {
+                Ok(dictionary) if dictionary.id() == id => {
+                    shared.shelf.keep(&neighbour, &dictionary).map_err(|error| {
+                        tracing::error!(unit = %neighbour, %error, "a neighbour's dictionary cannot be kept");
+                        DictionaryRefusal::Storage
+                    })
+                }
+                Ok(_) | Err(HandoverError::Broken) => Err(DictionaryRefusal::Damaged),
+                Err(HandoverError::Dictionary(DictionaryError::TooLarge(_))) => {
+                    Err(DictionaryRefusal::TooLarge)
+                }
+                Err(HandoverError::Dictionary(DictionaryError::Format)) => {
+                    Err(DictionaryRefusal::Format)
+                }
+            };
+            match taken {
+                Ok(()) => tracing::info!(unit = %neighbour, %id, "a neighbour's dictionary is here"),
+                Err(why) => tracing::warn!(unit = %neighbour, %id, %why, "a neighbour's dictionary is not taken; its messages come without"),
+            }
+            Done::Taken(number, taken)
+        });
+        Ok(())
+    }
+
+    pub(super) fn answer(&mut self, answer: Option<Frame>) {
+        if let Some(answer) = answer {
+            self.send(&answer);
+        }
+    }
+
+    /// What it takes to read a batch.
+    pub(super) fn dictionary_of(&mut self, batch: &Received) -> Result<Needed, Fault> {
+        let Some(number) = wire::own_dictionary(batch)? else {
+            return Ok(Needed::Nothing);
+        };
+        Ok(match self.talk.named(number)? {
+            Named::Kept(id) => Needed::Own(OwnDictionary {
+                number,
+                id,
+                neighbour: self.neighbour.clone(),
+                shared: self.shared.clone(),
+            }),
+            Named::Lost => Needed::Lost,
+            Named::LostNow(want) => {
+                self.send(&want);
+                Needed::Lost
+            }
+        })
+    }
+
+    /// A batch could not be read for want of a dictionary that was here.
+    pub(super) fn dictionary_lost(&mut self, number: u64) {
+        tracing::warn!(unit = %self.neighbour, link = self.record.link(), session = self.id, "a neighbour's dictionary is lost; messages come again without");
+        let want = self.talk.lost(number);
+        self.answer(want);
+    }
+}
