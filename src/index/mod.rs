@@ -15,6 +15,8 @@ mod entry;
 mod feed;
 mod follow;
 mod keys;
+mod names;
+mod pages;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -74,8 +76,11 @@ pub struct Recovered {
 
 /// What the index asks of the node. Called on the index's own thread.
 pub trait Source: Send + 'static {
-    /// A parcel's header, digest and size in bytes; none when it cannot be read any more.
-    fn parcel(&self, at: Location) -> Option<(Header, Digest, u32)>;
+    /// A parcel's header; none when it cannot be read any more.
+    fn header(&self, at: Location) -> Option<Header>;
+
+    /// A parcel's digest and size in bytes; none when it cannot be read any more.
+    fn parcel(&self, at: Location) -> Option<(Digest, u32)>;
 
     /// A receipt's signer and lines; none when it cannot be read any more.
     fn receipt(&self, at: Location) -> Option<(UnitId, Vec<ReceiptItem>)>;
@@ -173,7 +178,8 @@ impl Index {
     /// # Errors
     /// It cannot answer now.
     pub async fn message(&self, message: MessageId) -> Result<Option<Entry>, Unavailable> {
-        self.ask(move |base| base.message(&message)).await
+        self.ask(move |base| Ok(base.message(&message)?.map(|(_, entry)| entry)))
+            .await
     }
 
     /// A page of the messages that fit.

@@ -383,8 +383,8 @@ impl Pump {
                 }
                 Ok(())
             }
-            link::Event::Batch(batch) if wire::is_handover(&batch) => self.take_over(batch),
-            link::Event::Batch(batch) => self.judge(batch),
+            link::Event::Batch(batch) if wire::is_handover(&batch) => self.take_over(*batch),
+            link::Event::Batch(batch) => self.judge(*batch),
             link::Event::Room { express, bulk } => self.granted(express, bulk).await,
             link::Event::Carried { .. } | link::Event::Closed(_) => Ok(()),
         }
@@ -466,12 +466,12 @@ impl Pump {
     fn output(&mut self, output: ToSession) -> Result<(), Fault> {
         match output {
             ToSession::Frame(frame) => {
-                if matches!(frame, Frame::Ack(_)) {
+                if matches!(*frame, Frame::Ack(_)) {
                     self.record.ack_sent();
                 }
-                match frame {
+                match *frame {
                     Frame::Hello(_) => self.greet(&frame),
-                    frame => self.send(&frame),
+                    _ => self.send(&frame),
                 }
             }
             ToSession::Batch { lane, parcels } => {
