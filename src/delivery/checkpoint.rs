@@ -1,6 +1,6 @@
 //! The durable state as one value.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io};
 
 use bincode::Decode;
 
@@ -35,15 +35,18 @@ struct Checkpoint {
 }
 
 impl Delivery {
-    /// The whole durable state, for a checkpoint.
-    pub fn checkpoint(&self) -> Vec<u8> {
+    /// Writes the whole durable state, for a checkpoint: there is no second copy of it in memory.
+    ///
+    /// # Errors
+    /// `out` takes no more.
+    pub fn checkpoint(&self, out: &mut impl io::Write) -> io::Result<()> {
         let inbox: Vec<Slot> = self.inbox.slots().collect();
         let hops = Each {
             len: self.hops.len(),
             items: || self.hops.iter().map(|(unit, hop)| (unit, hop.snapshot())),
         };
-        // Field by field as in `Checkpoint`, without a second copy of it all.
-        codec::encode_large(&(
+        // Field by field as in `Checkpoint`.
+        let state = (
             self.lsn,
             self.epoch,
             self.wall.max(self.now.wall),
@@ -55,15 +58,16 @@ impl Delivery {
             inbox,
             self.owed.snapshot(),
             &self.fanouts,
-        ))
+        );
+        codec::encode_to(&state, out)
     }
 
     /// A node as a checkpoint has it.
     ///
     /// # Errors
-    /// The bytes are not a checkpoint of this version.
-    pub fn restore(settings: Settings, checkpoint: &[u8]) -> Result<Self, ReplayError> {
-        let checkpoint = codec::decode::<Checkpoint, CHECKPOINT_BYTES_MAX>(checkpoint)?;
+    /// What comes from `state` is not a checkpoint of this version.
+    pub fn restore(settings: Settings, state: &mut dyn io::Read) -> Result<Self, ReplayError> {
+        let checkpoint = codec::decode_from::<Checkpoint, CHECKPOINT_BYTES_MAX>(state)?;
         let mut node = Self::new(settings);
         node.lsn = checkpoint.lsn;
         node.epoch = checkpoint.epoch;

@@ -356,7 +356,7 @@ impl Owner {
             self.tell(Input::Compact { segment });
         }
         let machine = &self.machine;
-        self.store.checkpoint(false, || machine.checkpoint());
+        self.store.checkpoint(false, |out| machine.checkpoint(out));
         self.store.retry();
         let room = self.store.room();
         let metrics = &self.shared.metrics;
@@ -383,7 +383,7 @@ impl Owner {
         {
             stopping.checkpoint_asked = true;
             if !store.room().full {
-                store.checkpoint(true, || machine.checkpoint());
+                store.checkpoint(true, |out| machine.checkpoint(out));
             }
         }
     }

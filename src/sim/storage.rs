@@ -128,8 +128,10 @@ impl World {
         if !busy && run.journal.checkpoint_due() {
             self.write(node);
             if let Some(run) = self.nodes[node].run.as_mut() {
-                let state = run.machine.checkpoint();
-                run.checkpoint = run.journal.checkpoint(state);
+                let mut state = Vec::new();
+                // Memory takes every write.
+                let _ = run.machine.checkpoint(&mut state);
+                run.checkpoint = run.journal.checkpoint(std::iter::once(state));
             }
             self.start_checkpoint(node);
         }
