@@ -19,8 +19,8 @@ use crate::{
     model::{Location, Lsn, MessageId, Millis},
 };
 
-/// Events of one change.
-const EVENTS_AT_ONCE: usize = 4096;
+/// Events of one change. Whatever sled replaces during a change stays in memory until its end.
+const EVENTS_AT_ONCE: usize = 512;
 /// How many times a base is begun anew until the node is restarted.
 const REBUILDS_MAX: u64 = 3;
 /// How often old messages are forgotten.
