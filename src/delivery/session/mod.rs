@@ -160,7 +160,8 @@ impl Delivery {
         if self.has(super::Bug::DroppedLease) {
             return;
         }
-        self.hop(&neighbour).outbox.give_back(back);
+        let (hop, parcels) = self.hop_and_parcels(&neighbour);
+        hop.outbox.give_back(back, parcels);
         for slot in slots {
             let what = Step::Returned {
                 neighbour: neighbour.clone(),
