@@ -184,7 +184,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
 fn segment() -> Result<Vec<u8>, Box<dyn Error>> {
     struct Nothing;
     impl Replay for Nothing {
-        fn checkpoint(&mut self, _: Lsn, _: &[u8]) -> bool {
+        fn checkpoint(&mut self, _: Lsn, _: &mut dyn std::io::Read) -> bool {
             false
         }
         fn record(&mut self, _: Lsn, _: &[u8], _: &[u8], _: Location) {}

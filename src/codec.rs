@@ -3,7 +3,13 @@
 //! Little-endian, variable-length integers, always with a limit, and the consumed length is always compared: bytes left over are
 //! an error. Whoever decodes names the largest value that it is ready to read.
 
-use bincode::{Decode, Encode, config, enc::Encoder, error::EncodeError};
+use std::io;
+
+use bincode::{
+    Decode, Encode, config,
+    enc::Encoder,
+    error::{DecodeError, EncodeError},
+};
 
 /// Bytes do not decode.
 #[derive(Debug, thiserror::Error)]
@@ -29,11 +35,16 @@ pub fn encode_into(value: &impl Encode, out: &mut Vec<u8>) {
 /// smaller ones.
 pub const LARGE_BYTES: usize = 33 * 1024 * 1024;
 
-/// As [`encode`], for what may be large: its memory goes back to the system with it.
-pub fn encode_large(value: &impl Encode) -> Vec<u8> {
-    let mut out = Vec::with_capacity(LARGE_BYTES);
-    encode_into(value, &mut out);
-    out
+/// Encodes `value` to where it goes, as it comes.
+///
+/// # Errors
+/// `out` takes no more.
+pub fn encode_to(value: &impl Encode, out: &mut impl io::Write) -> io::Result<()> {
+    match bincode::encode_into_std_write(value, out, config::standard()) {
+        Ok(_) => Ok(()),
+        Err(EncodeError::Io { inner, .. }) => Err(inner),
+        Err(error) => unreachable!("no type of ours refuses to be encoded: {error}"),
+    }
 }
 
 /// Encodes `value`.
@@ -74,6 +85,22 @@ pub fn decode<T: Decode<()>, const LIMIT: usize>(bytes: &[u8]) -> Result<T, Code
     match rest.len() {
         0 => Ok(value),
         left => Err(CodecError::LeftOver(left)),
+    }
+}
+
+/// Decodes all that comes from `bytes`, as [`decode`] does.
+pub fn decode_from<T: Decode<()>, const LIMIT: usize>(
+    mut bytes: &mut dyn io::Read,
+) -> Result<T, CodecError> {
+    let configuration = config::standard().with_limit::<LIMIT>();
+    let value = bincode::decode_from_std_read(&mut bytes, configuration)?;
+    match io::copy(&mut bytes, &mut io::sink()) {
+        Ok(0) => Ok(value),
+        Ok(left) => Err(CodecError::LeftOver(left as usize)),
+        Err(inner) => Err(CodecError::Decode(DecodeError::Io {
+            inner,
+            additional: 0,
+        })),
     }
 }
 

@@ -460,7 +460,7 @@ impl Run {
     fn restart(&mut self) {
         self.give(Input::Synced(self.records.0.len() as Lsn));
         self.give(Input::Synced(self.records.0.len() as Lsn));
-        let before = self.machine.checkpoint();
+        let before = checkpoint(&self.machine);
         let settings = settings(self.is_hub, false);
         let mut again = Delivery::new(settings.clone());
         for (index, (record, payload)) in self.records.0.iter().enumerate() {
@@ -476,16 +476,27 @@ impl Run {
             live(&self.machine),
             "a replay keeps other parcels"
         );
-        let restored = Delivery::restore(settings, &before).expect("its own checkpoint");
+        let restored = Delivery::restore(settings, &mut &before[..]);
+        let restored = restored.expect("its own checkpoint");
         assert_eq!(
             live(&restored),
             live(&self.machine),
             "a checkpoint keeps other parcels"
         );
+        assert!(
+            checkpoint(&restored) == before,
+            "what was restored writes another checkpoint"
+        );
         self.machine = again;
         self.sessions.clear();
         self.drain();
     }
+}
+
+fn checkpoint(machine: &Delivery) -> Vec<u8> {
+    let mut state = Vec::new();
+    machine.checkpoint(&mut state).expect("memory takes it");
+    state
 }
 
 fn live(machine: &Delivery) -> Vec<Location> {

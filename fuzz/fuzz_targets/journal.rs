@@ -150,7 +150,7 @@ fn run(data: &mut Unstructured<'_>) -> arbitrary::Result<()> {
                 if let Ok(synced) = journal.drain() {
                     model.synced = model.synced.max(synced);
                     let state = journal.appended().to_le_bytes().to_vec();
-                    if let Some(job) = journal.checkpoint(state) {
+                    if let Some(job) = journal.checkpoint(std::iter::once(state)) {
                         let result = job.run();
                         journal.checkpointed(&result);
                     }

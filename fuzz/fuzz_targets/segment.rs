@@ -54,7 +54,7 @@ struct Seen {
 }
 
 impl Replay for Seen {
-    fn checkpoint(&mut self, _: Lsn, _: &[u8]) -> bool {
+    fn checkpoint(&mut self, _: Lsn, _: &mut dyn std::io::Read) -> bool {
         panic!("no checkpoint was written, and none can be made up")
     }
 
@@ -109,7 +109,7 @@ fuzz_target!(|data: &[u8]| {
     drop(journal);
     struct Last(Lsn, Vec<u8>);
     impl Replay for Last {
-        fn checkpoint(&mut self, _: Lsn, _: &[u8]) -> bool {
+        fn checkpoint(&mut self, _: Lsn, _: &mut dyn std::io::Read) -> bool {
             false
         }
         fn record(&mut self, lsn: Lsn, record: &[u8], _: &[u8], _: Location) {

@@ -175,7 +175,7 @@ impl Delivery {
             let is_allowed = is_allowed || self.has(super::Bug::IgnoredPolicy);
             if is_here && self.waits_here(digest) {
                 // It has come before and waits for a predecessor: it is told of when it is in the inbox.
-            } else if is_here && let Some(known) = self.seen.get(&header.message_id()) {
+            } else if is_here && let Some(known) = self.seen_as(header.message_id()) {
                 let line = if known == digest {
                     self.line(digest, header, &target, Outcome::Delivered, Reason::None)
                 } else {

@@ -148,7 +148,7 @@ impl Delivery {
         let bound = self.settings.limits.outbox_messages;
         self.fits(
             lane,
-            self.own + messages,
+            self.parcels.own() + messages,
             "outbox-messages",
             bound.into(),
             1,
@@ -158,7 +158,7 @@ impl Delivery {
     /// Whether so many more messages can be remembered (G4).
     pub(super) fn remembers(&self, messages: u64) -> Result<(), NotAccepted> {
         let bound = self.settings.limits.remembered_messages;
-        let wanted = self.sent.len().max(self.seen.len()) as u64 + messages;
+        let wanted = self.remembered_sent().max(self.remembered_seen()) + messages;
         self.fits(Lane::Flash, wanted, "remembered-messages", bound.into(), 1)
     }
 

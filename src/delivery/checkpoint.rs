@@ -1,12 +1,15 @@
 //! The durable state as one value.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
-use bincode::Decode;
+use bincode::{Decode, de::Decoder, error::DecodeError};
 
 use super::{
     Delivery, ReplayError, Settings,
-    hop::{Epoch, Hop, Snapshot as HopSnapshot, Waiting},
+    hop::{Epoch, Hop, Waiting},
     memory::Memory,
     parcels::{Parcels, Slot},
     receipts::{Fanout, Line, Owed},
@@ -19,31 +22,62 @@ use crate::{
 /// Largest checkpoint, in bytes.
 const CHECKPOINT_BYTES_MAX: usize = 8 * 1024 * 1024 * 1024;
 
-#[derive(Debug, Decode)]
+/// The durable state, read.
 struct Checkpoint {
     lsn: Lsn,
     epoch: Epoch,
     wall: Millis,
-    met: Vec<UnitId>,
+    met: BTreeSet<UnitId>,
     parcels: Parcels,
     sent: Memory,
     seen: Memory,
-    hops: Vec<(UnitId, HopSnapshot)>,
+    hops: BTreeMap<UnitId, Hop>,
     inbox: Vec<Slot>,
     owed: Vec<(UnitId, Vec<Line>)>,
-    fanouts: Vec<(Digest, Vec<Fanout>)>,
+    fanouts: BTreeMap<Digest, Vec<Fanout>>,
+}
+
+/// Field by field, what is large one item after another.
+impl Decode<()> for Checkpoint {
+    fn decode<D: Decoder<Context = ()>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        let mut checkpoint = Self {
+            lsn: Decode::decode(decoder)?,
+            epoch: Decode::decode(decoder)?,
+            wall: Decode::decode(decoder)?,
+            met: Decode::decode(decoder)?,
+            parcels: Parcels::decode(decoder)?,
+            sent: Decode::decode(decoder)?,
+            seen: Decode::decode(decoder)?,
+            hops: BTreeMap::new(),
+            inbox: Vec::new(),
+            owed: Vec::new(),
+            fanouts: BTreeMap::new(),
+        };
+        for _ in 0..u64::decode(decoder)? {
+            let unit = Decode::decode(decoder)?;
+            let hop = Hop::decode(decoder, &checkpoint.parcels)?;
+            checkpoint.hops.insert(unit, hop);
+        }
+        checkpoint.inbox = Decode::decode(decoder)?;
+        checkpoint.owed = Decode::decode(decoder)?;
+        checkpoint.fanouts = Decode::decode(decoder)?;
+        Ok(checkpoint)
+    }
 }
 
 impl Delivery {
-    /// The whole durable state, for a checkpoint.
-    pub fn checkpoint(&self) -> Vec<u8> {
+    /// Writes the whole durable state, for a checkpoint: there is no second copy of it in memory.
+    ///
+    /// # Errors
+    /// `out` takes no more.
+    pub fn checkpoint(&self, out: &mut impl io::Write) -> io::Result<()> {
         let inbox: Vec<Slot> = self.inbox.slots().collect();
         let hops = Each {
             len: self.hops.len(),
             items: || self.hops.iter().map(|(unit, hop)| (unit, hop.snapshot())),
         };
-        // Field by field as in `Checkpoint`, without a second copy of it all.
-        codec::encode_large(&(
+        // Field by field as in `Checkpoint`.
+        let state = (
             self.lsn,
             self.epoch,
             self.wall.max(self.now.wall),
@@ -55,30 +89,27 @@ impl Delivery {
             inbox,
             self.owed.snapshot(),
             &self.fanouts,
-        ))
+        );
+        codec::encode_to(&state, out)
     }
 
     /// A node as a checkpoint has it.
     ///
     /// # Errors
-    /// The bytes are not a checkpoint of this version.
-    pub fn restore(settings: Settings, checkpoint: &[u8]) -> Result<Self, ReplayError> {
-        let checkpoint = codec::decode::<Checkpoint, CHECKPOINT_BYTES_MAX>(checkpoint)?;
+    /// What comes from `state` is not a checkpoint of this version.
+    pub fn restore(settings: Settings, state: &mut dyn io::Read) -> Result<Self, ReplayError> {
+        let checkpoint = codec::decode_from::<Checkpoint, CHECKPOINT_BYTES_MAX>(state)?;
         let mut node = Self::new(settings);
         node.lsn = checkpoint.lsn;
         node.epoch = checkpoint.epoch;
         node.wall = checkpoint.wall;
-        node.met = checkpoint.met.into_iter().collect();
+        node.met = checkpoint.met;
         node.parcels = checkpoint.parcels;
         node.sent = checkpoint.sent;
         node.seen = checkpoint.seen;
-        node.hops = checkpoint
-            .hops
-            .into_iter()
-            .map(|(unit, hop)| (unit, Hop::restore(hop)))
-            .collect::<BTreeMap<_, _>>();
+        node.hops = checkpoint.hops;
         node.owed = Owed::restore(checkpoint.owed);
-        node.fanouts = checkpoint.fanouts.into_iter().collect();
+        node.fanouts = checkpoint.fanouts;
         for slot in checkpoint.inbox {
             if let Some(kept) = node.parcels.find(slot) {
                 let (lane, chain, bytes) = (kept.lane, kept.chain, kept.bytes);
@@ -94,9 +125,7 @@ impl Delivery {
             node.count_waiting(waiting);
         }
         for (slot, kept) in node.parcels.iter() {
-            node.own += u64::from(!kept.receivers.is_empty());
-            let second = kept.expires / 1000;
-            node.expiries.entry(second).or_default().push(slot);
+            node.expiries.note(slot, kept.expires() / 1000);
         }
         Ok(node)
     }

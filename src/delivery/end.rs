@@ -3,12 +3,13 @@
 use super::{
     Answer, Delivery, Output, Ticket,
     apply::Carried,
+    expiries::{Second, is_over},
     hop::{Frame, Seq},
     parcels::Slot,
     record::Record,
 };
 use crate::{
-    model::{Digest, Log, MessageId, Millis, Pattern, Payload, Reason, State, UnitId},
+    model::{Digest, Log, Lsn, MessageId, Millis, Pattern, Payload, Reason, State, UnitId},
     parcel::{Header, Parcel},
 };
 
@@ -27,48 +28,53 @@ impl Delivery {
     /// Ends what is past its time.
     pub(super) fn expire(&mut self, log: &mut dyn Log) {
         let now = self.now.wall;
-        while let Some(entry) = self.expiries.first_entry() {
-            let second = *entry.key();
-            if (second + 1) * 1000 > now {
+        loop {
+            let blocks = self.expiries.take_due(now);
+            if blocks.is_empty() {
                 break;
             }
-            for slot in entry.remove() {
-                self.expire_one(slot, second, log);
+            let turns = blocks.iter().flat_map(|block| self.turns(*block));
+            let turns = turns.filter(|(second, ..)| is_over(*second, now));
+            let mut turns: Vec<(Second, Lsn, Slot)> = turns.collect();
+            // In the order of their times, then of their coming.
+            turns.sort_unstable();
+            for (_, _, slot) in turns {
+                self.expire_one(slot, log);
+            }
+            for block in blocks {
+                let next = self.turns(block).map(|(second, ..)| second).min();
+                if let Some(second) = next {
+                    self.expiries.note(block, second);
+                }
             }
         }
         self.expire_fanouts(log);
     }
 
-    fn expire_one(&mut self, slot: Slot, second: Millis, log: &mut dyn Log) {
-        let now = self.now.wall;
-        let Some(kept) = self.parcels.find(slot) else {
-            return;
-        };
-        // The slot may have been used again since, or be here for its second turn, when custody ends.
-        let gives_up = kept.in_custody() && now >= kept.expires + self.custody_grace();
-        let first_turn = kept.expires / 1000 == second;
-        let second_turn = (kept.expires + self.custody_grace()) / 1000 == second;
-        if !first_turn && !second_turn {
+    /// When the parcels of a block are due next, and in which order they came.
+    fn turns(&self, block: Slot) -> impl Iterator<Item = (Second, Lsn, Slot)> + '_ {
+        let grace = self.custody_grace();
+        self.parcels.block(block).filter_map(move |(slot, kept)| {
+            let second = kept.due(self.parcels.in_custody(slot), grace)?;
+            Some((second, kept.order(), slot))
+        })
+    }
+
+    fn expire_one(&mut self, slot: Slot, log: &mut dyn Log) {
+        // One that was due before it may have been the last thing that it was kept for.
+        if self.parcels.find(slot).is_none() {
             return;
         }
-        for (neighbour, seq) in kept.copies.clone() {
+        let (now, grace) = (self.now.wall, self.custody_grace());
+        let kept = self.parcels.get_mut(slot);
+        let (parcel, expires) = (kept.digest, kept.expires());
+        kept.had_turn();
+        let gives_up = self.parcels.in_custody(slot) && now >= expires + grace;
+        for (neighbour, seq) in self.parcels.copies_of(slot) {
             self.begin_end(&neighbour, seq, State::Expired, Reason::Expiry, "", log);
         }
-        if gives_up {
-            let Some(kept) = self.parcels.find(slot) else {
-                return;
-            };
-            let record = Record::GivenUp {
-                parcel: kept.digest,
-                wall: now,
-            };
-            self.commit(record, log);
-        } else if let Some(kept) = self.parcels.find(slot)
-            && kept.in_custody()
-        {
-            let again = (kept.expires + self.custody_grace()) / 1000;
-            let again = again.max(second + 1);
-            self.expiries.entry(again).or_default().push(slot);
+        if gives_up && self.parcels.find(slot).is_some() {
+            self.commit(Record::GivenUp { parcel, wall: now }, log);
         }
     }
 
@@ -87,11 +93,11 @@ impl Delivery {
         let Some(queued) = hop.outbox.get(seq) else {
             return;
         };
-        if queued.ending.is_some() {
+        if hop.outbox.ending(seq).is_some() {
             return;
         }
         let (neighbour, note) = (neighbour.clone(), note.to_owned());
-        let record = if queued.maybe_there {
+        let record = if queued.maybe_there() {
             Record::Ending {
                 neighbour: neighbour.clone(),
                 seq,
@@ -125,7 +131,8 @@ impl Delivery {
         let Some(session) = self.open_session(hop) else {
             return;
         };
-        let gone = self.hop(neighbour).outbox.take_untold();
+        let (hop, parcels) = self.hop_and_parcels(neighbour);
+        let gone = hop.outbox.take_untold(parcels);
         if !gone.is_empty() {
             let frame = Frame::Gone(gone);
             self.after_sync(Output::Send { session, frame });
@@ -154,8 +161,11 @@ impl Delivery {
     /// Gives up the memory of messages that are long past.
     pub(super) fn purge(&mut self, log: &mut dyn Log) {
         #[cfg(any(test, feature = "sim"))]
-        if self.has(super::Bug::PurgeTooEarly) && self.sent.len() + self.seen.len() > 0 {
+        if self.has(super::Bug::PurgeTooEarly) {
             self.seen = super::Memory::default();
+            let all: Vec<Slot> = self.parcels.iter().map(|(slot, _)| slot).collect();
+            all.into_iter()
+                .for_each(|slot| self.parcels.set_seen(slot, false));
         }
         let through = self.now.wall.saturating_sub(self.memory_margin());
         if self.sent.has_expired(through) || self.seen.has_expired(through) {
@@ -308,7 +318,7 @@ impl Delivery {
                     handed.push(super::Handed {
                         message: kept.message,
                         at: self.place_of(slot),
-                        received: kept.received,
+                        received: kept.received(),
                     });
                     self.step(slot, self.now.wall, super::Step::Handed);
                 }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, hash::BuildHasher as _, num::NonZeroU32};
 use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use super::blocks::Blocks;
+use super::parcels::Blocks;
 use crate::{
     codec::Each,
     model::{Digest, MessageId, Millis},
@@ -17,7 +17,7 @@ use crate::{
 /// clock that steps back opens no window. A message takes about 50 bytes here.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
-    entries: Blocks<Entry>,
+    entries: Blocks<Entry, ENTRIES>,
     /// Where the entries of the messages are that are known.
     known: HashTable<Place>,
     hasher: DefaultHashBuilder,
@@ -43,6 +43,8 @@ struct Entry {
     before: Place,
 }
 
+/// Entries of one block.
+const ENTRIES: usize = 512;
 const SLOT_MS: Millis = 60_000;
 
 impl Memory {
@@ -78,6 +80,11 @@ impl Memory {
             .insert_unique(hasher.hash_one(message), place, |p| {
                 hasher.hash_one(entries.get(*p).map_or(message, |entry| entry.message))
             });
+    }
+
+    /// Whether what expires then has been given up already.
+    pub(super) fn is_past(&self, expires: Millis) -> bool {
+        (expires.div_ceil(1000) * 1000 / SLOT_MS + 1) * SLOT_MS <= self.purged
     }
 
     /// Forgets a message that was received but not released, when it is to come again.
@@ -129,14 +136,20 @@ impl Memory {
 
     /// What is known and up to when nothing is, for a checkpoint.
     pub(super) fn snapshot(&self) -> impl Encode + '_ {
-        let remembered = |place: &Place| {
-            let entry = self.entries.get(*place)?;
-            let expires = Millis::from(entry.expires_s.get()) * 1000;
-            Some((entry.message, entry.digest, expires))
+        // In the order of their places, so that the same memory is written in the same bytes.
+        let is_known = |place: Place, entry: &Entry| {
+            let known = self.find(&entry.message);
+            known.is_some_and(|(found, _)| found == place)
         };
         let known = Each {
             len: self.known.len(),
-            items: move || self.known.iter().filter_map(remembered),
+            items: move || {
+                let known = self.entries.iter().filter(move |(at, e)| is_known(*at, e));
+                known.map(|(_, entry)| {
+                    let expires = Millis::from(entry.expires_s.get()) * 1000;
+                    (entry.message, entry.digest, expires)
+                })
+            },
         };
         (known, self.purged)
     }

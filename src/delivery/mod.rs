@@ -6,12 +6,12 @@
 
 mod apply;
 mod arrive;
-mod blocks;
 mod bounds;
 #[cfg(any(test, feature = "sim"))]
 mod bug;
 mod checkpoint;
 mod end;
+mod expiries;
 pub mod hop;
 mod inbox;
 mod input;
@@ -21,6 +21,7 @@ mod output;
 mod parcels;
 mod receipts;
 mod record;
+mod remember;
 mod route;
 mod session;
 mod submit;
@@ -44,6 +45,7 @@ pub use view::{
 };
 
 use self::{
+    expiries::Expiries,
     hop::{Epoch, Hop},
     inbox::Inbox,
     memory::Memory,
@@ -74,10 +76,10 @@ pub struct Delivery {
     wall: Millis,
     met: BTreeSet<UnitId>,
     parcels: Parcels,
-    /// Parcels among them that were submitted here.
-    own: u64,
     waiting_for: bounds::WaitingFor,
+    /// Messages that were submitted here and are not here any more; those that are, are remembered by their parcels.
     sent: Memory,
+    /// The same of messages that came for this node.
     seen: Memory,
     hops: BTreeMap<UnitId, Hop>,
     inbox: Inbox,
@@ -96,8 +98,7 @@ pub struct Delivery {
     polls: VecDeque<Poll>,
     /// Payloads that were written again and cannot be read there yet: the record that did it, and where they were.
     moving: BTreeMap<Slot, (Lsn, Location)>,
-    /// Parcels by the second of their expiry.
-    expiries: BTreeMap<Millis, Vec<Slot>>,
+    expiries: Expiries,
     room: Option<Room>,
     /// Until when units that are not known may yet turn out to be: this hub lost its memory, and its neighbours have not all
     /// come back.
@@ -131,12 +132,11 @@ impl Delivery {
     /// A node that has nothing yet.
     pub fn new(settings: Settings) -> Self {
         Self {
+            parcels: Parcels::new(settings.unit.clone()),
             settings,
             epoch: 0,
             wall: 0,
             met: BTreeSet::new(),
-            parcels: Parcels::default(),
-            own: 0,
             waiting_for: bounds::WaitingFor::default(),
             sent: Memory::default(),
             seen: Memory::default(),
@@ -153,7 +153,7 @@ impl Delivery {
             sessions: BTreeMap::new(),
             polls: VecDeque::new(),
             moving: BTreeMap::new(),
-            expiries: BTreeMap::new(),
+            expiries: Expiries::default(),
             room: None,
             amnesia_until: None,
             receipts_asked: BTreeMap::new(),
@@ -246,7 +246,7 @@ impl Delivery {
             .filter_map(|hop| hop.inbound.ack_due);
         let polls = self.polls.iter().map(|poll| poll.until);
         let wall = [
-            self.expiries.first_key_value().map(|(s, _)| (s + 1) * 1000),
+            self.expiries.first().map(|second| (second + 1) * 1000),
             self.sent.next_expiry().map(|at| at + self.memory_margin()),
             self.seen.next_expiry().map(|at| at + self.memory_margin()),
             self.next_fanout_end(),
@@ -327,7 +327,7 @@ impl Delivery {
 
     fn step(&mut self, slot: Slot, at: Millis, what: Step) {
         let message = self.parcels.get(slot).message;
-        if !self.parcels.get(slot).is_receipt {
+        if !self.parcels.get(slot).is_receipt() {
             self.event(Event::Message { message, at, what });
         }
     }

@@ -19,10 +19,11 @@ impl Delivery {
         }
         let queued = |(neighbour, seq): &(_, _)| {
             let hop = self.hops.get(neighbour)?;
-            hop.outbox.get(*seq)
+            let copy = hop.outbox.get(*seq)?;
+            Some((copy.held(), hop.outbox.ending(*seq).is_some()))
         };
-        let is_held = copies.iter().filter_map(queued).any(|q| q.held);
-        let is_ending = copies.iter().filter_map(queued).all(|q| q.ending.is_some());
+        let is_held = copies.iter().filter_map(queued).any(|(held, _)| held);
+        let is_ending = copies.iter().filter_map(queued).all(|(_, ends)| ends);
         if is_ending {
             return Err(OrderRefused::Ending);
         }

@@ -1,6 +1,6 @@
 //! Where a message goes: names, patterns, the longest match.
 
-use super::{Delivery, parcels::Kept, record::Route};
+use super::{Delivery, parcels::Slot, record::Route};
 use crate::model::{Kind, Pattern, Reason, UnitId};
 
 /// Targets, sorted by where they go.
@@ -216,14 +216,14 @@ impl Delivery {
     }
 
     /// The open receivers of a parcel in custody that a neighbour was to serve.
-    pub(super) fn targets_via(&self, kept: &Kept, neighbour: &UnitId) -> Vec<Pattern> {
-        let fanouts = self.fanouts.get(&kept.digest);
+    pub(super) fn targets_via(&self, slot: Slot, neighbour: &UnitId) -> Vec<Pattern> {
+        let fanouts = self.fanouts.get(&self.parcels.get(slot).digest);
         let is_hub = self.is_hub(neighbour);
-        kept.receivers
-            .iter()
+        self.parcels
+            .receivers(slot)
             .filter(|receiver| !receiver.state.is_terminal())
             .filter_map(|receiver| {
-                let target = &receiver.target;
+                let target = receiver.target;
                 if self.next_hop(target).as_ref() == Some(neighbour) {
                     return Some(target.clone());
                 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::{
     Accepted, Answer, Delivery, NotAccepted, Output, Submission, Ticket, apply::Carried,
-    record::Record, route::Routed,
+    parcels::content, record::Record, route::Routed,
 };
 use crate::model::{Digest, Log, MessageId, Payload, State};
 
@@ -55,8 +55,9 @@ impl Delivery {
         let header = &message.header;
         debug_assert_eq!(header.sender, self.settings.unit);
         let id = header.message_id();
-        if let Some(content) = self.sent.get(&id).or_else(|| batch.get(&id).copied()) {
-            return if content == message.content {
+        let in_batch = || batch.get(&id).copied().map(content);
+        if let Some(known) = self.sent_as(id).or_else(in_batch) {
+            return if known == content(message.content) {
                 Ok(false)
             } else {
                 Err(NotAccepted::Conflict)
@@ -98,7 +99,7 @@ impl Delivery {
     fn take(&mut self, message: Submission, log: &mut dyn Log) -> Accepted {
         let header = &message.header;
         let id = header.message_id();
-        if self.sent.get(&id).is_some() {
+        if self.sent_as(id).is_some() {
             return Accepted {
                 message: id,
                 state: self.state_of(id).unwrap_or(State::Delivered),

@@ -24,7 +24,7 @@ impl Delivery {
             return;
         };
         let (parcel, message) = (kept.digest, kept.message);
-        let copies = kept.copies.clone();
+        let copies = self.parcels.copies_of(slot);
         self.event(Event::Unreadable {
             parcel,
             message,
@@ -49,9 +49,9 @@ impl Delivery {
             return;
         };
         let neighbour = live.neighbour.clone();
-        let outbox = &mut self.hop(&neighbour).outbox;
-        if outbox.lessee(seq) == Some(session) {
-            outbox.give_back([seq]);
+        let (hop, parcels) = self.hop_and_parcels(&neighbour);
+        if hop.outbox.lessee(seq) == Some(session) {
+            hop.outbox.give_back([seq], parcels);
             self.pump(&neighbour);
         }
     }

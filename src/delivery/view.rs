@@ -157,7 +157,7 @@ impl Delivery {
                 return (views, last);
             }
             last = Some(slot);
-            if !kept.is_receipt {
+            if !kept.is_receipt() {
                 views.push(self.view_of(slot));
             }
         }
@@ -166,28 +166,28 @@ impl Delivery {
 
     fn view_of(&self, slot: Slot) -> ParcelView {
         let kept = self.parcels.get(slot);
-        let state = |unit: &UnitId, seq: &Seq| match self.hops.get(unit) {
-            Some(hop) => hop.outbox.state(*seq),
+        let state = |unit: &UnitId, seq: Seq| match self.hops.get(unit) {
+            Some(hop) => hop.outbox.state(seq),
             None => State::Queued,
         };
         ParcelView {
             message: kept.message,
-            sender: kept.sender.clone(),
+            sender: self.parcels.sender(slot).clone(),
             location: self.place_of(slot),
-            received: kept.received,
-            expires: kept.expires,
+            received: kept.received(),
+            expires: kept.expires(),
             lane: kept.lane,
-            origin: !kept.receivers.is_empty(),
-            receivers: kept
-                .receivers
-                .iter()
+            origin: kept.is_own(),
+            receivers: self
+                .parcels
+                .receivers(slot)
                 .map(|receiver| ReceiverView {
                     target: receiver.target.clone(),
                     state: match receiver.state {
                         // As far as it has come towards the next node.
-                        State::Queued => kept
-                            .copies
-                            .iter()
+                        State::Queued => self
+                            .parcels
+                            .copies(slot)
                             .map(|(unit, seq)| state(unit, seq))
                             .max_by_key(|s| (*s == State::Held, *s))
                             .unwrap_or(State::Queued),
@@ -196,20 +196,24 @@ impl Delivery {
                     reason: receiver.reason,
                 })
                 .collect(),
-            hops: kept
-                .copies
-                .iter()
+            hops: self
+                .parcels
+                .copies(slot)
                 .map(|(unit, seq)| HopView {
                     neighbour: unit.clone(),
                     state: state(unit, seq),
-                    receivers: match self.hops.get(unit).and_then(|hop| hop.outbox.get(*seq)) {
-                        Some(queued) => queued.for_whom.clone(),
-                        None => Vec::new(),
-                    },
+                    receivers: self.receivers_of(unit, seq),
                 })
                 .collect(),
             inbox: self.inbox.is_leased(slot),
         }
+    }
+
+    /// For whom a copy is.
+    fn receivers_of(&self, unit: &UnitId, seq: Seq) -> Vec<Pattern> {
+        let outbox = self.hops.get(unit).map(|hop| &hop.outbox);
+        let for_whom = outbox.and_then(|outbox| Some(outbox.for_whom(outbox.get(seq)?)));
+        for_whom.map_or_else(Vec::new, <[Pattern]>::to_vec)
     }
 
     /// The state of a message, for the receiver that is furthest behind.
@@ -239,19 +243,19 @@ impl Delivery {
                 if rows.len() >= max {
                     return rows;
                 }
-                if queued.is_receipt {
+                let kept = self.parcels.get(queued.slot);
+                if kept.is_receipt() {
                     continue;
                 }
-                let kept = self.parcels.get(queued.slot);
                 rows.push(QueueRow {
                     message: kept.message,
                     neighbour: unit.clone(),
                     seq,
                     lane: queued.lane,
                     state: hop.outbox.state(seq),
-                    sender: kept.sender.clone(),
-                    received: kept.received,
-                    expires: kept.expires,
+                    sender: self.parcels.sender(queued.slot).clone(),
+                    received: kept.received(),
+                    expires: kept.expires(),
                     bytes: kept.bytes,
                     location: self.place_of(queued.slot),
                 });
@@ -292,7 +296,7 @@ impl Delivery {
             lanes: hop.map(|hop| hop.outbox.depth()).unwrap_or_default(),
             oldest: hop.and_then(|hop| {
                 let (_, first) = hop.outbox.iter().next()?;
-                Some(self.parcels.get(first.slot).received)
+                Some(self.parcels.get(first.slot).received())
             }),
             in_flight_bytes: hop.map(|hop| hop.outbox.in_flight()).unwrap_or(0),
             blocked_messages: hop.map(|hop| hop.outbox.blocked()).unwrap_or(0),
@@ -309,7 +313,7 @@ impl Delivery {
                 .inbox
                 .slots()
                 .next()
-                .map(|slot| self.parcels.get(slot).received),
+                .map(|slot| self.parcels.get(slot).received()),
         }
     }
 
@@ -322,8 +326,8 @@ impl Delivery {
     pub fn totals(&self) -> Totals {
         Totals {
             parcels: self.parcels.len() as u64,
-            own: self.own,
-            remembered: (self.sent.len() + self.seen.len()) as u64,
+            own: self.parcels.own(),
+            remembered: self.remembered_sent() + self.remembered_seen(),
             owed: self.owed.len() as u64,
             waiting: self.hops.values().map(|h| h.inbound.waiting() as u64).sum(),
         }

@@ -20,9 +20,10 @@ use crate::{
 };
 
 /// Events that are taken at a time.
-const EVENTS_AT_ONCE: usize = 4096;
-/// Entries that are changed before they are written, unless somebody asks or it has been long enough.
-const CHANGED_MAX: usize = 4096;
+const EVENTS_AT_ONCE: usize = 1024;
+/// Entries that are changed before they are written, unless somebody asks or it has been long enough. Whatever sled replaces
+/// during a change stays in memory until its end.
+const CHANGED_MAX: usize = 1024;
 /// How long a change waits for others, and how long an entry is kept for what comes next.
 const WRITE_AFTER: Duration = Duration::from_secs(1);
 /// How many times a base is begun anew until the node is restarted.

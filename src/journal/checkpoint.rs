@@ -2,18 +2,23 @@
 //!
 //! ```text
 //! 0   [8]   "cgatechk"
-//! 8   u32   version, 1
+//! 8   u32   version, 2
 //! 12  u32   length of the preface
-//! 16  u64   length of the state
-//! 24        preface (bincode), state, BLAKE3 of all before it (32 bytes)
+//! 16        preface (bincode), the state as a zstd frame, the state's length (u64), BLAKE3 of all before it (32 bytes)
 //! ```
+//!
+//! The state comes in parts and is written as it comes: there is never a whole copy of it in memory.
 
-use std::{fmt, io, sync::Arc};
+use std::{
+    fmt,
+    io::{self, BufReader, Read, Write},
+    sync::Arc,
+};
 
 use bincode::{Decode, Encode};
 
 use super::{
-    disk::{Disk, File, is_full},
+    disk::{Disk, File, is_full, read_chunks},
     flaw::{Flaw, planted},
     frame::Salt,
     shared::Shared,
@@ -21,11 +26,18 @@ use super::{
 use crate::{codec, model::Lsn};
 
 const MAGIC: [u8; 8] = *b"cgatechk";
-const VERSION: u32 = 1;
-const FIXED: usize = 24;
+/// Of the file, and of the state in it.
+const VERSION: u32 = 2;
+const FIXED: usize = 16;
+/// The state's length and the hash.
+const TAIL: usize = 8 + HASH;
 const HASH: usize = 32;
+/// zstd's level: most of a state are digests, of which no level makes less.
+const LEVEL: i32 = 1;
 /// Largest preface that is read, in bytes: a million segments' worth.
 const PREFACE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of a state that are read at a time.
+const PART_BYTES: usize = 64 * 1024;
 /// Largest checkpoint that is read, in bytes.
 pub(super) const BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// What the name of a file has while it is written.
@@ -63,46 +75,142 @@ pub(super) fn lsn(file_name: &str) -> Option<Lsn> {
 }
 
 /// What stands before the state.
-fn encode_head(preface: &Preface, state: usize) -> Vec<u8> {
+fn encode_head(preface: &Preface) -> Vec<u8> {
     let preface = codec::encode(preface);
     let mut head = Vec::with_capacity(FIXED + preface.len());
     head.extend(MAGIC);
     head.extend(VERSION.to_le_bytes());
     head.extend((preface.len() as u32).to_le_bytes());
-    head.extend((state as u64).to_le_bytes());
     head.extend(preface);
     head
 }
 
-/// A whole checkpoint's preface and state; `None` when anything about it is wrong.
-pub(super) fn parse(bytes: &[u8]) -> Option<(Preface, &[u8])> {
-    let (checked, hash) = bytes.split_last_chunk::<HASH>()?;
-    let rest = checked.strip_prefix(&MAGIC)?;
-    let (version, rest) = rest.split_first_chunk::<4>()?;
-    let (preface_len, rest) = rest.split_first_chunk::<4>()?;
-    let (state_len, rest) = rest.split_first_chunk::<8>()?;
-    let (preface, state) = rest.split_at_checked(u32::from_le_bytes(*preface_len) as usize)?;
-    let right = u32::from_le_bytes(*version) == VERSION
-        && u64::from_le_bytes(*state_len) == state.len() as u64
-        && *blake3::hash(checked).as_bytes() == *hash;
-    if !right {
-        return None;
-    }
-    let preface = codec::decode::<Preface, PREFACE_BYTES_MAX>(preface).ok()?;
-    Some((preface, state))
+/// A whole checkpoint in a file.
+pub(super) struct Found<F> {
+    pub(super) preface: Preface,
+    file: F,
+    state: std::ops::Range<u64>,
+    state_bytes: u64,
 }
 
-/// A checkpoint on its way to stable storage, as a job for a thread.
+/// Why a file is no checkpoint that can be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// Something about it is wrong.
+    Damaged,
+    /// It is whole, and of another version.
+    Version(u32),
+}
+
+impl<F: File> Found<F> {
+    /// Reads all of a file, and tells what is in it when nothing about it is wrong.
+    pub(super) fn check(file: F) -> Result<Self, Unfit> {
+        let len = file.len().map_err(|_| Unfit::Damaged)?;
+        let end = len.checked_sub(HASH as u64).filter(|_| len <= BYTES_MAX);
+        let end = end.ok_or(Unfit::Damaged)?;
+        let mut hasher = blake3::Hasher::new();
+        read_chunks(&file, 0, end, |_, chunk| {
+            hasher.update(chunk);
+            true
+        });
+        let mut hash = [0; HASH];
+        let read = file.read_at(&mut hash, end);
+        if read.ok() != Some(HASH) || *hasher.finalize().as_bytes() != hash {
+            return Err(Unfit::Damaged);
+        }
+        Self::read(file, len).ok_or(Unfit::Damaged)?
+    }
+
+    /// From here on the bytes are those that were written.
+    fn read(file: F, len: u64) -> Option<Result<Self, Unfit>> {
+        let mut fixed = [0; FIXED];
+        file.read_at(&mut fixed, 0).ok()?;
+        let rest = fixed.strip_prefix(&MAGIC)?;
+        let (version, rest) = rest.split_first_chunk::<4>()?;
+        let version = u32::from_le_bytes(*version);
+        if version != VERSION {
+            return Some(Err(Unfit::Version(version)));
+        }
+        let preface = u32::from_le_bytes(rest.try_into().ok()?) as usize;
+        let begin = (FIXED + preface) as u64;
+        let end = len.checked_sub(TAIL as u64).filter(|end| begin <= *end)?;
+        let mut bytes = vec![0; Some(preface).filter(|len| *len <= PREFACE_BYTES_MAX)?];
+        file.read_at(&mut bytes, FIXED as u64).ok()?;
+        let preface = codec::decode::<Preface, PREFACE_BYTES_MAX>(&bytes).ok()?;
+        let mut state_bytes = [0; 8];
+        file.read_at(&mut state_bytes, end).ok()?;
+        Some(Ok(Self {
+            preface,
+            file,
+            state: begin..end,
+            state_bytes: u64::from_le_bytes(state_bytes),
+        }))
+    }
+
+    /// The state's bytes, as long as they come.
+    ///
+    /// # Errors
+    /// zstd has no memory.
+    pub(super) fn state(&self) -> io::Result<impl Read> {
+        let stored = Stored {
+            file: &self.file,
+            at: self.state.start,
+            end: self.state.end,
+        };
+        let state = zstd::Decoder::new(stored)?.take(self.state_bytes);
+        Ok(BufReader::with_capacity(PART_BYTES, state))
+    }
+
+    /// How many bytes the state has.
+    pub(super) fn state_bytes(&self) -> u64 {
+        self.state_bytes
+    }
+
+    /// The size of the file, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.state.end + TAIL as u64
+    }
+}
+
+/// Bytes of a file, read as they are asked for.
+struct Stored<'a, F> {
+    file: &'a F,
+    at: u64,
+    end: u64,
+}
+
+impl<F: File> Read for Stored<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.at).unwrap_or(usize::MAX);
+        let len = buffer.len().min(left);
+        let read = self.file.read_at(&mut buffer[..len], self.at)?;
+        self.at += read as u64;
+        Ok(read)
+    }
+}
+
+/// A checkpoint whose state comes, as a job for a thread.
 ///
-/// It may run beside writes, but only once every record that it covers is durable: after the write that was taken before it, or when
+/// [`CheckpointJob::write`] may begin at once and ends when the state does. What it makes may be settled beside writes, but only once
+/// every record that it covers is durable: after the write that was taken before it, or when
 /// [`Journal::synced`](super::Journal::synced) has come to [`lsn`](CheckpointJob::lsn). Hand what comes back to
 /// [`Journal::checkpointed`](super::Journal::checkpointed).
 pub struct CheckpointJob<D: Disk> {
     pub(super) shared: Arc<Shared<D>>,
     pub(super) preface: Preface,
-    pub(super) state: Vec<u8>,
+    pub(super) state: Box<dyn Iterator<Item = Vec<u8>> + Send>,
     /// Segments that are superfluous once it is durable.
     pub(super) doomed: Vec<u32>,
+}
+
+/// A checkpoint that is written and not yet durable.
+pub struct WrittenCheckpoint<D: Disk> {
+    shared: Arc<Shared<D>>,
+    lsn: Lsn,
+    doomed: Vec<u32>,
+    file: D::File,
+    state_bytes: u64,
+    bytes: u64,
 }
 
 /// A checkpoint is durable, and what it makes superfluous is removed.
@@ -112,6 +220,8 @@ pub struct Checkpointed {
     pub lsn: Lsn,
     /// The size of its file, in bytes.
     pub bytes: u64,
+    /// How many bytes the state has.
+    pub state_bytes: u64,
     /// The segments that were removed.
     pub removed: Vec<u32>,
     /// Why not all superfluous files could be removed; the next checkpoint tries again.
@@ -130,11 +240,8 @@ pub enum CheckpointError {
         synced: Lsn,
     },
     /// There is no room for it.
-    #[error("no room for a checkpoint of {bytes} bytes: free some room on the journal's disk")]
-    Full {
-        /// Its size.
-        bytes: u64,
-    },
+    #[error("no room for a checkpoint: free some room on the journal's disk")]
+    Full,
     /// Storage failed.
     #[error("a checkpoint cannot be written: {0}")]
     Io(io::Error),
@@ -144,9 +251,17 @@ impl<D: Disk> fmt::Debug for CheckpointJob<D> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CheckpointJob")
             .field("lsn", &self.preface.lsn)
-            .field("bytes", &self.state.len())
             .field("doomed", &self.doomed)
-            .finish()
+            .finish_non_exhaustive()
+    }
+}
+
+impl<D: Disk> fmt::Debug for WrittenCheckpoint<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WrittenCheckpoint")
+            .field("lsn", &self.lsn)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }
 
@@ -158,25 +273,48 @@ impl<D: Disk> CheckpointJob<D> {
 
     /// Writes it durably, then removes older checkpoints and the segments that are superfluous with it.
     pub fn run(self) -> Result<Checkpointed, CheckpointError> {
+        self.write()?.settle()
+    }
+
+    /// Writes the state as it comes.
+    pub fn write(self) -> Result<WrittenCheckpoint<D>, CheckpointError> {
+        let disk = &self.shared.disk;
         let lsn = self.preface.lsn;
+        let unfinished = name(lsn) + UNFINISHED;
+        match write(disk, &unfinished, &self.preface, self.state) {
+            Ok((file, state_bytes, bytes)) => Ok(WrittenCheckpoint {
+                shared: self.shared,
+                lsn,
+                doomed: self.doomed,
+                file,
+                state_bytes,
+                bytes,
+            }),
+            Err(error) => Err(failed(disk, &unfinished, error)),
+        }
+    }
+}
+
+impl<D: Disk> WrittenCheckpoint<D> {
+    /// Has it on stable storage, then removes older checkpoints and the segments that are superfluous with it.
+    pub fn settle(self) -> Result<Checkpointed, CheckpointError> {
+        let (disk, lsn) = (&self.shared.disk, self.lsn);
+        let unfinished = name(lsn) + UNFINISHED;
         let synced = self.shared.synced();
         if synced < lsn && !planted(Flaw::CheckpointTooEarly) {
+            // As below.
+            let _ = disk.remove(&unfinished);
             return Err(CheckpointError::TooEarly { lsn, synced });
         }
-        let disk = &self.shared.disk;
-        let unfinished = name(lsn) + UNFINISHED;
-        let head = encode_head(&self.preface, self.state.len());
-        let bytes = (head.len() + self.state.len() + HASH) as u64;
-        let written = write(disk, &unfinished, &head, &self.state)
+        let synced = match planted(Flaw::CheckpointNotSynced) {
+            true => Ok(()),
+            false => self.file.sync_data(),
+        };
+        let settled = synced
             .and_then(|()| disk.rename(&unfinished, &name(lsn)))
             .and_then(|()| disk.sync());
-        if let Err(error) = written {
-            // Best effort: an unfinished file is removed at the next start.
-            let _ = disk.remove(&unfinished);
-            return Err(match is_full(&error) {
-                true => CheckpointError::Full { bytes },
-                false => CheckpointError::Io(error),
-            });
+        if let Err(error) = settled {
+            return Err(failed(disk, &unfinished, error));
         }
         let mut left = self.remove_older().err();
         let mut removed = Vec::with_capacity(self.doomed.len());
@@ -188,7 +326,8 @@ impl<D: Disk> CheckpointJob<D> {
         }
         Ok(Checkpointed {
             lsn,
-            bytes,
+            bytes: self.bytes,
+            state_bytes: self.state_bytes,
             removed,
             left,
         })
@@ -198,7 +337,7 @@ impl<D: Disk> CheckpointJob<D> {
         let disk = &self.shared.disk;
         let mut removed = Ok(());
         for file in disk.list()? {
-            if lsn(&file).is_some_and(|lsn| lsn < self.preface.lsn) {
+            if lsn(&file).is_some_and(|lsn| lsn < self.lsn) {
                 removed = removed.and(disk.remove(&file));
             }
         }
@@ -206,7 +345,22 @@ impl<D: Disk> CheckpointJob<D> {
     }
 }
 
-fn write<D: Disk>(disk: &D, name: &str, head: &[u8], state: &[u8]) -> io::Result<()> {
+fn failed<D: Disk>(disk: &D, unfinished: &str, error: io::Error) -> CheckpointError {
+    // Best effort: an unfinished file is removed at the next start.
+    let _ = disk.remove(unfinished);
+    match is_full(&error) {
+        true => CheckpointError::Full,
+        false => CheckpointError::Io(error),
+    }
+}
+
+/// Writes a whole file; tells how long the state was, and the file is.
+fn write<D: Disk>(
+    disk: &D,
+    name: &str,
+    preface: &Preface,
+    state: impl Iterator<Item = Vec<u8>>,
+) -> io::Result<(D::File, u64, u64)> {
     let file = match disk.create(name) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             disk.remove(name)?;
@@ -214,25 +368,65 @@ fn write<D: Disk>(disk: &D, name: &str, head: &[u8], state: &[u8]) -> io::Result
         }
         created => created?,
     };
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(head).update(state);
-    let end = (head.len() + state.len()) as u64;
-    file.allocate(end + HASH as u64)?;
-    file.write_at(head, 0)?;
-    file.write_at(state, head.len() as u64)?;
-    file.write_at(hasher.finalize().as_bytes(), end)?;
-    if planted(Flaw::CheckpointNotSynced) {
-        return Ok(());
+    let mut out = Hashed {
+        file: &file,
+        at: 0,
+        hasher: blake3::Hasher::new(),
+    };
+    out.write_all(&encode_head(preface))?;
+    let mut frame = zstd::Encoder::new(out, LEVEL)?;
+    let mut state_bytes = 0;
+    for part in state {
+        state_bytes += part.len() as u64;
+        frame.write_all(&part)?;
     }
-    file.sync_data()
+    let mut out = frame.finish()?;
+    out.write_all(&state_bytes.to_le_bytes())?;
+    let (hash, end) = (out.hasher.finalize(), out.at);
+    file.write_at(hash.as_bytes(), end)?;
+    Ok((file, state_bytes, end + HASH as u64))
+}
+
+/// Writes a file from its start on, and hashes what it writes.
+struct Hashed<'a, F> {
+    file: &'a F,
+    at: u64,
+    hasher: blake3::Hasher,
+}
+
+impl<F: File> Write for Hashed<'_, F> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write_at(bytes, self.at)?;
+        self.hasher.update(bytes);
+        self.at += bytes.len() as u64;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        journal::disk::read_whole,
+        sim::disk::{SimDisk, SimFile},
+    };
 
-    #[test]
-    fn a_checkpoint_reads_back_and_no_flipped_bit_passes() {
+    /// A file that holds these bytes.
+    fn file(bytes: &[u8]) -> SimFile {
+        let file = SimDisk::new().create("file").expect("made");
+        file.write_at(bytes, 0).expect("written");
+        file
+    }
+
+    fn bytes_of(file: &SimFile) -> Vec<u8> {
+        read_whole(file, BYTES_MAX).expect("read")
+    }
+
+    fn written() -> (Preface, Vec<u8>) {
         let preface = Preface {
             lsn: 7,
             segment: 2,
@@ -242,19 +436,47 @@ mod tests {
                 salt: Salt([4; 32]),
             }],
         };
-        let mut bytes = encode_head(&preface, 5);
-        bytes.extend(b"state");
-        let hash = *blake3::hash(&bytes).as_bytes();
-        bytes.extend(hash);
-        assert_eq!(parse(&bytes), Some((preface, &b"state"[..])));
+        let parts = ["the ", "state"].map(|part| part.as_bytes().to_vec());
+        let disk = SimDisk::new();
+        let (file, state_bytes, bytes) =
+            write(&disk, "file", &preface, parts.into_iter()).expect("written");
+        assert_eq!((state_bytes, bytes), (9, file.len().expect("its length")));
+        (preface, bytes_of(&file))
+    }
+
+    #[test]
+    fn a_checkpoint_reads_back_and_no_flipped_bit_passes() {
+        let (preface, mut bytes) = written();
+        let Ok(found) = Found::check(file(&bytes)) else {
+            panic!("it is whole");
+        };
+        let mut state = Vec::new();
+        found
+            .state()
+            .and_then(|mut read| read.read_to_end(&mut state))
+            .expect("read");
+        assert_eq!((found.preface, &state[..]), (preface, &b"the state"[..]));
         for bit in 0..bytes.len() * 8 {
             bytes[bit / 8] ^= 1 << (bit % 8);
-            assert_eq!(parse(&bytes), None, "bit {bit}");
+            let found = Found::check(file(&bytes)).err();
+            assert_eq!(found, Some(Unfit::Damaged), "bit {bit}");
             bytes[bit / 8] ^= 1 << (bit % 8);
         }
         for len in 0..bytes.len() {
-            assert_eq!(parse(&bytes[..len]), None);
+            let found = Found::check(file(&bytes[..len])).err();
+            assert_eq!(found, Some(Unfit::Damaged), "cut to {len}");
         }
+    }
+
+    #[test]
+    fn a_whole_checkpoint_of_another_version_is_not_taken_for_a_damaged_one() {
+        let (_, mut bytes) = written();
+        bytes[8] = 1;
+        let end = bytes.len() - HASH;
+        let hash = *blake3::hash(&bytes[..end]).as_bytes();
+        bytes[end..].copy_from_slice(&hash);
+        let found = Found::check(file(&bytes)).err();
+        assert_eq!(found, Some(Unfit::Version(1)));
     }
 
     #[test]

@@ -125,6 +125,8 @@ pub(super) enum Spare {
 pub(super) struct CheckpointState {
     /// The size of the last one, in bytes.
     pub(super) bytes: u64,
+    /// The size of its state, in bytes.
+    pub(super) state_bytes: u64,
     /// Bytes appended since the last one.
     pub(super) since: u64,
     /// The same when the one under way was taken.
@@ -363,13 +365,16 @@ impl<D: Disk> Journal<D> {
             || room.full
             || room.bytes_used + 2 * room.bytes_reserve > room.bytes_max;
         state.forced
-            || state.since > self.settings.checkpoint_bytes_min.max(state.bytes)
+            || state.since > self.settings.checkpoint_bytes_min.max(state.state_bytes)
             || (short && self.accounts.any_dead())
     }
 
-    /// Makes a checkpoint of `state`, which must be what all records appended so far lead to. Ends the group. `None` while another one
-    /// is under way, or when storage failed. Take the pending write first and run it before this job.
-    pub fn checkpoint(&mut self, state: Vec<u8>) -> Option<CheckpointJob<D>> {
+    /// Makes a checkpoint of `state`, in parts, which must be what all records appended so far lead to. Ends the group. `None` while
+    /// another one is under way, or when storage failed. Take the pending write first and run it before this job is settled.
+    pub fn checkpoint(
+        &mut self,
+        state: impl Iterator<Item = Vec<u8>> + Send + 'static,
+    ) -> Option<CheckpointJob<D>> {
         if self.checkpoint.under_way || self.failed() {
             return None;
         }
@@ -396,7 +401,7 @@ impl<D: Disk> Journal<D> {
                 offset,
                 segments,
             },
-            state,
+            state: Box::new(state),
             doomed,
         })
     }
@@ -407,6 +412,7 @@ impl<D: Disk> Journal<D> {
         match result {
             Ok(done) => {
                 self.checkpoint.bytes = done.bytes;
+                self.checkpoint.state_bytes = done.state_bytes;
                 self.checkpoint.since -= self.checkpoint.since_taken;
                 self.checkpoint.forced = false;
                 for number in &done.removed {

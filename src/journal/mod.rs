@@ -32,7 +32,7 @@ mod tests;
 mod write;
 mod writer;
 
-pub use checkpoint::{CheckpointError, CheckpointJob, Checkpointed};
+pub use checkpoint::{CheckpointError, CheckpointJob, Checkpointed, WrittenCheckpoint};
 pub use disk::{Disk, File, SECTOR};
 pub use folder::{Folder, FolderFile, FolderLock, LockError, lock_folder};
 pub use front::{DrainError, Journal};
@@ -55,7 +55,7 @@ pub struct Settings {
     pub bytes_max: u64,
     /// What of that only urgent work, acks and receipts may take, percent.
     pub reserve_percent: u32,
-    /// A checkpoint is due after this many bytes, or after as many as the last one has, whichever is more.
+    /// A checkpoint is due after this many bytes, or after as many as the last one's state has, whichever is more.
     pub checkpoint_bytes_min: u64,
     /// A segment is given up when less than this share of it is alive, percent.
     pub victim_live_percent: u32,

@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     Settings,
-    checkpoint::{self, Preface},
+    checkpoint::{self, Found, Preface, Unfit},
     content::{Content, is_written},
     disk::{Disk, File, read_whole},
     flaw::{Flaw, planted},
@@ -59,9 +59,9 @@ impl<D: Disk> Journal<D> {
             .filter_map(|name| segment::number(name))
             .filter(|number| *number <= NUMBER_MAX)
             .collect();
-        let checkpoint = recoverer.load_checkpoint(&names);
+        let checkpoint = recoverer.load_checkpoint(&names)?;
         let (start, mut next_number) = match &checkpoint {
-            Some((preface, _)) => {
+            Some((preface, ..)) => {
                 recoverer.take_over(preface, &numbers);
                 let kept = preface.segments.iter().map(|kept| kept.number + 1);
                 (
@@ -131,7 +131,8 @@ impl<D: Disk> Journal<D> {
                 Spare::Missing
             },
             checkpoint: CheckpointState {
-                bytes: checkpoint.map_or(0, |(_, bytes)| bytes),
+                bytes: checkpoint.as_ref().map_or(0, |(_, bytes, _)| *bytes),
+                state_bytes: checkpoint.as_ref().map_or(0, |(_, _, bytes)| *bytes),
                 since,
                 forced: !report.is_clean(),
                 ..CheckpointState::default()
@@ -159,8 +160,11 @@ struct Recoverer<'a, D: Disk, R> {
 }
 
 impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
-    /// The newest checkpoint that is whole and that `replay` takes, with its size.
-    fn load_checkpoint(&mut self, names: &[String]) -> Option<(Preface, u64)> {
+    /// The newest checkpoint that is whole and that `replay` takes, with its size and its state's.
+    fn load_checkpoint(
+        &mut self,
+        names: &[String],
+    ) -> Result<Option<(Preface, u64, u64)>, OpenError> {
         let mut found: Vec<Lsn> = Vec::new();
         for name in names {
             let unfinished = name.strip_suffix(checkpoint::UNFINISHED);
@@ -173,18 +177,29 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         found.sort_unstable();
         for lsn in found.into_iter().rev() {
             let name = checkpoint::name(lsn);
+            let file = self.disk.open(&name);
+            match file.map_err(|_| Unfit::Damaged).and_then(Found::check) {
+                Ok(found)
+                    if found.preface.lsn == lsn
+                        && found
+                            .state()
+                            .is_ok_and(|mut state| self.replay.checkpoint(lsn, &mut state)) =>
+                {
+                    self.report.checkpoint = Some(lsn);
+                    let (bytes, state_bytes) = (found.bytes(), found.state_bytes());
+                    return Ok(Some((found.preface, bytes, state_bytes)));
+                }
+                // Its records may be gone: without it, what they told would be lost.
+                Err(Unfit::Version(version)) => {
+                    return Err(OpenError::Version { name, version });
+                }
+                Ok(_) | Err(Unfit::Damaged) => {}
+            }
             let bytes = self
                 .disk
                 .open(&name)
                 .and_then(|file| read_whole(&file, checkpoint::BYTES_MAX))
                 .unwrap_or_default();
-            if let Some((preface, state)) = checkpoint::parse(&bytes)
-                && preface.lsn == lsn
-                && self.replay.checkpoint(lsn, state)
-            {
-                self.report.checkpoint = Some(lsn);
-                return Some((preface, bytes.len() as u64));
-            }
             let quarantine = self.keep(&format!("{name}.bin"), &bytes);
             self.damage(Damage {
                 cause: Cause::Checkpoint,
@@ -195,7 +210,7 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
                 quarantine,
             });
         }
-        None
+        Ok(None)
     }
 
     fn take_over(&mut self, preface: &Preface, numbers: &BTreeSet<u32>) {

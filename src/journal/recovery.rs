@@ -1,14 +1,17 @@
 //! What a start finds, as its caller sees it.
 
-use std::{fmt, io};
+use std::{
+    fmt,
+    io::{self, Read},
+};
 
 use crate::model::{Location, Lsn};
 
 /// Takes what a journal holds, in order: at most one checkpoint, then every record after it.
 pub trait Replay {
-    /// The state that stands for all records up to `lsn`. False when these bytes are of no use: an older checkpoint is tried, or
+    /// The state that stands for all records up to `lsn`. False when its bytes are of no use: an older checkpoint is tried, or
     /// everything is replayed from the first record.
-    fn checkpoint(&mut self, lsn: Lsn, state: &[u8]) -> bool;
+    fn checkpoint(&mut self, lsn: Lsn, state: &mut dyn Read) -> bool;
 
     /// A record, the payload that was appended with it (empty when it has none, or when that stands elsewhere), and where it is.
     fn record(&mut self, lsn: Lsn, record: &[u8], payload: &[u8], location: Location);
@@ -118,6 +121,17 @@ pub enum OpenError {
     /// The folder cannot be used.
     #[error("the journal's folder cannot be used: {0}; check its owner, its mode and the disk")]
     Folder(io::Error),
+    /// A checkpoint is whole and was written by another version of the program.
+    #[error(
+        "the journal's {name} is of version {version}, which this program does not read; start the version that wrote it, let it \
+         deliver what is queued, and begin with an empty data folder"
+    )]
+    Version {
+        /// The file's name.
+        name: String,
+        /// The version that it tells.
+        version: u32,
+    },
     /// What a crash left behind could not be cut off, or a segment could not be read for want of memory.
     #[error("journal segment {segment} cannot be brought in order: {error}; check the disk")]
     Segment {

@@ -8,7 +8,7 @@ use super::UnitId;
 
 /// A message's name at every node and in every call: 128 bits of BLAKE3 over the sender and the CloudEvents id, written as 26
 /// characters of lower-case base32 (RFC 4648, no padding).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct MessageId(pub [u8; 16]);
 
 /// A text is not a message's name.
@@ -17,7 +17,7 @@ pub struct MessageId(pub [u8; 16]);
 pub struct MessageIdError;
 
 /// 128 bits of BLAKE3 over content: of a whole parcel, or of what an application submitted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
 pub struct Digest(pub [u8; 16]);
 
 /// 128 bits of BLAKE3 over a certificate's DER bytes: how a parcel names its signer.

@@ -389,7 +389,7 @@ impl Owner {
             self.tell(Input::Compact { segment });
         }
         let machine = &self.machine;
-        self.store.checkpoint(false, || machine.checkpoint());
+        self.store.checkpoint(false, |out| machine.checkpoint(out));
         self.store.retry();
         let room = self.store.room();
         let metrics = &self.shared.metrics;
@@ -416,7 +416,7 @@ impl Owner {
         {
             stopping.checkpoint_asked = true;
             if !store.room().full {
-                store.checkpoint(true, || machine.checkpoint());
+                store.checkpoint(true, |out| machine.checkpoint(out));
             }
         }
     }

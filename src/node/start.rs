@@ -334,7 +334,7 @@ struct Replayed<'a> {
 }
 
 impl Replay for Replayed<'_> {
-    fn checkpoint(&mut self, lsn: Lsn, state: &[u8]) -> bool {
+    fn checkpoint(&mut self, lsn: Lsn, state: &mut dyn io::Read) -> bool {
         match Delivery::restore(self.settings.clone(), state) {
             Ok(machine) => {
                 self.machine = Some(machine);

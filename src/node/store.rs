@@ -1,7 +1,10 @@
 //! The journal as the owner uses it: the front, the thread that writes, and when a checkpoint is made.
 
 use std::{
-    io, thread,
+    io::{self, Write},
+    mem,
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -10,7 +13,7 @@ use tokio::sync::mpsc;
 use crate::{
     delivery,
     index::Index,
-    journal::{CheckpointJob, Done, Job, Journal, Reader, Room, Write, WriteError, Writer},
+    journal::{self, CheckpointJob, Done, Job, Journal, Reader, Room, WriteError, Writer},
     model::{Location, Log, Lsn},
 };
 
@@ -30,6 +33,10 @@ pub(super) type JobDone = Done<NodeDisk>;
 /// Bytes that may wait for a write. Beyond, the owner takes no more commands until one has come back.
 const PENDING_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// Bytes of one part of a checkpoint's state, and parts that may wait for the thread that writes them.
+const PART_BYTES: usize = 128 * 1024;
+const PARTS_WAIT: usize = 4;
+
 /// How long a checkpoint waits for the index. One that is further behind must do without what the checkpoint makes superfluous.
 const INDEX_FLUSHES_WITHIN: Duration = Duration::from_secs(10);
 
@@ -38,13 +45,35 @@ pub(super) struct Store {
     journal: Journal<NodeDisk>,
     writer: Writer<NodeDisk>,
     /// A checkpoint may be large; writes do not wait for it. One at a time.
-    checkpointer: std::sync::mpsc::SyncSender<CheckpointJob<NodeDisk>>,
+    checkpointer: SyncSender<(CheckpointJob<NodeDisk>, Receiver<()>)>,
     done: mpsc::UnboundedReceiver<JobDone>,
     /// When the write that is under way began.
     writing: Option<Instant>,
-    /// A checkpoint that waits until all that it covers is durable.
-    checkpoint: Option<CheckpointJob<NodeDisk>>,
+    /// A checkpoint that waits until all that it covers, up to this record, is durable; and what it waits for.
+    checkpoint: Option<(Lsn, SyncSender<()>)>,
     checkpointing: bool,
+}
+
+/// A checkpoint's state on its way to the thread that writes it.
+pub(super) struct Parts {
+    part: Vec<u8>,
+    parts: SyncSender<Vec<u8>>,
+}
+
+impl Write for Parts {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.part.len() + bytes.len() > PART_BYTES {
+            self.flush()?;
+        }
+        self.part.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let part = mem::replace(&mut self.part, Vec::with_capacity(PART_BYTES));
+        let sent = self.parts.send(part);
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
+    }
 }
 
 /// What a job's end means.
@@ -72,13 +101,20 @@ impl Store {
         let tell_written = tell.clone();
         // The owner waits for every job before it ends.
         let writer = Writer::spawn(move |done| drop(tell_written.send(done)))?;
-        let (checkpointer, jobs) = std::sync::mpsc::sync_channel::<CheckpointJob<NodeDisk>>(1);
+        let (checkpointer, jobs) = sync_channel::<(CheckpointJob<NodeDisk>, Receiver<()>)>(1);
         thread::Builder::new()
             .name("checkpoint".into())
             .spawn(move || {
-                for job in jobs {
-                    index.flush_through(job.lsn(), INDEX_FLUSHES_WITHIN);
-                    drop(tell.send(Done::Checkpoint(job.run())));
+                for (job, covered) in jobs {
+                    let lsn = job.lsn();
+                    let done = job.write().and_then(|written| {
+                        // When nobody says so any more, it is found to be too early.
+                        if covered.recv().is_ok() {
+                            index.flush_through(lsn, INDEX_FLUSHES_WITHIN);
+                        }
+                        written.settle()
+                    });
+                    drop(tell.send(Done::Checkpoint(done)));
                 }
             })?;
         Ok(Self {
@@ -166,14 +202,34 @@ impl Store {
         }
     }
 
-    /// Makes a checkpoint when one is due, or in any case when `wanted`. `state` is what the machine is at this moment.
-    pub(super) fn checkpoint(&mut self, wanted: bool, state: impl FnOnce() -> Vec<u8>) {
+    /// Makes a checkpoint when one is due, or in any case when `wanted`. `state` writes what the machine is at this moment; it waits
+    /// for the thread that makes it smaller and gives it to the system.
+    pub(super) fn checkpoint(
+        &mut self,
+        wanted: bool,
+        state: impl FnOnce(&mut Parts) -> io::Result<()>,
+    ) {
         let busy = self.checkpointing || self.checkpoint.is_some();
-        if !busy && (wanted || self.journal.checkpoint_due()) {
-            self.write();
-            self.checkpoint = self.journal.checkpoint(state());
-            self.start_checkpoint();
+        if busy || !(wanted || self.journal.checkpoint_due()) {
+            return;
         }
+        self.write();
+        let (parts, coming) = sync_channel(PARTS_WAIT);
+        let Some(job) = self.journal.checkpoint(coming.into_iter()) else {
+            return;
+        };
+        let (covered, waits) = sync_channel(1);
+        self.checkpoint = Some((job.lsn(), covered));
+        if let Err(busy) = self.checkpointer.try_send((job, waits)) {
+            unreachable!("one checkpoint at a time: {busy}");
+        }
+        let mut parts = Parts {
+            part: Vec::with_capacity(PART_BYTES),
+            parts,
+        };
+        // When the thread takes no more, it says why.
+        let _ = state(&mut parts).and_then(|()| parts.flush());
+        self.start_checkpoint();
     }
 
     /// Waits for a job to come back. May be dropped at any time; nothing is lost.
@@ -208,6 +264,7 @@ impl Store {
                 Landed::Synced(synced, took)
             }
             Done::Checkpoint(outcome) => {
+                self.checkpoint = None;
                 self.checkpointing = false;
                 self.journal.checkpointed(&outcome);
                 match outcome {
@@ -239,7 +296,7 @@ impl Store {
         room.failed || (resting && (room.full || (written && self.checkpoint.is_none())))
     }
 
-    fn give(&mut self, write: Write<NodeDisk>) {
+    fn give(&mut self, write: journal::Write<NodeDisk>) {
         self.writing = Some(Instant::now());
         if let Err(busy) = self.writer.send(Job::Write(write)) {
             unreachable!("one write at a time: {busy}");
@@ -249,11 +306,10 @@ impl Store {
     /// Starts a checkpoint that waits, once all that it covers is durable.
     fn start_checkpoint(&mut self) {
         let synced = self.journal.synced();
-        if let Some(job) = self.checkpoint.take_if(|job| job.lsn() <= synced) {
+        if let Some((_, covered)) = self.checkpoint.take_if(|(lsn, _)| *lsn <= synced) {
             self.checkpointing = true;
-            if let Err(busy) = self.checkpointer.try_send(job) {
-                unreachable!("one checkpoint at a time: {busy}");
-            }
+            // It may have failed already; then it says so.
+            let _ = covered.try_send(());
         }
     }
 }

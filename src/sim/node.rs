@@ -1,6 +1,9 @@
 //! A node: the machine and the journal of production, and a shell that does what production's shell does, in the same order.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::Read,
+};
 
 use crate::{
     delivery::{self, Bug, Delivery, Order, ReplayError, Room, Ticket},
@@ -215,7 +218,7 @@ impl Node {
         if let Some(checkpoint) = run.checkpointing.take()
             && rng.per_mille(600)
         {
-            let operations = [Operation::Write, Operation::Sync, Operation::Allocate];
+            let operations = [Operation::Write, Operation::Sync];
             let operation = *rng.pick(&operations).unwrap_or(&Operation::Sync);
             self.disk.heal();
             self.disk.fail(operation, rng.below(3), u64::MAX);
@@ -240,7 +243,7 @@ struct Replayed {
 }
 
 impl Replay for Replayed {
-    fn checkpoint(&mut self, _lsn: Lsn, state: &[u8]) -> bool {
+    fn checkpoint(&mut self, _lsn: Lsn, state: &mut dyn Read) -> bool {
         match Delivery::restore(self.settings.clone(), state) {
             Ok(machine) => {
                 self.machine = Some(machine);

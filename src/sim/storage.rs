@@ -1,9 +1,17 @@
 //! A node's writes, syncs, checkpoints and compaction, each in its own time.
 
-use crate::delivery::Input;
+use crate::delivery::{Delivery, Input};
 
 use super::agenda::{DiskStep, Event, Life, NodeIndex, SECOND, Us};
 use super::world::{Kept, World, broken};
+
+/// What a checkpoint of the machine has.
+fn state_of(machine: &Delivery) -> Vec<u8> {
+    let mut state = Vec::new();
+    // Memory takes every write.
+    let _ = machine.checkpoint(&mut state);
+    state
+}
 
 impl World {
     fn disk_delay(&mut self, node: NodeIndex) -> Us {
@@ -127,9 +135,15 @@ impl World {
             run.checkpoint.is_some() || run.checkpointing.is_some() || run.checkpointed.is_some();
         if !busy && run.journal.checkpoint_due() {
             self.write(node);
+            let node_settings = self.nodes[node].settings.clone();
             if let Some(run) = self.nodes[node].run.as_mut() {
-                let state = run.machine.checkpoint();
-                run.checkpoint = run.journal.checkpoint(state);
+                let state = state_of(&run.machine);
+                let restored = Delivery::restore(node_settings, &mut &state[..]);
+                if !restored.is_ok_and(|restored| state_of(&restored) == state) {
+                    let what = "a checkpoint that is restored writes another one";
+                    return Err(broken("G8", what));
+                }
+                run.checkpoint = run.journal.checkpoint(std::iter::once(state));
             }
             self.start_checkpoint(node);
         }

@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use crate::delivery::{
     Delivery, Event, Output, Step,
     hop::{Queued, Seq, Waiting},
-    parcels::{Kept, Receiver, Slot, chain},
+    parcels::{self, From, New, Slot},
     receipts::Fanout,
     record::{Received, Route},
 };
@@ -18,34 +18,22 @@ impl Delivery {
         &mut self,
         carried: Carried<'_>,
         wall: Millis,
-        attested: Millis,
+        from: From,
         at: Location,
     ) -> Slot {
         let header = carried.header;
-        let slot = self.parcels.insert(Kept {
-            message: header.message_id(),
+        let slot = self.parcels.insert(New {
+            header,
             digest: carried.digest,
-            chain: chain(&header.sender, header.case.as_deref()),
-            sender: header.sender.clone(),
-            reply_to: header.sender.clone(),
-            accepted: header.accepted,
+            bytes: carried.bytes,
             received: wall,
             order: self.lsn,
-            expires: header.expires,
-            attested,
             location: at,
-            bytes: carried.bytes,
-            lane: header.lane,
-            is_receipt: header.kind.is_receipt(),
             wants_read: !self.settings.kinds_without_read.contains(&header.kind),
-            copies: Vec::new(),
-            uses: 0,
-            receivers: Vec::new(),
+            from,
         });
-        self.expiries
-            .entry(header.expires / 1000)
-            .or_default()
-            .push(slot);
+        let expires = self.parcels.get(slot).expires();
+        self.expiries.note(slot, expires / 1000);
         slot
     }
 
@@ -59,16 +47,12 @@ impl Delivery {
         at: Location,
     ) {
         let header = carried.header;
-        let slot = self.keep(carried, wall, 0, at);
-        let receivers = header.to.iter().map(|target| Receiver {
-            target: target.clone(),
-            state: State::Queued,
-            reason: Reason::None,
-        });
-        self.parcels.get_mut(slot).receivers = receivers.collect();
-        self.own += 1;
-        self.sent
-            .insert(header.message_id(), content, header.expires);
+        let slot = self.keep(
+            carried,
+            wall,
+            From::Application(parcels::content(content)),
+            at,
+        );
         let step = Step::Accepted {
             location: at,
             parcel: carried.digest,
@@ -83,7 +67,7 @@ impl Delivery {
                 reason,
             };
             self.step(slot, wall, ended);
-            self.settle(slot, &target, State::Refused, reason);
+            self.parcels.settle(slot, &target, State::Refused, reason);
             let ended = Step::Ended {
                 receiver: target,
                 state: State::Refused,
@@ -120,6 +104,7 @@ impl Delivery {
         } else {
             let waiting = Waiting {
                 slot: None,
+                accepted: 0,
                 chain: 0,
                 after: received.after,
                 routes: Vec::new(),
@@ -162,7 +147,8 @@ impl Delivery {
                 slot
             }
             None => {
-                let slot = self.keep(carried, wall, attested, at);
+                let from = From::Elsewhere { attested };
+                let slot = self.keep(carried, wall, from, at);
                 let step = Step::Received {
                     location: at,
                     parcel: carried.digest,
@@ -171,21 +157,21 @@ impl Delivery {
                     from: neighbour.clone(),
                 };
                 self.step(slot, wall, step);
-                if self.parcels.get(slot).is_receipt {
+                if self.parcels.get(slot).is_receipt() {
                     self.event(Event::ReceiptPasses { location: at });
                 }
                 slot
             }
         };
         if routes.iter().any(|r| matches!(r, Route::Here { .. })) {
-            let header = carried.header;
-            self.seen
-                .insert(header.message_id(), carried.digest, header.expires);
+            self.forget_seen(carried.header.message_id());
+            self.parcels.set_seen(slot, true);
         }
         let chain = self.parcels.get(slot).chain;
-        self.parcels.get_mut(slot).uses += 1;
+        self.parcels.begin_use(slot);
         let waiting = Waiting {
             slot: Some(slot),
+            accepted: carried.header.accepted,
             chain,
             after,
             routes,
@@ -212,15 +198,14 @@ impl Delivery {
         };
         self.uncount_waiting(&waiting);
         let lsn = self.lsn;
-        let kept = self.parcels.get_mut(slot);
-        if kept.copies.is_empty() {
+        if self.parcels.copies(slot).next().is_none() {
             // It may have waited for one that came after it.
-            kept.order = lsn;
+            self.parcels.get_mut(slot).set_order(lsn);
         }
         for route in waiting.routes {
             self.route(slot, route);
         }
-        self.parcels.get_mut(slot).uses -= 1;
+        self.parcels.end_use(slot);
         self.let_go(slot);
     }
 
@@ -232,9 +217,9 @@ impl Delivery {
                 if self.inbox.contains(slot) {
                     return;
                 }
-                let kept = self.parcels.get_mut(slot);
-                kept.uses += 1;
-                kept.reply_to = reply_to;
+                self.parcels.begin_use(slot);
+                self.parcels.set_reply_to(slot, &reply_to);
+                let kept = self.parcels.get(slot);
                 let (lane, chain, bytes) = (kept.lane, kept.chain, kept.bytes);
                 let lsn = self.lsn;
                 self.inbox.push(slot, lane, chain, bytes, lsn);
@@ -246,10 +231,10 @@ impl Delivery {
                 targets,
                 as_signed,
             } => {
-                let kept = self.parcels.get(slot);
-                if let Some((_, seq)) = kept.copies.iter().find(|(hop, _)| *hop == unit)
-                    && let Some(queued) = self.hops.get(&unit).and_then(|h| h.outbox.get(*seq))
-                    && targets.iter().all(|t| queued.for_whom.contains(t))
+                if let Some((_, seq)) = self.parcels.copies(slot).find(|(hop, _)| **hop == unit)
+                    && let Some(outbox) = self.hops.get(&unit).map(|hop| &hop.outbox)
+                    && let Some(queued) = outbox.get(seq)
+                    && targets.iter().all(|t| outbox.for_whom(queued).contains(t))
                 {
                     return;
                 }
@@ -261,24 +246,13 @@ impl Delivery {
                 let queued = Queued {
                     slot,
                     lane: kept.lane,
-                    bytes: kept.bytes,
-                    is_receipt: kept.is_receipt,
-                    chain: kept.chain,
-                    after: Vec::new(),
                     for_whom: targets,
                     as_signed,
-                    held: false,
-                    ending: None,
-                    maybe_there: false,
                 };
                 let lsn = self.lsn;
-                let seq = self.hop(&unit).outbox.push(queued, lsn);
-                let copies = &mut self.parcels.get_mut(slot).copies;
-                // Nearly every parcel has one, and there are many parcels.
-                if copies.is_empty() {
-                    copies.reserve_exact(1);
-                }
-                copies.push((unit, seq));
+                let (hop, parcels) = self.hop_and_parcels(&unit);
+                let seq = hop.outbox.push(&queued, lsn, parcels);
+                self.parcels.add_copy(slot, &unit, seq);
                 self.step(slot, wall, step);
             }
             Route::Fanout {
@@ -287,7 +261,7 @@ impl Delivery {
                 back,
             } => {
                 let kept = self.parcels.get(slot);
-                let (digest, expires) = (kept.digest, kept.expires);
+                let (digest, expires) = (kept.digest, kept.expires());
                 let fanout = Fanout {
                     pattern,
                     back,
@@ -314,9 +288,9 @@ impl Delivery {
         if self.has(crate::delivery::Bug::LeakedParcel) {
             return;
         }
-        if self.parcels.get(slot).is_over() {
+        if self.parcels.is_over(slot) {
             let kept = self.parcels.remove(slot);
-            self.own -= u64::from(!kept.receivers.is_empty());
+            self.remember(&kept);
             self.freed(kept.location);
             if let Some((_, before)) = self.moving.remove(&slot) {
                 self.freed(before);

@@ -1,11 +1,6 @@
 //! New epochs: every number afresh, and what a neighbour lost is queued again.
 
-use crate::delivery::{
-    Delivery, Event,
-    hop::{Queued, Seq},
-    parcels::Slot,
-    record::Route,
-};
+use crate::delivery::{Delivery, Event, hop::Queued, record::Route};
 use crate::model::{Digest, UnitId};
 
 impl Delivery {
@@ -33,15 +28,14 @@ impl Delivery {
                     continue;
                 };
                 self.uncount_waiting(&waiting);
-                let kept = self.parcels.get_mut(slot);
-                kept.uses -= 1;
-                let message = kept.message;
+                self.parcels.end_use(slot);
+                let message = self.parcels.get(slot).message;
                 if waiting
                     .routes
                     .iter()
                     .any(|r| matches!(r, Route::Here { .. }))
                 {
-                    self.seen.forget(&message);
+                    self.forget_seen(message);
                 }
                 self.let_go(slot);
             }
@@ -53,9 +47,9 @@ impl Delivery {
             let offers: Vec<Digest> = self
                 .parcels
                 .iter()
-                .filter(|(_, kept)| kept.in_custody())
-                .filter(|(_, kept)| !kept.copies.iter().any(|(hop, _)| hop == neighbour))
-                .filter(|(_, kept)| !self.targets_via(kept, neighbour).is_empty())
+                .filter(|(slot, _)| self.parcels.in_custody(*slot))
+                .filter(|(slot, _)| !self.parcels.has_copy_for(*slot, neighbour))
+                .filter(|(slot, _)| !self.targets_via(*slot, neighbour).is_empty())
                 .map(|(_, kept)| kept.digest)
                 .collect();
             #[cfg(any(test, feature = "sim"))]
@@ -81,22 +75,15 @@ impl Delivery {
                 continue;
             };
             let kept = self.parcels.get(slot);
-            let for_whom = self.targets_via(kept, neighbour);
-            if for_whom.is_empty() || kept.copies.iter().any(|(hop, _)| hop == neighbour) {
+            let for_whom = self.targets_via(slot, neighbour);
+            if for_whom.is_empty() || self.parcels.has_copy_for(slot, neighbour) {
                 continue;
             }
             again.push(Queued {
                 slot,
                 lane: kept.lane,
-                bytes: kept.bytes,
-                is_receipt: false,
-                chain: kept.chain,
-                after: Vec::new(),
-                as_signed: kept.receivers.iter().map(|r| &r.target).eq(&for_whom),
+                as_signed: self.parcels.receivers(slot).map(|r| r.target).eq(&for_whom),
                 for_whom,
-                held: false,
-                ending: None,
-                maybe_there: false,
             });
         }
         if !again.is_empty() {
@@ -107,28 +94,20 @@ impl Delivery {
     /// Numbers everything towards a neighbour afresh, with `more` in its place by the time of acceptance.
     fn renumber(&mut self, neighbour: &UnitId, more: Vec<Queued>) {
         let lsn = self.lsn;
-        let mut all = self.hop(neighbour).outbox.drain();
+        let hop = self.hops.entry(neighbour.clone()).or_default();
+        let mut all = hop.outbox.drain();
         if !more.is_empty() {
-            all.extend(more);
-            all.sort_by_key(|q| {
-                let kept = self.parcels.get(q.slot);
-                kept.order
-            });
+            all.extend(more.iter().map(|queued| hop.outbox.moved(queued)));
+            all.sort_by_key(|moved| self.parcels.get(moved.slot).order());
         }
-        for queued in &all {
-            self.parcels
-                .get_mut(queued.slot)
-                .copies
-                .retain(|(hop, _)| hop != neighbour);
+        for moved in &all {
+            self.parcels.drop_copies(moved.slot, neighbour, |_| true);
         }
-        let hop = self.hop(neighbour);
-        hop.outbox.renumber(all, lsn);
+        hop.outbox.renumber(all, lsn, &self.parcels);
         hop.numbered_at = lsn;
         hop.offered = false;
-        let numbered: Vec<(Seq, Slot)> = hop.outbox.iter().map(|(s, q)| (s, q.slot)).collect();
-        for (seq, slot) in numbered {
-            let copies = &mut self.parcels.get_mut(slot).copies;
-            copies.push((neighbour.clone(), seq));
+        for (seq, copy) in hop.outbox.iter() {
+            self.parcels.add_copy(copy.slot, neighbour, seq);
         }
     }
 }

@@ -11,21 +11,29 @@ impl Delivery {
         for seq in self.hop(neighbour).outbox.among(seqs) {
             #[cfg(any(test, feature = "sim"))]
             let was_leased = self.hop(neighbour).outbox.lessee(seq).is_some();
-            let Some(queued) = self.hop(neighbour).outbox.remove(seq) else {
+            #[cfg(any(test, feature = "sim"))]
+            let lane = self.hop(neighbour).outbox.get(seq).map(|copy| copy.lane);
+            let (hop, parcels) = self.hop_and_parcels(neighbour);
+            let Some(left) = hop.outbox.remove(seq, parcels) else {
                 continue;
             };
+            let slot = left.slot;
             #[cfg(any(test, feature = "sim"))]
-            if was_leased && self.has(crate::delivery::Bug::CreditLeak) {
-                self.hop(neighbour).outbox.leak(&queued);
+            if was_leased
+                && self.has(crate::delivery::Bug::CreditLeak)
+                && let Some(lane) = lane
+            {
+                let bytes = self.parcels.get(slot).bytes;
+                self.hop(neighbour).outbox.leak(lane, bytes);
             }
-            let slot = queued.slot;
-            self.forget_copy(slot, neighbour, seq);
+            self.parcels.drop_copy(slot, neighbour, seq);
             let step = Step::Acked {
                 neighbour: neighbour.clone(),
             };
             self.step(slot, self.now.wall.max(wall), step);
-            for target in &queued.for_whom {
-                self.settle(slot, target, State::Relayed, Reason::None);
+            for target in &left.for_whom {
+                let (state, reason) = (State::Relayed, Reason::None);
+                self.parcels.settle(slot, target, state, reason);
             }
             self.let_go(slot);
         }
@@ -40,14 +48,15 @@ impl Delivery {
         note: &str,
         wall: Millis,
     ) {
-        let Some(queued) = self.hop(neighbour).outbox.end(seq) else {
+        let (hop, parcels) = self.hop_and_parcels(neighbour);
+        let Some(left) = hop.outbox.end(seq, parcels) else {
             return;
         };
-        let slot = queued.slot;
+        let slot = left.slot;
         // What is told here and now may be the last that was awaited of the parcel.
-        self.parcels.get_mut(slot).uses += 1;
-        self.forget_copy(slot, neighbour, seq);
-        for target in queued.for_whom {
+        self.parcels.begin_use(slot);
+        self.parcels.drop_copy(slot, neighbour, seq);
+        for target in left.for_whom {
             let ended = Step::Ended {
                 receiver: target.clone(),
                 state,
@@ -56,15 +65,8 @@ impl Delivery {
             self.step(slot, wall, ended);
             self.conclude(slot, neighbour, target, state, reason, note, wall);
         }
-        self.parcels.get_mut(slot).uses -= 1;
+        self.parcels.end_use(slot);
         self.let_go(slot);
-    }
-
-    fn forget_copy(&mut self, slot: Slot, neighbour: &UnitId, seq: Seq) {
-        self.parcels
-            .get_mut(slot)
-            .copies
-            .retain(|(hop, s)| !(hop == neighbour && *s == seq));
     }
 
     /// A copy has ended here: its sender, or the sum of its pattern, is told.
@@ -83,7 +85,7 @@ impl Delivery {
         wall: Millis,
     ) {
         let kept = self.parcels.get(slot);
-        if kept.is_receipt {
+        if kept.is_receipt() {
             return;
         }
         let outcome = match state {
@@ -91,7 +93,7 @@ impl Delivery {
             State::Dropped => Outcome::Dropped,
             _ => Outcome::Refused,
         };
-        let (to, expires) = (kept.sender.clone(), kept.expires);
+        let (to, expires) = (self.parcels.sender(slot).clone(), kept.expires());
         let item = ReceiptItem {
             parcel: kept.digest,
             receiver,
@@ -119,12 +121,12 @@ impl Delivery {
             if self.inbox.remove(slot) {
                 self.step(slot, wall, Step::Taken);
                 let kept = self.parcels.get(slot);
-                let named = kept.reply_to == kept.sender;
-                if kept.wants_read && named {
+                let named = self.parcels.reply_to(slot) == self.parcels.sender(slot);
+                if kept.wants_read() && named {
                     self.tell(slot, Outcome::Read, Reason::None, wall);
                 }
                 // Only now: what is told here and now may be the last that was awaited of the parcel.
-                self.parcels.get_mut(slot).uses -= 1;
+                self.parcels.end_use(slot);
                 self.let_go(slot);
             }
         }
@@ -147,7 +149,7 @@ impl Delivery {
         };
         self.step(slot, wall, ended);
         self.tell(slot, Outcome::Refused, reason, wall);
-        self.parcels.get_mut(slot).uses -= 1;
+        self.parcels.end_use(slot);
         self.let_go(slot);
     }
 }

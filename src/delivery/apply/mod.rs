@@ -7,7 +7,8 @@ mod tell;
 
 use super::{
     Delivery, Event, ReplayError, Step,
-    hop::{Hop, Queued, Seq},
+    hop::{Ending, Hop, Seq},
+    parcels::{From, Parcels},
     record::{Record, Route},
 };
 use crate::{
@@ -112,12 +113,13 @@ impl Delivery {
                 wall,
             } => {
                 self.saw(wall);
-                let ending = super::hop::Ending {
+                let ending = Ending {
                     state,
                     reason,
                     note,
                 };
-                self.hop(&neighbour).outbox.begin_ending(seq, ending);
+                let (hop, parcels) = self.hop_and_parcels(&neighbour);
+                hop.outbox.begin_ending(seq, ending, parcels);
             }
             Record::Ended {
                 neighbour,
@@ -137,7 +139,7 @@ impl Delivery {
             } => self.apply_reset(&neighbour, peer_epoch, forget_waiting),
             Record::Settled { neighbour } => {
                 let mut orphans = self.hop(&neighbour).inbound.take_orphans();
-                orphans.sort_by_key(|w| w.slot.map(|slot| self.parcels.get(slot).accepted));
+                orphans.sort_by_key(|waiting| waiting.slot.map(|_| waiting.accepted));
                 for waiting in orphans {
                     self.release(waiting);
                 }
@@ -156,7 +158,8 @@ impl Delivery {
                 self.saw(wall);
                 self.owed.signed(&to, lines);
                 if let Some(carried) = carried {
-                    let slot = self.keep(carried, wall, 0, at);
+                    let from = From::Elsewhere { attested: 0 };
+                    let slot = self.keep(carried, wall, from, at);
                     if let Some(unit) = route {
                         let targets = vec![Pattern::from(&to)];
                         self.route(
@@ -178,16 +181,17 @@ impl Delivery {
                 }
             }
             Record::Held { message } => {
-                self.each_copy(message, |queued| queued.held = true);
+                self.set_held(message, true);
                 self.message_step(message, Step::Held);
             }
             Record::Released { message } => {
-                self.each_copy(message, |queued| queued.held = false);
+                self.set_held(message, false);
                 self.message_step(message, Step::Released);
             }
             Record::Reprioritised { message, lane } => {
                 for (neighbour, seq) in self.copies_of(message) {
-                    self.hop(&neighbour).outbox.set_lane(seq, lane);
+                    let (hop, parcels) = self.hop_and_parcels(&neighbour);
+                    hop.outbox.set_lane(seq, lane, parcels);
                 }
                 self.message_step(message, Step::Reprioritised { lane });
             }
@@ -214,7 +218,9 @@ impl Delivery {
             }
             Record::Kept { parcel } => {
                 if let Some(slot) = self.parcels.of_digest(parcel) {
-                    let before = std::mem::replace(&mut self.parcels.get_mut(slot).location, at);
+                    let kept = self.parcels.get_mut(slot);
+                    let before = kept.location;
+                    kept.location = at;
                     if before != at {
                         self.moved(slot, before);
                     }
@@ -234,21 +240,25 @@ impl Delivery {
         self.hops.entry(neighbour.clone()).or_default()
     }
 
+    /// A neighbour, and the parcels that its queue is of.
+    pub(super) fn hop_and_parcels(&mut self, neighbour: &UnitId) -> (&mut Hop, &Parcels) {
+        let hop = self.hops.entry(neighbour.clone()).or_default();
+        (hop, &self.parcels)
+    }
+
     // ---- operators
 
     pub(super) fn copies_of(&self, message: MessageId) -> Vec<(UnitId, Seq)> {
         self.parcels
             .of_message(message)
-            .flat_map(|slot| self.parcels.get(slot).copies.clone())
+            .flat_map(|slot| self.parcels.copies_of(slot))
             .collect()
     }
 
-    fn each_copy(&mut self, message: MessageId, change: impl Fn(&mut Queued)) {
+    fn set_held(&mut self, message: MessageId, held: bool) {
         for (neighbour, seq) in self.copies_of(message) {
             let outbox = &mut self.hop(&neighbour).outbox;
-            if let Some(queued) = outbox.get_mut(seq) {
-                change(queued);
-            }
+            outbox.set_held(seq, held);
             outbox.unblock();
         }
     }

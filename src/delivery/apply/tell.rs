@@ -20,9 +20,9 @@ impl Delivery {
                 at: wall,
                 note: String::new(),
             },
-            expires: kept.expires,
+            expires: kept.expires(),
         };
-        let to = kept.reply_to.clone();
+        let to = self.parcels.reply_to(slot).clone();
         self.owe(to, line, wall);
     }
 
@@ -78,25 +78,8 @@ impl Delivery {
         });
         if let Some(slot) = self.parcels.of_digest(item.parcel) {
             let (state, reason) = (State::from(item.outcome), item.reason);
-            self.settle(slot, &item.receiver, state, reason);
+            self.parcels.settle(slot, &item.receiver, state, reason);
             self.let_go(slot);
-        }
-    }
-
-    /// Notes at the origin where a receiver's copy is.
-    pub(in crate::delivery) fn settle(
-        &mut self,
-        slot: Slot,
-        target: &Pattern,
-        state: State,
-        reason: Reason,
-    ) {
-        let receivers = &mut self.parcels.get_mut(slot).receivers;
-        if let Some(receiver) = receivers.iter_mut().find(|r| r.target == *target)
-            && receiver.state.gives_way_to(state, reason)
-        {
-            receiver.state = state;
-            receiver.reason = reason;
         }
     }
 
@@ -106,9 +89,7 @@ impl Delivery {
         };
         let open: Vec<Pattern> = self
             .parcels
-            .get(slot)
-            .receivers
-            .iter()
+            .receivers(slot)
             .filter(|r| !r.state.is_terminal())
             .map(|r| r.target.clone())
             .collect();
@@ -119,7 +100,8 @@ impl Delivery {
                 reason: Reason::Expiry,
             };
             self.step(slot, wall, ended);
-            self.settle(slot, &target, State::Expired, Reason::Expiry);
+            let (state, reason) = (State::Expired, Reason::Expiry);
+            self.parcels.settle(slot, &target, state, reason);
         }
         self.let_go(slot);
     }

@@ -15,6 +15,8 @@ use crate::{
 pub(in crate::delivery) struct Waiting {
     /// None when nothing of the parcel stays here: it only keeps its place, so that what comes after it waits for what came before.
     pub(in crate::delivery) slot: Option<Slot>,
+    /// When the parcel was accepted, as its sender's node says.
+    pub(in crate::delivery) accepted: Millis,
     pub(in crate::delivery) chain: u64,
     pub(in crate::delivery) after: Vec<Seq>,
     pub(in crate::delivery) routes: Vec<Route>,

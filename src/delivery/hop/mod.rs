@@ -6,7 +6,7 @@ mod outbox;
 
 use std::collections::BTreeSet;
 
-use bincode::{Decode, Encode};
+use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
 pub use frame::{
     Ack, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame, GoneAnswer, Hello,
@@ -16,7 +16,7 @@ pub(super) use inbound::{Inbound, Waiting};
 pub use outbox::Depth;
 pub(super) use outbox::{Ending, Outbox, Queued};
 
-use super::input::SessionId;
+use super::{input::SessionId, parcels::Parcels};
 use crate::model::{Digest, Lsn};
 
 /// What a node keeps of one neighbour.
@@ -38,19 +38,10 @@ pub(super) struct Hop {
     pub(super) lacked: Vec<Digest>,
 }
 
-/// A [`Hop`] as a checkpoint has it.
-#[derive(Debug, Decode)]
-pub(in crate::delivery) struct Snapshot {
-    peer_epoch: Epoch,
-    outbox: outbox::Snapshot,
-    inbound: inbound::Snapshot,
-    offers: Vec<Digest>,
-}
-
 impl Hop {
-    /// Encoded as a [`Snapshot`].
+    /// What of it is durable, for a checkpoint.
     pub(super) fn snapshot(&self) -> impl Encode + '_ {
-        let offers: Vec<Digest> = self.offers.iter().chain(&self.lacked).copied().collect();
+        let offers: BTreeSet<Digest> = self.offers.iter().chain(&self.lacked).copied().collect();
         (
             self.peer_epoch,
             self.outbox.snapshot(),
@@ -59,14 +50,18 @@ impl Hop {
         )
     }
 
-    pub(super) fn restore(snapshot: Snapshot) -> Self {
-        Self {
-            peer_epoch: snapshot.peer_epoch,
-            outbox: Outbox::restore(snapshot.outbox),
-            inbound: Inbound::restore(snapshot.inbound),
-            offers: snapshot.offers.into_iter().collect(),
+    /// From what [`Hop::snapshot`] encoded, with the parcels that it is about.
+    pub(super) fn decode<D: Decoder<Context = ()>>(
+        decoder: &mut D,
+        parcels: &Parcels,
+    ) -> Result<Self, DecodeError> {
+        Ok(Self {
+            peer_epoch: Decode::decode(decoder)?,
+            outbox: Outbox::decode(decoder, parcels)?,
+            inbound: Inbound::restore(Decode::decode(decoder)?),
+            offers: Decode::decode(decoder)?,
             ..Self::default()
-        }
+        })
     }
 
     /// Whether it is still to be known what the neighbour lacks: then everything is numbered afresh, and until then no number is spoken of.

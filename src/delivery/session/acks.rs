@@ -30,7 +30,7 @@ impl Delivery {
             true => [CREDIT_MAX; 4],
             false => credit,
         };
-        let hop = self.hop(neighbour);
+        let (hop, parcels) = self.hop_and_parcels(neighbour);
         if ack.received.last().is_some_and(|l| l >= hop.outbox.next()) {
             self.close(session, Close::Protocol("it acks what was never sent"));
             return;
@@ -48,7 +48,7 @@ impl Delivery {
             if let Some(queued) = hop.outbox.get(seq) {
                 parked.push(queued.slot);
             }
-            hop.outbox.park(seq);
+            hop.outbox.park(seq, parcels);
         }
         // What was parked may have found room since: a receiver can close and open within one ack.
         if !ack.open.is_empty() || ack.parked.is_empty() {
@@ -118,12 +118,7 @@ impl Delivery {
             self.commit(record, log);
         }
         for seq in self.hop(neighbour).outbox.among(&answer.gone) {
-            let Some(ending) = self
-                .hop(neighbour)
-                .outbox
-                .get(seq)
-                .and_then(|q| q.ending.clone())
-            else {
+            let Some(ending) = self.hop(neighbour).outbox.ending(seq).cloned() else {
                 continue;
             };
             let record = Record::Ended {

@@ -4,7 +4,7 @@ use crate::delivery::{
     Delivery, Departure, Output, SessionId, Step,
     hop::{Entry, Hop, Targets},
 };
-use crate::model::{Pattern, UnitId};
+use crate::model::UnitId;
 
 use super::Session;
 
@@ -65,7 +65,7 @@ impl Delivery {
         if *grants == 0 || !hop.outbox.has_ready(express) {
             return false;
         }
-        let Some((lane, seqs)) = hop.outbox.pick(express, session) else {
+        let Some((lane, seqs)) = hop.outbox.pick(express, session, &self.parcels) else {
             return false;
         };
         *grants -= 1;
@@ -82,18 +82,20 @@ impl Delivery {
             let Some(queued) = hop.outbox.get(seq) else {
                 continue;
             };
-            let kept = self.parcels.get(queued.slot);
+            let slot = queued.slot;
+            let kept = self.parcels.get(slot);
             // Written again and not readable there yet?
-            let before = self.moving.get(&queued.slot).map(|(_, before)| *before);
-            let you = queued.for_whom.len() == 1 && queued.for_whom[0] == Pattern::from(neighbour);
-            let targets = if queued.as_signed {
+            let before = self.moving.get(&slot).map(|(_, before)| *before);
+            let for_whom = hop.outbox.for_whom(queued);
+            let you = for_whom.len() == 1 && for_whom[0].as_str() == neighbour.as_str();
+            let targets = if queued.as_signed() {
                 Targets::Signed
             } else if you {
                 Targets::You
             } else {
-                Targets::Named(queued.for_whom.clone())
+                Targets::Named(for_whom.to_vec())
             };
-            let after = queued.after.iter().filter(|b| **b < seq);
+            let after = hop.outbox.after(seq).filter(|b| *b < seq);
             #[cfg(any(test, feature = "sim"))]
             let after = after.filter(|_| self.bug != Some(crate::delivery::Bug::ReorderInCase));
             parcels.push(Departure {
@@ -101,11 +103,11 @@ impl Delivery {
                     seq,
                     after: after.map(|before| seq - before).collect(),
                     targets,
-                    attested: kept.attested,
+                    attested: kept.attested(),
                 },
                 at: before.unwrap_or(kept.location),
             });
-            slots.push(queued.slot);
+            slots.push(slot);
         }
         for slot in slots {
             let what = Step::Sent {

@@ -188,13 +188,14 @@ impl Delivery {
         link: &str,
         mut leases: Vec<Seq>,
     ) {
-        let outbox = &mut self.hop(neighbour).outbox;
+        let (hop, parcels) = self.hop_and_parcels(neighbour);
+        let outbox = &mut hop.outbox;
         leases.retain(|seq| outbox.lessee(*seq) == Some(session));
         let slots: Vec<_> = leases
             .iter()
             .filter_map(|seq| Some(outbox.get(*seq)?.slot))
             .collect();
-        outbox.give_back(leases);
+        outbox.give_back(leases, parcels);
         for slot in slots {
             let what = Step::Returned {
                 neighbour: neighbour.clone(),

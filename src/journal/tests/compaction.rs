@@ -140,12 +140,9 @@ fn a_checkpoint_waits_for_the_records_that_it_covers() {
     let disk = SimDisk::new();
     let mut world = World::new(&disk, SMALL, 1);
     world.group(5);
-    let job = world
-        .journal
-        .checkpoint(codec::encode(&world.state))
-        .expect("free");
+    let job = world.journal.checkpoint(parts(&world.state)).expect("free");
     assert!(
-        world.journal.checkpoint(Vec::new()).is_none(),
+        world.journal.checkpoint(std::iter::empty()).is_none(),
         "one at a time"
     );
     let result = job.run();

@@ -26,7 +26,7 @@ fn a_real_folder_keeps_what_the_writer_thread_wrote() {
             }
             if under_way == 1 && world.journal.checkpoint_due() {
                 world.compact();
-                let state = codec::encode(&world.state);
+                let state = parts(&world.state);
                 let job = world.journal.checkpoint(state).expect("free");
                 // The write under way may not cover it, and then it is refused: it is due again later.
                 writer.send(Job::Checkpoint(job)).expect("room for two");

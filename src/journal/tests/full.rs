@@ -92,7 +92,7 @@ fn a_failed_sync_is_final_and_nothing_more_is_promised() {
         assert!(world.journal.failed() && world.journal.room().failed);
         world.group(10);
         assert!(world.journal.take_write().is_none() && world.journal.retry().is_none());
-        assert!(world.journal.checkpoint(Vec::new()).is_none());
+        assert!(world.journal.checkpoint(std::iter::empty()).is_none());
         assert_eq!(world.journal.room().bytes_pending, 0, "nothing piles up");
         assert_eq!(world.journal.synced(), synced);
         disk.crash(n);

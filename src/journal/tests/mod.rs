@@ -9,7 +9,7 @@ mod flaws;
 mod folder;
 mod full;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io::Read};
 
 use bincode::{Decode, Encode};
 
@@ -77,8 +77,8 @@ struct Found {
 }
 
 impl Replay for Found {
-    fn checkpoint(&mut self, lsn: Lsn, state: &[u8]) -> bool {
-        match codec::decode::<State, { 1 << 30 }>(state) {
+    fn checkpoint(&mut self, lsn: Lsn, state: &mut dyn Read) -> bool {
+        match codec::decode_from::<State, { 1 << 30 }>(state) {
             Ok(state) => {
                 assert_eq!(state.last, lsn);
                 self.state = state;
@@ -99,6 +99,13 @@ fn body(id: u64) -> Vec<u8> {
     let most = if dice.chance(5) { 6000 } else { 900 };
     let len = dice.below(most);
     (0..len).map(|_| dice.next_u64() as u8).collect()
+}
+
+/// A state as a checkpoint takes it: in parts.
+fn parts(state: &State) -> impl Iterator<Item = Vec<u8>> + Send + use<> {
+    let bytes = codec::encode(state);
+    let parts: Vec<Vec<u8>> = bytes.chunks(1000).map(<[u8]>::to_vec).collect();
+    parts.into_iter()
 }
 
 fn seed(n: u64) -> [u8; 32] {
@@ -189,7 +196,7 @@ impl<D: Disk> World<D> {
     }
 
     fn checkpoint(&mut self) -> bool {
-        let Some(job) = self.journal.checkpoint(codec::encode(&self.state)) else {
+        let Some(job) = self.journal.checkpoint(parts(&self.state)) else {
             return false;
         };
         let result = job.run();

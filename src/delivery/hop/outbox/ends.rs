@@ -1,38 +1,50 @@
 //! Copies that end here: the neighbour is told, and those that come after inherit.
 
 use super::super::frame::Seq;
-use super::{Ending, Outbox, Queued, overlap};
-use crate::model::Ranges;
+use super::{Ending, Left, Outbox, overlap};
+use crate::{delivery::parcels::Parcels, model::Ranges};
 
 impl Outbox {
     /// Takes out what ended here, and remembers to tell the neighbour. What came after it comes after what it came after itself: the
     /// neighbour, which never has it, cannot know those.
-    pub(in crate::delivery) fn end(&mut self, seq: Seq) -> Option<Queued> {
-        let queued = self.remove(seq)?;
+    pub(in crate::delivery) fn end(&mut self, seq: Seq, parcels: &Parcels) -> Option<Left> {
+        let after: Vec<Seq> = self.after(seq).collect();
+        let next = self.next_of(seq);
+        let left = self.remove(seq, parcels)?;
         self.gone.insert(seq);
         self.untold.insert(seq);
-        if let Some(chain) = self.chains.get_mut(&queued.chain) {
-            let ends = chain.tails.iter_mut().map(|tail| &mut tail.seqs);
-            ends.for_each(|seqs| inherit(seqs, seq, &queued.after));
-            for later in chain.queued.range(seq..) {
-                if let Some(later) = self.queue.get_mut(later) {
-                    inherit(&mut later.after, seq, &queued.after);
+        if let Some(place) = self.chains.find(parcels.get(left.slot).chain) {
+            let mut tails = self.chains.take_tails(place);
+            let ends = tails.iter_mut().map(|tail| &mut tail.seqs);
+            ends.for_each(|seqs| inherit(seqs, seq, &after));
+            self.chains.set_tails(place, tails);
+            let mut next = next;
+            while let Some(later) = next {
+                let mut afters: Vec<Seq> = self.after(later).collect();
+                if afters.contains(&seq) {
+                    inherit(&mut afters, seq, &after);
+                    self.set_after(later, afters);
                 }
+                next = self.next_of(later);
             }
         }
-        Some(queued)
+        Some(left)
     }
 
     /// A copy is to end: it no longer goes, unless it is under way already.
-    pub(in crate::delivery) fn begin_ending(&mut self, seq: Seq, ending: Ending) {
-        let Some(queued) = self.queue.get_mut(&seq) else {
+    pub(in crate::delivery) fn begin_ending(
+        &mut self,
+        seq: Seq,
+        ending: Ending,
+        parcels: &Parcels,
+    ) {
+        if self.queue.get(seq).is_none() {
             return;
-        };
-        queued.ending = Some(Box::new(ending));
-        self.endings.insert(seq);
+        }
+        self.endings.insert(seq, ending);
         self.untold.insert(seq);
-        if !self.places.contains_key(&seq) {
-            self.park(seq);
+        if !self.leased.contains_key(&seq) {
+            self.park(seq, parcels);
         }
     }
 
@@ -53,12 +65,12 @@ impl Outbox {
     ///
     /// One that is to end may have been sent, and what comes after it too. When the neighbour learns that it is gone, it releases what
     /// it has of that; so it learns it only once it has, or knows to be gone, all that came before.
-    pub(in crate::delivery) fn take_untold(&mut self) -> Ranges {
+    pub(in crate::delivery) fn take_untold(&mut self, parcels: &Parcels) -> Ranges {
         let told: Vec<Seq> = self
             .untold
             .iter()
             .copied()
-            .filter(|seq| !self.follows_others(*seq))
+            .filter(|seq| !self.follows_others(*seq, parcels))
             .collect();
         for seq in &told {
             self.untold.remove(seq);
@@ -67,25 +79,25 @@ impl Outbox {
     }
 
     /// Whether something of its chain and for its targets is queued before it that is not to end as well.
-    fn follows_others(&self, seq: Seq) -> bool {
-        let Some(queued) = self.queue.get(&seq) else {
+    fn follows_others(&self, seq: Seq, parcels: &Parcels) -> bool {
+        let Some(entry) = self.queue.get(seq) else {
             return false; // it ended here, and nothing that comes after it had left
         };
-        let Some(chain) = self.chains.get(&queued.chain) else {
+        let Some(place) = self.chains.find(parcels.get(entry.slot).chain) else {
             return false;
         };
-        chain
-            .queued
-            .range(..seq)
+        let targets = self.for_whom(entry);
+        self.chained(Some(self.chains.get(place).first))
+            .take_while(|before| *before < seq)
+            .filter(|before| self.ending(*before).is_none())
             .filter_map(|before| self.queue.get(before))
-            .filter(|before| before.ending.is_none())
-            .flat_map(|before| &before.for_whom)
-            .any(|target| queued.for_whom.iter().any(|t| overlap(t, target)))
+            .flat_map(|before| self.for_whom(before))
+            .any(|target| targets.iter().any(|t| overlap(t, target)))
     }
 
     /// Everything that ended or is to end is to be told again: what was told before may have died with a session.
     pub(in crate::delivery) fn tell_again(&mut self) {
-        self.untold = self.endings.clone();
+        self.untold = self.endings.keys().copied().collect();
         for (start, end) in self.gone.iter() {
             self.untold.extend(start..=end);
         }

@@ -3,9 +3,9 @@
 use std::collections::BTreeSet;
 
 use super::super::frame::Seq;
-use super::{BATCH_PARCELS_MAX, CREDIT_AT_FIRST, Outbox, Place};
+use super::{BATCH_PARCELS_MAX, CREDIT_AT_FIRST, Outbox};
 use crate::{
-    delivery::input::SessionId,
+    delivery::{input::SessionId, parcels::Parcels},
     model::{Lane, UnitId},
 };
 
@@ -16,25 +16,29 @@ const SHARE_TURNS: u32 = 4;
 
 impl Outbox {
     /// Gives back what a session had, when it has died.
-    pub(in crate::delivery) fn give_back(&mut self, seqs: impl IntoIterator<Item = Seq>) {
+    pub(in crate::delivery) fn give_back(
+        &mut self,
+        seqs: impl IntoIterator<Item = Seq>,
+        parcels: &Parcels,
+    ) {
         for seq in seqs {
-            let Some(queued) = self.queue.get(&seq).cloned() else {
+            let Some(entry) = self.queue.get(seq).copied() else {
                 continue;
             };
-            self.unlease(seq, &queued);
-            self.places.remove(&seq);
-            self.ready[queued.lane.index()].insert(seq);
+            self.unlease(seq, entry.lane, parcels.get(entry.slot).bytes);
+            self.blocked.remove(seq);
+            self.ready[entry.lane.index()].insert(seq);
         }
     }
 
     /// The neighbour cannot take these now.
-    pub(in crate::delivery) fn park(&mut self, seq: Seq) {
-        let Some(queued) = self.queue.get(&seq).cloned() else {
+    pub(in crate::delivery) fn park(&mut self, seq: Seq, parcels: &Parcels) {
+        let Some(entry) = self.queue.get(seq).copied() else {
             return;
         };
-        self.unlease(seq, &queued);
-        self.ready[queued.lane.index()].remove(&seq);
-        self.places.insert(seq, Place::Blocked);
+        self.unlease(seq, entry.lane, parcels.get(entry.slot).bytes);
+        self.ready[entry.lane.index()].remove(seq);
+        self.blocked.insert(seq);
     }
 
     pub(in crate::delivery) fn set_credit(&mut self, credit: [u64; 4]) {
@@ -62,16 +66,12 @@ impl Outbox {
 
     /// Looks again at everything that was blocked.
     pub(in crate::delivery) fn unblock(&mut self) {
-        let blocked: Vec<Seq> = self
-            .places
-            .iter()
-            .filter(|(_, place)| **place == Place::Blocked)
-            .map(|(seq, _)| *seq)
-            .collect();
-        for seq in blocked {
-            if let Some(queued) = self.queue.get(&seq) {
-                self.ready[queued.lane.index()].insert(seq);
-                self.places.remove(&seq);
+        let blocked = std::mem::take(&mut self.blocked);
+        let mut at = 0;
+        while let Some(seq) = blocked.next(at) {
+            at = seq + 1;
+            if let Some(entry) = self.queue.get(seq) {
+                self.ready[entry.lane.index()].insert(seq);
             }
         }
     }
@@ -92,6 +92,7 @@ impl Outbox {
         &mut self,
         express: bool,
         session: SessionId,
+        parcels: &Parcels,
     ) -> Option<(Lane, Vec<Seq>)> {
         let [first, second] = lanes(express);
         self.turns = self.turns.wrapping_add(1);
@@ -101,17 +102,17 @@ impl Outbox {
             [first, second]
         };
         order.into_iter().find_map(|lane| {
-            let picked = self.pick_lane(lane, session);
+            let picked = self.pick_lane(lane, session, parcels);
             (!picked.is_empty()).then_some((lane, picked))
         })
     }
 
-    fn pick_lane(&mut self, lane: Lane, session: SessionId) -> Vec<Seq> {
+    fn pick_lane(&mut self, lane: Lane, session: SessionId, parcels: &Parcels) -> Vec<Seq> {
         let mut picked: Vec<Seq> = Vec::new();
         let mut bytes = 0;
         let mut from = 0;
         while picked.len() < BATCH_PARCELS_MAX && bytes < BATCH_BYTES_FULL {
-            let Some(seq) = self.ready[lane.index()].range(from..).next().copied() else {
+            let Some(seq) = self.ready[lane.index()].next(from) else {
                 break;
             };
             if seq >= self.durable {
@@ -119,25 +120,25 @@ impl Outbox {
             }
             from = seq + 1;
             let Some(with_before) = self.with_predecessors(seq) else {
-                self.ready[lane.index()].remove(&seq);
-                self.places.insert(seq, Place::Blocked);
+                self.ready[lane.index()].remove(seq);
+                self.blocked.insert(seq);
                 continue;
             };
             let size: u64 = with_before
                 .iter()
-                .filter_map(|s| self.queue.get(s))
-                .map(|q| u64::from(q.bytes))
+                .filter_map(|s| self.queue.get(*s))
+                .map(|entry| u64::from(parcels.get(entry.slot).bytes))
                 .sum();
             let fits = picked.len() + with_before.len() <= BATCH_PARCELS_MAX
                 && bytes + size <= 4 * BATCH_BYTES_FULL;
             if !picked.is_empty() && !fits {
                 break;
             }
-            if !self.has_credit(seq) {
+            if !self.has_credit(seq, parcels) {
                 break;
             }
             for s in with_before.into_iter().take(BATCH_PARCELS_MAX) {
-                self.lease(s, session);
+                self.lease(s, session, parcels);
                 picked.push(s);
             }
             bytes += size;
@@ -150,45 +151,46 @@ impl Outbox {
         let mut found = BTreeSet::new();
         let mut look = vec![seq];
         while let Some(seq) = look.pop() {
-            let Some(queued) = self.queue.get(&seq) else {
+            let Some(entry) = self.queue.get(seq) else {
                 continue; // acked or ended
             };
-            if matches!(self.places.get(&seq), Some(Place::Leased(_))) || !found.insert(seq) {
+            if self.leased.contains_key(&seq) || !found.insert(seq) {
                 continue;
             }
-            let shut = queued
-                .for_whom
-                .iter()
-                .any(|t| self.closed.contains(t.as_str()));
-            if queued.held || queued.ending.is_some() || shut || seq >= self.durable {
+            let mut targets = self.for_whom(entry).iter();
+            let shut = targets.any(|t| self.closed.contains(t.as_str()));
+            let ends = self.endings.contains_key(&seq);
+            if entry.held() || ends || shut || seq >= self.durable {
                 return None;
             }
-            look.extend(&queued.after);
+            look.extend(self.after(seq));
         }
         Some(found.into_iter().collect())
     }
 
     /// Receipts need no credit: they free space.
-    fn has_credit(&self, seq: Seq) -> bool {
-        let Some(queued) = self.queue.get(&seq) else {
+    fn has_credit(&self, seq: Seq, parcels: &Parcels) -> bool {
+        let Some(entry) = self.queue.get(seq) else {
             return false;
         };
-        let lane = queued.lane.index();
+        let kept = parcels.get(entry.slot);
+        let lane = entry.lane.index();
         let (in_flight, credit) = (self.in_flight[lane], self.credit[lane]);
-        queued.is_receipt
-            || in_flight + u64::from(queued.bytes) <= credit
+        kept.is_receipt()
+            || in_flight + u64::from(kept.bytes) <= credit
             || (in_flight == 0 && credit > 0)
     }
 
-    fn lease(&mut self, seq: Seq, session: SessionId) {
-        let Some(queued) = self.queue.get_mut(&seq) else {
+    fn lease(&mut self, seq: Seq, session: SessionId, parcels: &Parcels) {
+        let Some(entry) = self.queue.get_mut(seq) else {
             return;
         };
-        queued.maybe_there = true;
-        let lane = queued.lane.index();
-        self.in_flight[lane] += u64::from(queued.bytes);
-        self.ready[lane].remove(&seq);
-        self.places.insert(seq, Place::Leased(session));
+        entry.set_maybe_there(true);
+        let lane = entry.lane.index();
+        self.in_flight[lane] += u64::from(parcels.get(entry.slot).bytes);
+        self.ready[lane].remove(seq);
+        self.blocked.remove(seq);
+        self.leased.insert(seq, session);
     }
 }
 

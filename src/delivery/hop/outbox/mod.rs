@@ -1,37 +1,56 @@
 //! The durable queue towards one neighbour.
 
+mod chains;
 mod ends;
 mod leases;
+mod numbers;
+mod queue;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use bincode::{Decode, Encode};
+use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
+pub(in crate::delivery) use self::queue::Entry;
+use self::{
+    chains::{Chains, Tail},
+    numbers::Numbers,
+    queue::{BESIDE, Queue},
+};
 use super::frame::Seq;
 use crate::{
     codec::Each,
-    delivery::{input::SessionId, parcels::Slot},
+    delivery::{
+        input::SessionId,
+        parcels::{Names, Number, Parcels, Place, Slot},
+    },
     model::{Lane, Lsn, Pattern, Ranges, Reason, State, UnitId},
 };
 
-/// One copy of a parcel, towards one neighbour.
-#[derive(Clone, Debug, Encode, Decode)]
+/// A copy of a parcel that is to be queued.
+#[derive(Clone, Debug)]
 pub(in crate::delivery) struct Queued {
     pub(in crate::delivery) slot: Slot,
     pub(in crate::delivery) lane: Lane,
-    pub(in crate::delivery) bytes: u32,
-    pub(in crate::delivery) is_receipt: bool,
-    pub(in crate::delivery) chain: u64,
-    /// Numbers that must be released first at the neighbour.
-    pub(in crate::delivery) after: Vec<Seq>,
     pub(in crate::delivery) for_whom: Vec<Pattern>,
     /// Whether those are just the receivers that the sender signed.
     pub(in crate::delivery) as_signed: bool,
-    pub(in crate::delivery) held: bool,
-    /// How it is to end, once the neighbour has said that it does not have it.
-    pub(in crate::delivery) ending: Option<Box<Ending>>,
-    /// Whether the neighbour may have it although it has not acked it.
-    pub(in crate::delivery) maybe_there: bool,
+}
+
+/// A copy that has left the queue.
+#[derive(Debug)]
+pub(in crate::delivery) struct Left {
+    pub(in crate::delivery) slot: Slot,
+    pub(in crate::delivery) for_whom: Vec<Pattern>,
+}
+
+/// A copy on its way to another number.
+#[derive(Debug)]
+pub(in crate::delivery) struct Moved {
+    pub(in crate::delivery) slot: Slot,
+    lane: Lane,
+    flags: u8,
+    for_whom: Number,
+    ending: Option<Box<Ending>>,
 }
 
 /// How a copy ends.
@@ -42,45 +61,31 @@ pub(in crate::delivery) struct Ending {
     pub(in crate::delivery) note: String,
 }
 
-/// Where a copy is that cannot go now, as long as the node runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
-    /// It waits for its receiver to open, for a hold to end, or for a predecessor that waits so.
-    Blocked,
-    /// It is under way.
-    Leased(SessionId),
-}
-
-/// A chain: what is queued of it, and its ends.
-#[derive(Clone, Debug, Default)]
-struct Chain {
-    queued: BTreeSet<Seq>,
-    tails: Vec<Tail>,
-}
-
-/// The numbers that the next one of a chain comes after, for one target. It is the last number; when that one ended here, those that it
-/// came after. An acked one counts as long as anything of its chain is queued: the neighbour may have it and wait for that.
-#[derive(Clone, Debug, Encode, Decode)]
-struct Tail {
-    target: Pattern,
-    seqs: Vec<Seq>,
-}
-
 /// The queue towards one neighbour: numbers, lanes, chains and leases.
+///
+/// A copy's size, chain and kind are those of its parcel: who changes the queue brings the table of parcels.
 #[derive(Debug)]
 pub(in crate::delivery) struct Outbox {
     next: Seq,
-    /// In boxes, since the nodes of a tree that grows at its end are half empty.
-    queue: BTreeMap<Seq, Box<Queued>>,
+    queue: Queue,
+    /// Whom copies are for: each list once.
+    targets: Names<Vec<Pattern>>,
+    /// Numbers that must be released first at the neighbour, where they are not one that is near.
+    afters: HashMap<Seq, Vec<Seq>>,
+    /// How copies are to end, once the neighbour has said that it does not have them.
+    endings: BTreeMap<Seq, Ending>,
     /// Numbers that ended here and that the neighbour has not yet answered.
     gone: Ranges,
+    chains: Chains,
     // What follows is rebuilt at start.
-    /// Those that cannot go now.
-    places: HashMap<Seq, Place>,
-    ready: [BTreeSet<Seq>; 4],
-    chains: HashMap<u64, Chain>,
-    /// Numbers in the queue that are to end, and all numbers that the neighbour is yet to be told of: they are gone, or to end.
-    endings: BTreeSet<Seq>,
+    /// The next numbers of chains, where they are not near.
+    nexts: HashMap<Seq, Seq>,
+    ready: [Numbers; 4],
+    /// Those that wait for their receiver to open, for a hold to end, or for a predecessor that waits so.
+    blocked: Numbers,
+    /// Those that are under way.
+    leased: BTreeMap<Seq, SessionId>,
+    /// All numbers that the neighbour is yet to be told of: they are gone, or to end.
     untold: BTreeSet<Seq>,
     closed: BTreeSet<UnitId>,
     /// Up to which number the records are synced: nothing at or past it may leave.
@@ -103,6 +108,18 @@ pub struct Depth {
     pub bytes: u64,
 }
 
+impl Depth {
+    fn add(&mut self, bytes: u32) {
+        self.messages += 1;
+        self.bytes += u64::from(bytes);
+    }
+
+    fn take(&mut self, bytes: u32) {
+        self.messages -= 1;
+        self.bytes -= u64::from(bytes);
+    }
+}
+
 /// Bytes that a neighbour may have under way in a lane before it has told its credit.
 const CREDIT_AT_FIRST: u64 = 256 * 1024;
 /// Most parcels of one batch.
@@ -110,87 +127,74 @@ pub(in crate::delivery) const BATCH_PARCELS_MAX: usize = 64;
 
 impl Default for Outbox {
     fn default() -> Self {
-        Self::restore(Snapshot {
+        Self {
             next: 1,
-            queue: Vec::new(),
+            queue: Queue::default(),
+            targets: Names::default(),
+            afters: HashMap::new(),
+            endings: BTreeMap::new(),
             gone: Ranges::new(),
-            tails: Vec::new(),
-        })
-    }
-}
-
-/// An [`Outbox`] as a checkpoint has it.
-#[derive(Debug, Decode)]
-pub(in crate::delivery) struct Snapshot {
-    next: Seq,
-    queue: Vec<(Seq, Queued)>,
-    gone: Ranges,
-    tails: Vec<(u64, Vec<Tail>)>,
-}
-
-impl Outbox {
-    /// Encoded as a [`Snapshot`].
-    pub(in crate::delivery) fn snapshot(&self) -> impl Encode + '_ {
-        let queue = Each {
-            len: self.queue.len(),
-            items: || self.iter(),
-        };
-        let tails = Each {
-            len: self.chains.len(),
-            items: || self.chains.iter().map(|(key, chain)| (*key, &chain.tails)),
-        };
-        (self.next, queue, &self.gone, tails)
-    }
-
-    pub(in crate::delivery) fn restore(snapshot: Snapshot) -> Self {
-        let mut outbox = Self {
-            next: snapshot.next,
-            queue: BTreeMap::new(),
-            gone: snapshot.gone,
-            places: HashMap::new(),
+            chains: Chains::default(),
+            nexts: HashMap::new(),
             ready: Default::default(),
-            chains: HashMap::new(),
-            endings: BTreeSet::new(),
+            blocked: Numbers::default(),
+            leased: BTreeMap::new(),
             untold: BTreeSet::new(),
             closed: BTreeSet::new(),
-            durable: snapshot.next,
+            durable: 1,
             marks: VecDeque::new(),
             depth: Default::default(),
             receipts: Depth::default(),
             in_flight: [0; 4],
             credit: [CREDIT_AT_FIRST; 4],
             turns: 0,
-        };
-        for (seq, queued) in snapshot.queue {
-            if queued.chain != 0 {
-                let chain = outbox.chains.entry(queued.chain).or_default();
-                chain.queued.insert(seq);
-            }
-            outbox.put(seq, queued);
         }
-        for (key, tails) in snapshot.tails {
-            outbox.chains.entry(key).or_default().tails = tails;
-        }
-        outbox
     }
+}
 
+impl Outbox {
     /// Everything in the queue may have reached the neighbour in an earlier life of this node.
     pub(in crate::delivery) fn recovered(&mut self) {
-        for queued in self.queue.values_mut() {
-            queued.maybe_there = true;
-        }
+        self.queue.each_mut(|entry| entry.set_maybe_there(true));
         self.durable = self.next;
         self.marks.clear();
     }
 
     /// Adds a copy at the end and says which number it got. It may leave once `lsn` is synced.
-    pub(in crate::delivery) fn push(&mut self, mut queued: Queued, lsn: Lsn) -> Seq {
+    pub(in crate::delivery) fn push(
+        &mut self,
+        queued: &Queued,
+        lsn: Lsn,
+        parcels: &Parcels,
+    ) -> Seq {
+        let moved = self.moved(queued);
+        self.put(moved, lsn, parcels)
+    }
+
+    /// A copy that is to get a number.
+    pub(in crate::delivery) fn moved(&mut self, queued: &Queued) -> Moved {
+        let for_whom = self.targets.take(&queued.for_whom);
+        let mut entry = Entry::new(queued.slot, for_whom, queued.lane);
+        entry.set_as_signed(queued.as_signed);
+        Moved {
+            slot: queued.slot,
+            lane: queued.lane,
+            flags: entry.flags(),
+            for_whom,
+            ending: None,
+        }
+    }
+
+    fn put(&mut self, moved: Moved, lsn: Lsn, parcels: &Parcels) -> Seq {
         let seq = self.next;
         self.next += 1;
-        queued.after = self.link(&queued, seq);
-        queued.after.shrink_to_fit();
-        queued.for_whom.shrink_to_fit();
-        self.put(seq, queued);
+        let entry = Entry::new(moved.slot, moved.for_whom, moved.lane).flagged(moved.flags);
+        self.queue.insert(seq, entry);
+        self.link(seq, moved.for_whom, parcels.get(moved.slot).chain);
+        self.count(seq, &entry, parcels);
+        if let Some(ending) = moved.ending {
+            self.endings.insert(seq, *ending);
+        }
         match self.marks.back_mut() {
             Some(mark) if mark.0 == lsn => mark.1 = self.next,
             _ => self.marks.push_back((lsn, self.next)),
@@ -198,116 +202,225 @@ impl Outbox {
         seq
     }
 
-    /// Enters the copy into its chains; says which numbers it comes after.
-    fn link(&mut self, queued: &Queued, seq: Seq) -> Vec<Seq> {
-        if queued.chain == 0 {
-            return Vec::new();
+    /// What is queued now can go, and counts.
+    fn count(&mut self, seq: Seq, entry: &Entry, parcels: &Parcels) {
+        let kept = parcels.get(entry.slot);
+        self.depth[entry.lane.index()].add(kept.bytes);
+        if kept.is_receipt() {
+            self.receipts.add(kept.bytes);
         }
-        let chain = self.chains.entry(queued.chain).or_default();
-        chain.queued.insert(seq);
-        let mut after: Vec<Seq> = chain
-            .tails
+        self.ready[entry.lane.index()].insert(seq);
+    }
+
+    /// Enters the copy into its chain, and notes which numbers it comes after.
+    fn link(&mut self, seq: Seq, for_whom: Number, key: u64) {
+        let found = self.chains.find(key);
+        let Some(place) = found.or_else(|| self.chains.begin(key)) else {
+            return;
+        };
+        self.append(place, seq);
+        if let Some(before) = self.chains.follow(place, for_whom, seq) {
+            self.set_after(seq, vec![before]);
+            return;
+        }
+        let mut tails = self.chains.take_tails(place);
+        let patterns = self.targets.get(for_whom).clone();
+        let mut after: Vec<Seq> = tails
             .iter()
-            .filter(|tail| queued.for_whom.iter().any(|t| overlap(&tail.target, t)))
+            .filter(|tail| {
+                let mut ends = self.targets.get(tail.target).iter();
+                ends.any(|end| patterns.iter().any(|target| overlap(end, target)))
+            })
             .flat_map(|tail| tail.seqs.iter().copied())
             .collect();
         after.sort_unstable();
         after.dedup();
-        for target in &queued.for_whom {
-            match chain.tails.iter_mut().find(|tail| tail.target == *target) {
-                Some(tail) => tail.seqs = vec![seq],
-                None => {
-                    if chain.tails.is_empty() {
-                        chain.tails.reserve_exact(1);
-                    }
-                    chain.tails.push(Tail {
-                        target: target.clone(),
-                        seqs: vec![seq],
-                    });
+        for target in patterns {
+            let target = self.targets.take(&vec![target]);
+            match tails.iter_mut().find(|tail| tail.target == target) {
+                Some(tail) => {
+                    tail.seqs = vec![seq];
+                    self.targets.give(target);
+                }
+                None => tails.push(Tail {
+                    target,
+                    seqs: vec![seq],
+                }),
+            }
+        }
+        self.chains.set_tails(place, tails);
+        self.set_after(seq, after);
+    }
+
+    /// Enters a number as the last one of its chain.
+    fn append(&mut self, place: Place, seq: Seq) {
+        let chain = self.chains.get_mut(place);
+        let last = std::mem::replace(&mut chain.last, seq);
+        match last {
+            0 => chain.first = seq,
+            last => self.set_next(last, seq),
+        }
+    }
+
+    /// Takes a number out of its chain, of which `next` is the next one.
+    fn unlink(&mut self, seq: Seq, next: Option<Seq>, key: u64) {
+        let Some(place) = self.chains.find(key) else {
+            return;
+        };
+        let chain = self.chains.get_mut(place);
+        if chain.first == seq {
+            chain.first = next.unwrap_or_default();
+            if chain.first == 0 {
+                for tail in self.chains.finish(place) {
+                    self.targets.give(tail.target);
+                }
+            }
+            return;
+        }
+        // Copies leave nearly in order: it is not far from the first.
+        let mut before = chain.first;
+        while let Some(at) = self.next_of(before).filter(|at| *at < seq) {
+            before = at;
+        }
+        match next {
+            Some(next) => self.set_next(before, next),
+            None => {
+                self.chains.get_mut(place).last = before;
+                self.nexts.remove(&before);
+                if let Some(entry) = self.queue.get_mut(before) {
+                    entry.next = 0;
                 }
             }
         }
-        after
     }
 
-    fn put(&mut self, seq: Seq, queued: Queued) {
-        let depth = &mut self.depth[queued.lane.index()];
-        depth.messages += 1;
-        depth.bytes += u64::from(queued.bytes);
-        if queued.is_receipt {
-            self.receipts.messages += 1;
-            self.receipts.bytes += u64::from(queued.bytes);
+    /// Numbers of a chain that are queued, from `first` on.
+    fn chained(&self, first: Option<Seq>) -> impl Iterator<Item = Seq> + '_ {
+        std::iter::successors(first, |seq| self.next_of(*seq))
+    }
+
+    fn next_of(&self, seq: Seq) -> Option<Seq> {
+        match self.queue.get(seq)?.next {
+            0 => None,
+            BESIDE => self.nexts.get(&seq).copied(),
+            far => Some(seq + Seq::from(far)),
         }
-        self.ready[queued.lane.index()].insert(seq);
-        if queued.ending.is_some() {
-            self.endings.insert(seq);
+    }
+
+    fn set_next(&mut self, seq: Seq, next: Seq) {
+        let far = u32::try_from(next - seq).unwrap_or(BESIDE);
+        self.nexts.remove(&seq);
+        if far == BESIDE {
+            self.nexts.insert(seq, next);
         }
-        self.queue.insert(seq, Box::new(queued));
+        if let Some(entry) = self.queue.get_mut(seq) {
+            entry.next = far;
+        }
+    }
+
+    /// Numbers that must be released first at the neighbour.
+    pub(in crate::delivery) fn after(&self, seq: Seq) -> impl Iterator<Item = Seq> + '_ {
+        let back = self.queue.get(seq).map_or(0, |entry| entry.after);
+        let (near, beside) = match back {
+            0 => (None, None),
+            BESIDE => (None, self.afters.get(&seq)),
+            back => (Some(seq - Seq::from(back)), None),
+        };
+        near.into_iter()
+            .chain(beside.into_iter().flatten().copied())
+    }
+
+    fn set_after(&mut self, seq: Seq, after: Vec<Seq>) {
+        let near = |before: Seq| u32::try_from(seq.checked_sub(before)?).ok();
+        let back = match after[..] {
+            [] => 0,
+            [before] => near(before).filter(|n| *n > 0).unwrap_or(BESIDE),
+            _ => BESIDE,
+        };
+        self.afters.remove(&seq);
+        if back == BESIDE {
+            self.afters.insert(seq, after);
+        }
+        if let Some(entry) = self.queue.get_mut(seq) {
+            entry.after = back;
+        }
     }
 
     /// Takes a copy out: it was acked, or has ended.
-    pub(in crate::delivery) fn remove(&mut self, seq: Seq) -> Option<Queued> {
-        let queued = self.queue.remove(&seq)?;
-        self.unlease(seq, &queued);
-        self.places.remove(&seq);
-        let lane = queued.lane.index();
-        self.ready[lane].remove(&seq);
-        self.depth[lane].messages -= 1;
-        self.depth[lane].bytes -= u64::from(queued.bytes);
-        if queued.is_receipt {
-            self.receipts.messages -= 1;
-            self.receipts.bytes -= u64::from(queued.bytes);
-        }
+    pub(in crate::delivery) fn remove(&mut self, seq: Seq, parcels: &Parcels) -> Option<Left> {
+        let next = self.next_of(seq);
+        let entry = self.queue.remove(seq)?;
+        let kept = parcels.get(entry.slot);
+        self.unlease(seq, entry.lane, kept.bytes);
+        self.blocked.remove(seq);
+        self.afters.remove(&seq);
+        self.nexts.remove(&seq);
         self.endings.remove(&seq);
-        if let Some(chain) = self.chains.get_mut(&queued.chain) {
-            chain.queued.remove(&seq);
-            if chain.queued.is_empty() {
-                self.chains.remove(&queued.chain);
-            }
+        let lane = entry.lane.index();
+        self.ready[lane].remove(seq);
+        self.depth[lane].take(kept.bytes);
+        if kept.is_receipt() {
+            self.receipts.take(kept.bytes);
         }
-        Some(*queued)
+        self.unlink(seq, next, kept.chain);
+        let for_whom = self.targets.get(entry.for_whom).clone();
+        self.targets.give(entry.for_whom);
+        Some(Left {
+            slot: entry.slot,
+            for_whom,
+        })
     }
 
     /// Goes on counting what is acked as under way, as a planted bug.
     #[cfg(any(test, feature = "sim"))]
-    pub(in crate::delivery) fn leak(&mut self, queued: &Queued) {
-        self.in_flight[queued.lane.index()] += u64::from(queued.bytes);
+    pub(in crate::delivery) fn leak(&mut self, lane: Lane, bytes: u32) {
+        self.in_flight[lane.index()] += u64::from(bytes);
     }
 
-    fn unlease(&mut self, seq: Seq, queued: &Queued) {
-        if let Some(Place::Leased(_)) = self.places.get(&seq) {
-            let in_flight = &mut self.in_flight[queued.lane.index()];
-            debug_assert!(*in_flight >= u64::from(queued.bytes));
-            *in_flight = in_flight.saturating_sub(u64::from(queued.bytes));
+    fn unlease(&mut self, seq: Seq, lane: Lane, bytes: u32) {
+        if self.leased.remove(&seq).is_some() {
+            let in_flight = &mut self.in_flight[lane.index()];
+            debug_assert!(*in_flight >= u64::from(bytes));
+            *in_flight = in_flight.saturating_sub(u64::from(bytes));
         }
     }
 
-    pub(in crate::delivery) fn get(&self, seq: Seq) -> Option<&Queued> {
-        self.queue.get(&seq).map(|queued| &**queued)
+    pub(in crate::delivery) fn get(&self, seq: Seq) -> Option<&Entry> {
+        self.queue.get(seq)
     }
 
-    pub(in crate::delivery) fn get_mut(&mut self, seq: Seq) -> Option<&mut Queued> {
-        self.queue.get_mut(&seq).map(|queued| &mut **queued)
+    /// For whom a copy is.
+    pub(in crate::delivery) fn for_whom(&self, entry: &Entry) -> &[Pattern] {
+        self.targets.get(entry.for_whom)
     }
 
-    pub(in crate::delivery) fn iter(&self) -> impl DoubleEndedIterator<Item = (Seq, &Queued)> {
-        self.queue.iter().map(|(seq, queued)| (*seq, &**queued))
+    /// How a copy is to end.
+    pub(in crate::delivery) fn ending(&self, seq: Seq) -> Option<&Ending> {
+        self.endings.get(&seq)
+    }
+
+    pub(in crate::delivery) fn set_held(&mut self, seq: Seq, held: bool) {
+        if let Some(entry) = self.queue.get_mut(seq) {
+            entry.set_held(held);
+        }
+    }
+
+    pub(in crate::delivery) fn iter(&self) -> impl Iterator<Item = (Seq, &Entry)> {
+        self.queue.iter()
     }
 
     /// From a number on, for pages.
     pub(in crate::delivery) fn iter_after(
         &self,
         after: Seq,
-    ) -> impl Iterator<Item = (Seq, &Queued)> {
-        self.queue
-            .range(after.saturating_add(1)..)
-            .map(|(seq, queued)| (*seq, &**queued))
+    ) -> impl Iterator<Item = (Seq, &Entry)> {
+        self.queue.range(after.saturating_add(1)..=Seq::MAX)
     }
 
     /// Numbers in the queue that are in `seqs`.
     pub(in crate::delivery) fn among(&self, seqs: &Ranges) -> Vec<Seq> {
         seqs.iter()
-            .flat_map(|(start, end)| self.queue.range(start..=end).map(|(seq, _)| *seq))
+            .flat_map(|(start, end)| self.queue.range(start..=end).map(|(seq, _)| seq))
             .collect()
     }
 
@@ -315,23 +428,22 @@ impl Outbox {
     pub(in crate::delivery) fn has_unsent(&self, seqs: &Ranges) -> bool {
         seqs.iter()
             .flat_map(|(start, end)| self.queue.range(start..=end))
-            .any(|(_, queued)| !queued.maybe_there)
+            .any(|(_, entry)| !entry.maybe_there())
     }
 
     /// The state of a copy, for people.
     pub(in crate::delivery) fn state(&self, seq: Seq) -> State {
-        match (self.queue.get(&seq), self.places.get(&seq)) {
-            (Some(queued), _) if queued.held => State::Held,
-            (_, Some(Place::Leased(_))) => State::Sending,
-            _ => State::Queued,
+        if self.queue.get(seq).is_some_and(Entry::held) {
+            State::Held
+        } else if self.leased.contains_key(&seq) {
+            State::Sending
+        } else {
+            State::Queued
         }
     }
 
     pub(in crate::delivery) fn lessee(&self, seq: Seq) -> Option<SessionId> {
-        match self.places.get(&seq) {
-            Some(Place::Leased(session)) => Some(*session),
-            _ => None,
-        }
+        self.leased.get(&seq).copied()
     }
 
     pub(in crate::delivery) fn next(&self) -> Seq {
@@ -340,7 +452,7 @@ impl Outbox {
 
     /// Every number below this one has been acked or answered.
     pub(in crate::delivery) fn base(&self) -> Seq {
-        let queued = self.queue.first_key_value().map(|(seq, _)| *seq);
+        let queued = self.queue.iter().next().map(|(seq, _)| seq);
         let gone = self.gone.iter().next().map(|(seq, _)| seq);
         queued.into_iter().chain(gone).min().unwrap_or(self.next)
     }
@@ -371,15 +483,12 @@ impl Outbox {
     }
 
     pub(in crate::delivery) fn is_empty(&self) -> bool {
-        self.queue.is_empty()
+        self.queue.len() == 0
     }
 
     /// Copies that cannot go now: held, or for a receiver that is closed.
     pub(in crate::delivery) fn blocked(&self) -> u64 {
-        self.places
-            .values()
-            .filter(|place| **place == Place::Blocked)
-            .count() as u64
+        self.blocked.len()
     }
 
     /// Numbers that records up to `lsn` gave may leave.
@@ -394,15 +503,9 @@ impl Outbox {
     }
 
     /// Every number afresh from 1, in the order of `order`. They may leave once `lsn` is synced.
-    pub(in crate::delivery) fn renumber(&mut self, order: Vec<Queued>, lsn: Lsn) {
-        *self = Self {
-            turns: self.turns,
-            ..Self::default()
-        };
-        self.durable = 1;
-        for mut queued in order {
-            queued.maybe_there = false;
-            self.push(queued, lsn);
+    pub(in crate::delivery) fn renumber(&mut self, order: Vec<Moved>, lsn: Lsn, parcels: &Parcels) {
+        for moved in order {
+            self.put(moved, lsn, parcels);
         }
         if self.marks.is_empty() {
             self.marks.push_back((lsn, self.next));
@@ -410,30 +513,150 @@ impl Outbox {
         self.tell_again();
     }
 
-    /// Takes everything out, in the order of the numbers.
-    pub(in crate::delivery) fn drain(&mut self) -> Vec<Queued> {
-        let queue = std::mem::take(&mut self.queue).into_values();
-        queue.map(|queued| *queued).collect()
+    /// Takes everything out, in the order of the numbers, and forgets what the numbers meant.
+    pub(in crate::delivery) fn drain(&mut self) -> Vec<Moved> {
+        let before = std::mem::replace(
+            self,
+            Self {
+                turns: self.turns,
+                ..Self::default()
+            },
+        );
+        let Self {
+            mut queue,
+            mut targets,
+            mut endings,
+            chains,
+            ..
+        } = before;
+        for (_, tails) in chains.iter() {
+            tails.iter().for_each(|(target, _)| targets.give(*target));
+        }
+        self.targets = targets;
+        let moved = |(seq, mut entry): (Seq, Entry)| {
+            entry.set_maybe_there(false);
+            Moved {
+                slot: entry.slot,
+                lane: entry.lane,
+                flags: entry.flags(),
+                for_whom: entry.for_whom,
+                ending: endings.remove(&seq).map(Box::new),
+            }
+        };
+        queue.drain().into_iter().map(moved).collect()
     }
 
-    pub(in crate::delivery) fn set_lane(&mut self, seq: Seq, lane: Lane) {
-        let Some(queued) = self.queue.get_mut(&seq) else {
+    pub(in crate::delivery) fn set_lane(&mut self, seq: Seq, lane: Lane, parcels: &Parcels) {
+        let Some(entry) = self.queue.get_mut(seq) else {
             return;
         };
-        let (old, bytes) = (queued.lane.index(), u64::from(queued.bytes));
-        queued.lane = lane;
-        self.depth[old].messages -= 1;
-        self.depth[old].bytes -= bytes;
-        self.depth[lane.index()].messages += 1;
-        self.depth[lane.index()].bytes += bytes;
-        if self.ready[old].remove(&seq) {
+        let bytes = parcels.get(entry.slot).bytes;
+        let old = entry.lane.index();
+        entry.lane = lane;
+        self.depth[old].take(bytes);
+        self.depth[lane.index()].add(bytes);
+        if self.ready[old].remove(seq) {
             self.ready[lane.index()].insert(seq);
         }
-        if let Some(Place::Leased(_)) = self.places.get(&seq) {
+        if self.leased.contains_key(&seq) {
+            let bytes = u64::from(bytes);
             self.in_flight[old] = self.in_flight[old].saturating_sub(bytes);
             self.in_flight[lane.index()] += bytes;
         }
     }
+
+    // ---- checkpoints
+
+    /// Everything durable, for a checkpoint.
+    pub(in crate::delivery) fn snapshot(&self) -> impl Encode + '_ {
+        let stored = |(seq, entry): (Seq, &Entry)| Stored {
+            seq,
+            slot: entry.slot,
+            for_whom: entry.for_whom,
+            after: entry.after,
+            lane: entry.lane,
+            flags: entry.flags(),
+        };
+        let queue = Each {
+            len: self.queue.len(),
+            items: move || self.queue.iter().map(stored),
+        };
+        let afters: BTreeMap<Seq, &Vec<Seq>> = self.afters.iter().map(|(s, a)| (*s, a)).collect();
+        let chains = Each {
+            len: self.chains.len(),
+            items: || self.chains.iter(),
+        };
+        let targets = self.targets.snapshot();
+        let endings = &self.endings;
+        (
+            self.next, targets, queue, afters, endings, &self.gone, chains,
+        )
+    }
+
+    /// From what [`Outbox::snapshot`] encoded, one after another, with the parcels that it is about.
+    pub(in crate::delivery) fn decode<D: Decoder<Context = ()>>(
+        decoder: &mut D,
+        parcels: &Parcels,
+    ) -> Result<Self, DecodeError> {
+        let mut outbox = Self {
+            next: Decode::decode(decoder)?,
+            targets: Names::decode(decoder)?,
+            ..Self::default()
+        };
+        outbox.durable = outbox.next;
+        for _ in 0..u64::decode(decoder)? {
+            let stored = Stored::decode(decoder)?;
+            if parcels.find(stored.slot).is_none() || !outbox.targets.again(stored.for_whom) {
+                return Err(DecodeError::Other("a copy is of nothing"));
+            }
+            let mut entry =
+                Entry::new(stored.slot, stored.for_whom, stored.lane).flagged(stored.flags);
+            entry.after = stored.after;
+            outbox.queue.insert(stored.seq, entry);
+            outbox.count(stored.seq, &entry, parcels);
+        }
+        outbox.afters = BTreeMap::decode(decoder)?.into_iter().collect();
+        outbox.endings = Decode::decode(decoder)?;
+        outbox.gone = Decode::decode(decoder)?;
+        for _ in 0..u64::decode(decoder)? {
+            let (key, tails) = <(u64, Vec<(Number, Vec<Seq>)>)>::decode(decoder)?;
+            let tails = tails.into_iter();
+            let tails: Vec<Tail> = tails.map(|(target, seqs)| Tail { target, seqs }).collect();
+            let known = tails.iter().all(|tail| outbox.targets.again(tail.target));
+            let place = outbox.chains.begin(key).filter(|_| known);
+            let place = place.ok_or(DecodeError::Other("a chain has no key"))?;
+            outbox.chains.set_tails(place, tails);
+        }
+        outbox.chain_up(parcels);
+        Ok(outbox)
+    }
+
+    /// Finds the chains' numbers again.
+    fn chain_up(&mut self, parcels: &Parcels) {
+        let mut at = 0;
+        loop {
+            let Some((seq, entry)) = self.queue.range(at..=Seq::MAX).next() else {
+                return;
+            };
+            let key = parcels.get(entry.slot).chain;
+            at = seq + 1;
+            let found = self.chains.find(key);
+            if let Some(place) = found.or_else(|| self.chains.begin(key)) {
+                self.append(place, seq);
+            }
+        }
+    }
+}
+
+/// A copy as a checkpoint has it.
+#[derive(Debug, Encode, Decode)]
+struct Stored {
+    seq: Seq,
+    slot: Slot,
+    for_whom: Number,
+    after: u32,
+    lane: Lane,
+    flags: u8,
 }
 
 /// Whether two targets may mean the same unit.

@@ -1,8 +1,8 @@
 //! A table whose places are numbers: it grows block by block, copies nothing, and gives a block back when nothing is left in it.
 
-/// Items by place. A place is used again once it is free.
+/// Items by place, `SIZE` of them in a block. A place is used again once it is free.
 #[derive(Debug)]
-pub(super) struct Blocks<T> {
+pub(in crate::delivery) struct Blocks<T, const SIZE: usize> {
     blocks: Vec<Block<T>>,
     /// Places without an item, and below the end.
     free: Vec<u32>,
@@ -10,14 +10,12 @@ pub(super) struct Blocks<T> {
 
 #[derive(Debug)]
 struct Block<T> {
-    /// [`SIZE`] of them, or none when none is used.
+    /// As many as a block has, or none when none is used.
     items: Box<[Option<T>]>,
     used: usize,
 }
 
-const SIZE: usize = 512;
-
-impl<T> Default for Blocks<T> {
+impl<T, const SIZE: usize> Default for Blocks<T, SIZE> {
     fn default() -> Self {
         Self {
             blocks: Vec::new(),
@@ -26,43 +24,43 @@ impl<T> Default for Blocks<T> {
     }
 }
 
-impl<T> Blocks<T> {
-    /// Where [`Blocks::put`] puts the next item.
-    pub(super) fn next_place(&mut self) -> u32 {
-        if self.free.is_empty() {
-            self.grow(self.blocks.len() + 1);
-        }
-        self.free.last().copied().unwrap_or_default()
-    }
-
+impl<T, const SIZE: usize> Blocks<T, SIZE> {
     /// Puts an item somewhere and says where.
-    pub(super) fn put(&mut self, item: T) -> u32 {
-        self.next_place();
+    pub(in crate::delivery) fn put(&mut self, item: T) -> u32 {
+        if self.free.is_empty() {
+            let first = self.blocks.len() * SIZE;
+            self.grow(self.blocks.len() + 1);
+            // The lowest is taken first.
+            self.free
+                .extend((first as u32..(first + SIZE) as u32).rev());
+        }
         let place = self.free.pop();
         let place = place.unwrap_or_else(|| unreachable!("there are free places now"));
         self.fill(place, item);
         place
     }
 
-    /// Puts items at given places, none of them twice, into an empty table.
-    pub(super) fn put_all<E>(
-        &mut self,
-        items: impl Iterator<Item = Result<(u32, T), E>>,
-        mut each: impl FnMut(&Self, u32, &T),
-    ) -> Result<(), E> {
-        for item in items {
-            let (place, item) = item?;
-            self.grow(place as usize / SIZE + 1);
-            each(self, place, &item);
-            self.fill(place, item);
+    /// Puts an item at a place, after all those before it, into a table that is being filled; false when it is no such place. When
+    /// the last one is there, call [`Blocks::all_put`].
+    pub(in crate::delivery) fn put_at(&mut self, place: u32, item: T) -> bool {
+        let block = place as usize / SIZE;
+        if place == u32::MAX || block + 1 < self.blocks.len() || self.get(place).is_some() {
+            return false;
         }
+        self.grow(block + 1);
+        self.fill(place, item);
+        true
+    }
+
+    /// Finds the places that are free.
+    pub(in crate::delivery) fn all_put(&mut self) {
         let end = self.blocks.len() * SIZE;
         self.free = (0..end as u32).filter(|p| self.get(*p).is_none()).collect();
         self.free.reverse();
-        Ok(())
+        self.free.shrink_to_fit();
     }
 
-    pub(super) fn take(&mut self, place: u32) -> Option<T> {
+    pub(in crate::delivery) fn take(&mut self, place: u32) -> Option<T> {
         let block = self.blocks.get_mut(place as usize / SIZE)?;
         let item = block.items.get_mut(place as usize % SIZE)?.take()?;
         block.used -= 1;
@@ -73,23 +71,23 @@ impl<T> Blocks<T> {
         Some(item)
     }
 
-    pub(super) fn get(&self, place: u32) -> Option<&T> {
+    pub(in crate::delivery) fn get(&self, place: u32) -> Option<&T> {
         let block = self.blocks.get(place as usize / SIZE)?;
         block.items.get(place as usize % SIZE)?.as_ref()
     }
 
-    pub(super) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
+    pub(in crate::delivery) fn get_mut(&mut self, place: u32) -> Option<&mut T> {
         let block = self.blocks.get_mut(place as usize / SIZE)?;
         block.items.get_mut(place as usize % SIZE)?.as_mut()
     }
 
     /// Every item with its place, in order of place.
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
+    pub(in crate::delivery) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
         self.iter_from(0)
     }
 
     /// Those at `first` and after it.
-    pub(super) fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, &T)> {
+    pub(in crate::delivery) fn iter_from(&self, first: u32) -> impl Iterator<Item = (u32, &T)> {
         let blocks = self.blocks.iter().enumerate();
         let items = blocks.skip(first as usize / SIZE).flat_map(|(i, block)| {
             let items = block.items.iter().enumerate();
@@ -98,20 +96,17 @@ impl<T> Blocks<T> {
         items.skip_while(move |(place, _)| *place < first)
     }
 
-    pub(super) fn len(&self) -> usize {
+    #[cfg(test)]
+    pub(in crate::delivery) fn len(&self) -> usize {
         self.blocks.iter().map(|block| block.used).sum()
     }
 
     fn grow(&mut self, blocks: usize) {
         while self.blocks.len() < blocks {
-            let first = self.blocks.len() * SIZE;
             self.blocks.push(Block {
                 items: Box::default(),
                 used: 0,
             });
-            // The lowest is taken first.
-            self.free
-                .extend((first as u32..(first + SIZE) as u32).rev());
         }
     }
 
@@ -132,7 +127,7 @@ mod tests {
 
     #[test]
     fn places_are_used_again_and_empty_blocks_take_no_memory() {
-        let mut blocks = Blocks::default();
+        let mut blocks = Blocks::<u32, 512>::default();
         let places: Vec<u32> = (0..1500).map(|n| blocks.put(n)).collect();
         assert_eq!(places, (0..1500).collect::<Vec<u32>>());
         for place in 512..1024 {
@@ -149,11 +144,12 @@ mod tests {
 
     #[test]
     fn items_come_back_to_their_places() {
-        let mut blocks = Blocks::default();
-        let items = [3, 1030, 4].map(|n| Ok::<_, ()>((n, n)));
-        let mut seen = Vec::new();
-        let put = blocks.put_all(items.into_iter(), |_, place, _| seen.push(place));
-        assert_eq!((put, seen), (Ok(()), vec![3, 1030, 4]));
+        let mut blocks = Blocks::<u32, 512>::default();
+        for place in [3, 4, 1030] {
+            assert!(blocks.put_at(place, place));
+        }
+        assert!(!blocks.put_at(5, 5) && !blocks.put_at(1030, 7));
+        blocks.all_put();
         assert_eq!(blocks.put(9), 0, "the lowest that is free");
         assert_eq!((blocks.len(), blocks.get(1030)), (4, Some(&1030)));
     }
