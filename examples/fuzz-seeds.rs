@@ -128,6 +128,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
                 epoch: 7,
                 peer_epoch: 9,
                 received: ranges.clone(),
+                marks: vec![(11, 0x0102_0304_0506_0708)],
                 base: 3,
                 next: 12,
                 wall: ACCEPTED,

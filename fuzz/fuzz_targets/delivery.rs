@@ -296,6 +296,9 @@ impl Run {
                     epoch: data.int_in_range(1..=3)?,
                     peer_epoch: if data.ratio(1, 4)? { 5 } else { ours },
                     received: ranges(data)?,
+                    marks: (0..data.int_in_range(0..=2)?)
+                        .map(|_| Ok((data.int_in_range(1..=16)?, u64::from(u8::arbitrary(data)?))))
+                        .collect::<Result<_>>()?,
                     base: data.int_in_range(1..=8)?,
                     next: data.int_in_range(1..=16)?,
                     wall: START + u64::from(u32::arbitrary(data)?),

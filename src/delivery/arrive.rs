@@ -69,6 +69,7 @@ impl Delivery {
         let mut received = Received {
             neighbour: neighbour.clone(),
             seq,
+            mark: digest.mark(),
             after,
             attested,
             wall: self.now.wall,

@@ -97,6 +97,8 @@ pub(super) enum Record {
 pub(super) struct Received {
     pub(super) neighbour: UnitId,
     pub(super) seq: Seq,
+    /// Of the parcel's digest, see [`crate::delivery::hop::Hello::marks`].
+    pub(super) mark: u64,
     /// Numbers of the same hop that must be released first.
     pub(super) after: Vec<Seq>,
     pub(super) attested: Millis,

@@ -48,6 +48,12 @@ impl Digest {
     pub fn of(bytes: &[u8]) -> Self {
         Self(first_half(blake3::hash(bytes)))
     }
+
+    /// Its first eight bytes, little-endian.
+    pub fn mark(&self) -> u64 {
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    }
 }
 
 impl Fingerprint {

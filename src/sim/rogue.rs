@@ -286,6 +286,7 @@ impl World {
             epoch: rogue.epoch,
             peer_epoch: rogue.hub_epoch,
             received: rogue.received.clone(),
+            marks: Vec::new(),
             base: 1,
             next: rogue.next,
             wall,

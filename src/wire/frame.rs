@@ -360,6 +360,7 @@ mod tests {
             epoch: u64::MAX,
             peer_epoch: 7,
             received,
+            marks: vec![(u64::MAX - 1, u64::MAX)],
             base: 1,
             next: u64::MAX,
             wall: 1_760_000_000_000,

@@ -89,7 +89,9 @@ impl Delivery {
     ) {
         let (neighbour, seq, wall) = (received.neighbour, received.seq, received.wall);
         let lsn = self.lsn;
-        self.hop(&neighbour).inbound.note(seq, lsn);
+        let inbound = &mut self.hop(&neighbour).inbound;
+        inbound.note(seq, lsn);
+        inbound.mark(seq, received.mark);
         if let Some(carried) = carried {
             self.apply_stored(
                 &neighbour,

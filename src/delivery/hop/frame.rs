@@ -92,6 +92,9 @@ impl std::fmt::Display for DictionaryRefusal {
     }
 }
 
+/// Most marks in a hello.
+pub const MARKS_MAX: usize = 8;
+
 /// How each side of a session starts: who it is and what it has.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Hello {
@@ -106,6 +109,10 @@ pub struct Hello {
     pub peer_epoch: Epoch,
     /// What the node has on stable storage of the neighbour's numbers, in the epochs named above.
     pub received: Ranges,
+    /// What the greatest of those numbers were given to, at most [`MARKS_MAX`], each as the number and [`Digest::mark`] of the
+    /// parcel. A data folder that was rolled back and has given its numbers to other parcels since finds it out by these: without
+    /// them it would take the new ones for received.
+    pub marks: Vec<(Seq, u64)>,
     /// Every number of the node's own below this one has been acked or answered as gone.
     pub base: Seq,
     /// The node's next own number.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bincode::{Decode, Encode};
 
-use super::frame::{Ack, Seq};
+use super::frame::{Ack, MARKS_MAX, Seq};
 use crate::{
     delivery::{parcels::Slot, record::Route},
     model::{Lsn, Millis, Ranges, UnitId},
@@ -29,6 +29,8 @@ pub(in crate::delivery) struct Inbound {
     got: Ranges,
     /// Those of them that are gone: they are never acked as received.
     gone: Ranges,
+    /// What the greatest numbers were given to.
+    marks: BTreeMap<Seq, u64>,
     waiting: BTreeMap<Seq, Waiting>,
     /// What waited when this node took a new epoch: the numbers that it waited for mean nothing any more. It is released, in order
     /// of acceptance with whatever else of its chains comes, once everything is here that the neighbour had then.
@@ -63,6 +65,7 @@ pub(in crate::delivery) struct Inbound {
 pub(in crate::delivery) struct Snapshot {
     got: Ranges,
     gone: Ranges,
+    marks: Vec<(Seq, u64)>,
     waiting: Vec<(Seq, Waiting)>,
     orphans: Vec<Waiting>,
 }
@@ -72,6 +75,7 @@ impl Inbound {
         Snapshot {
             got: self.got.clone(),
             gone: self.gone.clone(),
+            marks: self.marks.iter().map(|(s, m)| (*s, *m)).collect(),
             waiting: self.waiting.iter().map(|(s, w)| (*s, w.clone())).collect(),
             orphans: self.orphans.clone(),
         }
@@ -82,6 +86,7 @@ impl Inbound {
             durable: snapshot.got.clone(),
             got: snapshot.got,
             gone: snapshot.gone,
+            marks: snapshot.marks.into_iter().collect(),
             orphans: snapshot.orphans,
             ..Self::default()
         };
@@ -118,6 +123,23 @@ impl Inbound {
             self.parked.remove(seq);
             self.parked_fresh.remove(seq);
         }
+    }
+
+    /// Notes what a number was given to.
+    pub(in crate::delivery) fn mark(&mut self, seq: Seq, mark: u64) {
+        self.marks.insert(seq, mark);
+        if self.marks.len() > MARKS_MAX {
+            self.marks.pop_first();
+        }
+    }
+
+    /// What a hello says of the greatest numbers.
+    pub(in crate::delivery) fn marks(&self) -> Vec<(Seq, u64)> {
+        let durable = self
+            .marks
+            .iter()
+            .filter(|(s, _)| self.durable.contains(**s));
+        durable.map(|(seq, mark)| (*seq, *mark)).collect()
     }
 
     /// Notes a number as gone; false when its parcel had come.

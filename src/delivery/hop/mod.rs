@@ -10,7 +10,7 @@ use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
 pub use frame::{
     Ack, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame, GoneAnswer, Hello,
-    OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Seq, Targets,
+    MARKS_MAX, OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Seq, Targets,
 };
 pub(super) use inbound::{Inbound, Waiting};
 pub use outbox::Depth;

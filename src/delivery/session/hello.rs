@@ -2,7 +2,7 @@
 
 use crate::delivery::{
     Close, Delivery, Event, SessionId,
-    hop::{Hello, PROTOCOL_VERSION},
+    hop::{Hello, MARKS_MAX, PROTOCOL_VERSION},
     record::Record,
 };
 use crate::model::{Log, Millis, UnitId};
@@ -26,6 +26,8 @@ impl Delivery {
             Some(Close::Unit(hello.unit.clone()))
         } else if hello.version != PROTOCOL_VERSION {
             Some(Close::Version(hello.version))
+        } else if hello.marks.len() > MARKS_MAX {
+            Some(Close::Protocol("a hello with too many marks"))
         } else if hello.epoch == 0 {
             Some(Close::Protocol("a hello without an epoch"))
         } else if self.sessions.get(&session).is_some_and(Session::is_open) {
@@ -73,13 +75,18 @@ impl Delivery {
         if hello.peer_epoch != self.epoch {
             return; // It will learn of this node's epoch and say hello again.
         }
-        let hop = self.hop(neighbour);
-        // Numbers that were never given out, or never sent: an earlier life did, and this folder has forgotten it.
+        let (hop, parcels) = self.hop_and_parcels(neighbour);
+        // Numbers that were never given out, never sent, or given to something else: an earlier life did, and this folder has
+        // forgotten it.
         let lost_own = hello
             .received
             .last()
             .is_some_and(|l| l >= hop.outbox.next())
-            || hop.outbox.has_unsent(&hello.received);
+            || hop.outbox.has_unsent(&hello.received)
+            || hello.marks.iter().any(|(seq, mark)| {
+                let queued = hop.outbox.get(*seq);
+                queued.is_some_and(|queued| parcels.get(queued.slot).digest.mark() != *mark)
+            });
         let lost_theirs = hello.base > hop.inbound.durable().watermark() + 1;
         #[cfg(any(test, feature = "sim"))]
         let lost_own = lost_own && !self.has(crate::delivery::Bug::SequenceReuse);

@@ -116,6 +116,7 @@ impl Delivery {
             epoch: self.epoch,
             peer_epoch: hop.peer_epoch,
             received: hop.inbound.received(),
+            marks: hop.inbound.marks(),
             base: hop.outbox.base(),
             next: hop.outbox.next(),
             wall: self.now.wall,
