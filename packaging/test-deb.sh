@@ -158,6 +158,7 @@ for machine in hub ca; do
     on "$machine" /var/lib/dpkg/info/casegate.postinst configure "" || fail "postinst a second time"
 done
 on hub journalctl --no-pager -u casegate@hub | grep -q "the node is ready" || fail "the log is not in the journal"
+on hub journalctl --no-pager -o cat -p info -u casegate@hub | grep -q "^ INFO casegate" || fail "lines of the log have no level, or a time of their own"
 
 queued() { on hub curl -fsS http://127.0.0.1:8440/v1/queue | grep -c '"neighbour":"hebi.police"'; }
 ready() { on "$1" curl -fs --retry 20 --retry-delay 1 --retry-all-errors http://127.0.0.1:8440/readyz >/dev/null; }

@@ -122,7 +122,7 @@ pub enum Ended {
     #[error("TLS: {0}")]
     Tls(String),
     /// The peer turned the connection away before the handshake: it has no room, or listens no more.
-    #[error("the peer has no room for another connection")]
+    #[error("the peer has no room for another connection, or is about to stop")]
     Refused,
     /// The peer's QUIC broke QUIC's rules, or this side's ran out of something.
     #[error("QUIC: {0}")]

@@ -2,8 +2,17 @@
 
 use std::{fmt, io};
 
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::{
-    EnvFilter, Layer, Registry, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+    EnvFilter, Layer, Registry,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{Format, Writer},
+    },
+    layer::SubscriberExt as _,
+    registry::LookupSpan,
+    reload,
+    util::SubscriberInitExt as _,
 };
 
 /// The environment variable that overrules the configured level, for a closer look at one part: it takes `tracing`'s filter
@@ -68,7 +77,7 @@ impl fmt::Display for LogLevel {
 /// How a line of the log looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum LogFormat {
-    /// For people; in colours on a terminal.
+    /// For people; in colours on a terminal. For systemd's journal with its levels, and without the time, which it knows.
     #[default]
     Text,
     /// One JSON object a line, for collectors.
@@ -142,12 +151,66 @@ impl LogControl {
 /// A filter that cannot be read, or a second call in one process.
 pub fn init(level: LogLevel, format: LogFormat) -> Result<LogControl, LogError> {
     let given = std::env::var(FILTER_VARIABLE).ok();
-    let (layer, control) = layer(level, format, given.as_deref(), io::stderr)?;
+    let goes_to = Reader::of_stderr();
+    let (layer, control) = layer(level, format, given.as_deref(), goes_to, io::stderr)?;
     tracing_subscriber::registry()
         .with(layer)
         .try_init()
         .map_err(|_| LogError::Twice)?;
     Ok(control)
+}
+
+/// Who reads standard error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reader {
+    Terminal,
+    /// systemd's journal.
+    Journal,
+    Other,
+}
+
+impl Reader {
+    fn of_stderr() -> Self {
+        use io::IsTerminal as _;
+        if io::stderr().is_terminal() {
+            return Self::Terminal;
+        }
+        // systemd names the stream that it made, which need not be ours any more (systemd.exec(5)).
+        let made = std::env::var("JOURNAL_STREAM").ok();
+        let ours = rustix::fs::fstat(io::stderr()).ok();
+        let ours = ours.map(|stat| format!("{}:{}", stat.st_dev, stat.st_ino));
+        match made.is_some() && made == ours {
+            true => Self::Journal,
+            false => Self::Other,
+        }
+    }
+}
+
+/// A line for systemd's journal, which takes the level from its front (sd-daemon(3)).
+#[derive(Debug, Default)]
+struct JournalLine;
+
+impl<S, N> FormatEvent<S, N> for JournalLine
+where
+    S: Subscriber + for<'s> LookupSpan<'s>,
+    N: for<'w> FormatFields<'w> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let priority = match *event.metadata().level() {
+            Level::ERROR => 3,
+            Level::WARN => 4,
+            Level::INFO => 6,
+            Level::DEBUG | Level::TRACE => 7,
+        };
+        write!(writer, "<{priority}>")?;
+        let line = Format::default().without_time();
+        line.format_event(context, writer, event)
+    }
 }
 
 type BoxedLayer = Box<dyn Layer<Registry> + Send + Sync>;
@@ -156,6 +219,7 @@ fn layer<W>(
     level: LogLevel,
     format: LogFormat,
     given: Option<&str>,
+    reader: Reader,
     writer: W,
 ) -> Result<(BoxedLayer, LogControl), LogError>
 where
@@ -172,10 +236,10 @@ where
     let (filter, handle) = reload::Layer::new(filter);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer);
     let lines: BoxedLayer = match format {
-        LogFormat::Text => {
-            use io::IsTerminal as _;
-            Box::new(lines.with_ansi(io::stderr().is_terminal()))
+        LogFormat::Text if reader == Reader::Journal => {
+            Box::new(lines.with_ansi(false).event_format(JournalLine))
         }
+        LogFormat::Text => Box::new(lines.with_ansi(reader == Reader::Terminal)),
         LogFormat::Json => Box::new(lines.json().flatten_event(true).with_current_span(true)),
     };
     let control = LogControl {
@@ -217,10 +281,12 @@ mod tests {
         lines: &Lines,
         format: LogFormat,
         given: Option<&str>,
+        reader: Reader,
     ) -> (tracing::subscriber::DefaultGuard, LogControl) {
         let writer = lines.clone();
+        let writer = move || writer.clone();
         let (layer, control) =
-            layer(LogLevel::Info, format, given, move || writer.clone()).expect("a layer");
+            layer(LogLevel::Info, format, given, reader, writer).expect("a layer");
         let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(layer));
         (guard, control)
     }
@@ -228,7 +294,7 @@ mod tests {
     #[test]
     fn the_level_changes_while_the_log_runs() {
         let lines = Lines::default();
-        let (_guard, control) = log_to(&lines, LogFormat::Json, None);
+        let (_guard, control) = log_to(&lines, LogFormat::Json, None, Reader::Other);
         tracing::debug!("unseen");
         tracing::info!(target: "quinn", "unseen of others");
         tracing::info!(unit = "hebi.police", "seen");
@@ -244,13 +310,33 @@ mod tests {
     }
 
     #[test]
+    fn the_journal_gets_levels_and_no_time_of_our_own() {
+        let lines = Lines::default();
+        let (_guard, _) = log_to(&lines, LogFormat::Text, None, Reader::Journal);
+        tracing::info!(unit = "hebi.police", "seen");
+        tracing::warn!("look at it");
+        tracing::error!("broken");
+        let text = lines.take();
+        let starts = text.lines().map(|line| line.get(..9).unwrap_or(line));
+        let starts: Vec<_> = starts.collect();
+        assert_eq!(starts, ["<6> INFO ", "<4> WARN ", "<3>ERROR "], "{text}");
+        assert!(text.contains("seen unit=\"hebi.police\""), "{text}");
+    }
+
+    #[test]
     fn the_variable_overrules_the_level_and_must_be_a_filter() {
         let lines = Lines::default();
-        let (_guard, control) = log_to(&lines, LogFormat::Text, Some("error"));
+        let (_guard, control) = log_to(&lines, LogFormat::Text, Some("error"), Reader::Other);
         assert!(!control.set_level(LogLevel::Trace));
         tracing::info!("unseen");
         assert_eq!(lines.take(), "");
-        let refused = layer(LogLevel::Info, LogFormat::Text, Some("a=b=c"), io::stderr);
+        let refused = layer(
+            LogLevel::Info,
+            LogFormat::Text,
+            Some("a=b=c"),
+            Reader::Other,
+            io::stderr,
+        );
         let error = refused.err().expect("not a filter").to_string();
         assert!(
             error.starts_with("CASEGATE_LOG=\"a=b=c\" is not a filter"),
