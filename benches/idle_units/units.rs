@@ -128,6 +128,7 @@ async fn be_idle(mut running: Running, unit: UnitId, epoch: u64) {
             epoch,
             peer_epoch,
             received: Ranges::default(),
+            marks: Vec::new(),
             base: 1,
             next: 1,
             wall: now(),
