@@ -287,7 +287,8 @@ impl Run {
     }
 
     fn frame(&mut self, data: &mut Unstructured<'_>, session: u64) -> Result<Frame> {
-        Ok(match data.int_in_range(0..=7)? {
+        Ok(match data.int_in_range(0..=8)? {
+            8 => Frame::Numbered(data.int_in_range(0..=16)?),
             0..=2 => {
                 let ours = self.epochs.get(&session).copied().unwrap_or(0);
                 Frame::Hello(Hello {

@@ -8,7 +8,7 @@
 use super::varint;
 use crate::{
     codec,
-    delivery::hop::{Ack, Frame, GoneAnswer, Hello, OfferAnswer},
+    delivery::hop::{Ack, Frame, GoneAnswer, Hello, MARKS_MAX, OfferAnswer},
     model::Ranges,
 };
 
@@ -175,7 +175,9 @@ fn take_length(bytes: &mut &[u8]) -> Result<Option<u64>, FrameError> {
 
 fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
     Ok(match kind {
-        0 => RANGES_BYTES_MAX + UNIT_BYTES_MAX + 2 * (LINK_TEXT_BYTES_MAX + 9) + 64,
+        0 => {
+            RANGES_BYTES_MAX + UNIT_BYTES_MAX + 2 * (LINK_TEXT_BYTES_MAX + 9) + MARKS_MAX * 18 + 64
+        }
         1 => FRAME_BYTES_MAX,
         2 => RANGES_BYTES_MAX + 1,
         3 => 2 * RANGES_BYTES_MAX + 1,
@@ -185,6 +187,7 @@ fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
         7 => CERTIFICATE_BYTES_MAX + 4,
         8 => 1 + 16 + 1 + 9 + 16,
         9 => 1 + 9 + 2,
+        10 => 1 + 9,
         other => return Err(FrameError::Kind(Some(other))),
     })
 }
@@ -203,6 +206,7 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
     };
     match frame {
         Frame::Hello(hello) => {
+            within("hello.marks", hello.marks.len(), MARKS_MAX)?;
             within(
                 "hello.link_kind",
                 hello.link_kind.len(),
@@ -219,7 +223,7 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
             within("ack.open", ack.open.len(), LIST_MAX)
         }
         Frame::Gone(_) | Frame::GoneAnswer(_) => Ok(()),
-        Frame::Dictionaries(_) | Frame::DictionaryAnswer(..) => Ok(()),
+        Frame::Dictionaries(_) | Frame::DictionaryAnswer(..) | Frame::Numbered(_) => Ok(()),
         Frame::Offer(digests) => within("offer", digests.len(), OFFER_MAX),
         Frame::OfferAnswer(answer) => {
             within("offer-answer.lacked", answer.lacked.len(), OFFER_MAX)?;
@@ -259,9 +263,10 @@ fn cut(frame: &Frame) -> Vec<std::borrow::Cow<'_, Frame>> {
             .map(Frame::WantCertificates)
             .collect(),
         // A certificate cannot be cut; the neighbour refuses one that is too long.
-        Frame::Certificate(_) | Frame::Dictionaries(_) | Frame::DictionaryAnswer(..) => {
-            vec![frame.clone()]
-        }
+        Frame::Certificate(_)
+        | Frame::Dictionaries(_)
+        | Frame::DictionaryAnswer(..)
+        | Frame::Numbered(_) => vec![frame.clone()],
     };
     pieces.into_iter().map(Owned).collect()
 }
@@ -409,6 +414,7 @@ mod tests {
                 }),
             }),
             Frame::DictionaryAnswer(u64::MAX, DictionaryAnswer::Want),
+            Frame::Numbered(u64::MAX),
             Frame::DictionaryAnswer(2, DictionaryAnswer::Refused(DictionaryRefusal::Storage)),
         ];
         let bytes: Vec<u8> = frames.iter().flat_map(encode_frame).collect();

@@ -121,6 +121,7 @@ impl Hostile {
             unit: self.unit.clone(),
             epoch: now(),
             peer_epoch: 0,
+            marks: Vec::new(),
             received: Ranges::default(),
             base: 1,
             next: 1,

@@ -37,6 +37,8 @@ pub enum Frame {
     Dictionaries(Dictionaries),
     /// What the receiver of batches says to the dictionary that was offered under this number.
     DictionaryAnswer(u64, DictionaryAnswer),
+    /// The offers are answered, and all that the sender had is numbered below this: see [`Hello::next`].
+    Numbered(Seq),
 }
 
 /// What a node has to compress its batches against.
@@ -115,7 +117,7 @@ pub struct Hello {
     pub marks: Vec<(Seq, u64)>,
     /// Every number of the node's own below this one has been acked or answered as gone.
     pub base: Seq,
-    /// The node's next own number.
+    /// The node's next own number; 0 while it has offers to make first, after which it numbers afresh and says [`Frame::Numbered`].
     pub next: Seq,
     /// The node's clock, milliseconds since the Unix epoch.
     pub wall: Millis,

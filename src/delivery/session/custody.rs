@@ -31,6 +31,18 @@ impl Delivery {
         }
     }
 
+    /// Tells how far this node has numbered what it had. Should it not arrive, the next hello says it.
+    fn tell_numbered(&mut self, neighbour: &UnitId) {
+        let Some(hop) = self.hops.get(neighbour) else {
+            return;
+        };
+        let next = hop.outbox.next();
+        if let Some(session) = self.open_session(hop) {
+            let frame = Frame::Numbered(next);
+            self.after_sync(Output::Send { session, frame });
+        }
+    }
+
     pub(super) fn on_offer(&mut self, session: SessionId, parcels: Vec<Digest>) {
         let (had, lacked) = parcels
             .into_iter()
@@ -69,6 +81,7 @@ impl Delivery {
             lacked,
         };
         self.commit(record, log);
+        self.tell_numbered(neighbour);
         self.tell_gone(neighbour);
     }
 }

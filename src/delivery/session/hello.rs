@@ -2,7 +2,7 @@
 
 use crate::delivery::{
     Close, Delivery, Event, SessionId,
-    hop::{Hello, MARKS_MAX, PROTOCOL_VERSION},
+    hop::{Hello, PROTOCOL_VERSION},
     record::Record,
 };
 use crate::model::{Log, Millis, UnitId};
@@ -26,8 +26,6 @@ impl Delivery {
             Some(Close::Unit(hello.unit.clone()))
         } else if hello.version != PROTOCOL_VERSION {
             Some(Close::Version(hello.version))
-        } else if hello.marks.len() > MARKS_MAX {
-            Some(Close::Protocol("a hello with too many marks"))
         } else if hello.epoch == 0 {
             Some(Close::Protocol("a hello without an epoch"))
         } else if self.sessions.get(&session).is_some_and(Session::is_open) {
@@ -108,7 +106,9 @@ impl Delivery {
         }
         let hop = self.hop(neighbour);
         hop.inbound.forget_gone_below(hello.base);
-        hop.inbound.settle_at(hello.next);
+        if hello.next > 0 {
+            hop.inbound.settle_at(hello.next);
+        }
         if let Some(live) = self.sessions.get_mut(&session)
             && let Stage::ExpectHello { early } = &mut live.stage
         {

@@ -118,7 +118,10 @@ impl Delivery {
             received: hop.inbound.received(),
             marks: hop.inbound.marks(),
             base: hop.outbox.base(),
-            next: hop.outbox.next(),
+            next: match hop.is_offering() {
+                true => 0,
+                false => hop.outbox.next(),
+            },
             wall: self.now.wall,
             link_kind: live.link.kind.clone(),
             link_name: live.link.name.clone(),
@@ -252,6 +255,10 @@ impl Delivery {
             Frame::Ack(ack) => self.on_ack(session, &neighbour, ack, log),
             Frame::Gone(seqs) => self.on_gone(session, &neighbour, seqs, log),
             Frame::GoneAnswer(answer) => self.on_gone_answer(&neighbour, &answer, log),
+            Frame::Numbered(next) => {
+                self.hop(&neighbour).inbound.settle_at(next);
+                self.settle_orphans(&neighbour, log);
+            }
             Frame::Offer(parcels) => self.on_offer(session, parcels),
             Frame::OfferAnswer(answer) => self.on_offer_answer(&neighbour, answer, log),
             Frame::WantCertificates(_)

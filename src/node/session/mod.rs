@@ -453,7 +453,11 @@ impl Pump {
             }
             Frame::Hello(ref hello) => self.hello(&hello.link_name).await?,
             Frame::Ack(_) => self.record.ack_received(),
-            Frame::Gone(_) | Frame::GoneAnswer(_) | Frame::Offer(_) | Frame::OfferAnswer(_) => {}
+            Frame::Gone(_)
+            | Frame::GoneAnswer(_)
+            | Frame::Offer(_)
+            | Frame::OfferAnswer(_)
+            | Frame::Numbered(_) => {}
         }
         let session = self.id;
         self.tell(Input::Frame { session, frame }).await
