@@ -1,27 +1,31 @@
 //! The sled database: opening, changing, keeping within bounds.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use bincode::{Decode, Encode};
 
 use super::{
     entry::Entry,
-    keys::{self, Key},
+    keys::{self, Key, Stem},
+    names::{Change, Recent},
+    pages::{ENTRIES, NAMES},
 };
 use crate::{
     codec::{self, CodecError},
-    model::{Lsn, MessageId, Millis},
+    model::{Digest, Lsn, MessageId, Millis},
 };
 
 /// The version of what is stored; another one is set aside.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// What sled may keep in memory of pages, bytes. Below, it reads what it just wrote.
-const CACHE_BYTES: u64 = 4 * 1024 * 1024;
+const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 /// sled's segments, bytes: it holds several in memory.
 const SEGMENT_BYTES: usize = 256 * 1024;
 /// Largest entry that is read, bytes.
@@ -36,6 +40,8 @@ const ASIDE_MAX: u32 = 3;
 pub(super) struct Base {
     db: sled::Db,
     folder: PathBuf,
+    /// Names that came or went and are in no page yet.
+    recent: Arc<RwLock<Recent>>,
 }
 
 /// A base does not do what it should.
@@ -53,8 +59,8 @@ pub(super) enum BaseError {
     Ahead { index: Lsn, journal: Lsn },
     #[error("it is damaged, and sled found nothing in it any more")]
     Emptied,
-    #[error("the key of an entry is missing")]
-    Key,
+    #[error("a page of it does not read")]
+    Page,
     #[error("a reader found it damaged: {0}")]
     Suspect(String),
 }
@@ -144,11 +150,7 @@ impl Base {
             // The index's thread flushes, when it should.
             .flush_every_ms(None)
             .open()?;
-        let base = Self {
-            db,
-            folder: folder.to_owned(),
-        };
-        match base.db.get(keys::VERSION)? {
+        match db.get(keys::VERSION)? {
             Some(version) => {
                 let version = codec::decode::<u32, 16>(&version)?;
                 if version != VERSION {
@@ -158,10 +160,19 @@ impl Base {
             // sled gives up, without a word, whatever it wrote after the first damaged place.
             None if had_content => return Err(BaseError::Emptied),
             None => {
-                base.db.insert(keys::VERSION, codec::encode(&VERSION))?;
+                db.insert(keys::VERSION, codec::encode(&VERSION))?;
             }
         }
-        Ok(base)
+        Ok(Self {
+            recent: Arc::new(RwLock::new(Recent::read(&db)?)),
+            db,
+            folder: folder.to_owned(),
+        })
+    }
+
+    #[cfg(test)]
+    pub(super) fn db(&self) -> &sled::Db {
+        &self.db
     }
 
     pub(super) fn position(&self) -> Result<Position, BaseError> {
@@ -175,44 +186,124 @@ impl Base {
         Ok(self.position()?.gaps)
     }
 
-    pub(super) fn message(&self, message: &MessageId) -> Result<Option<Entry>, BaseError> {
-        match self.key_of(keys::name(message))? {
-            Some(key) => self.entry(&key),
-            None => Ok(None),
-        }
+    /// The entry of a message, and its key: the newest, if the message came again after it had been forgotten.
+    pub(super) fn message(&self, message: &MessageId) -> Result<Option<(Key, Entry)>, BaseError> {
+        self.named(Stem::message(message), |entry| entry.message == *message)
     }
 
-    pub(super) fn key_of(&self, name: Vec<u8>) -> Result<Option<Key>, BaseError> {
-        let found = self.db.get(name)?;
-        found
-            .map(|key| Key::last_of(&key).ok_or(BaseError::Key))
-            .transpose()
+    /// The entry of the message whose parcel has this digest, and its key.
+    pub(super) fn parcel(&self, digest: &Digest) -> Result<Option<(Key, Entry)>, BaseError> {
+        self.named(Stem::parcel(digest), |entry| entry.parcel == *digest)
+    }
+
+    fn named(
+        &self,
+        stem: Stem,
+        is_meant: impl Fn(&Entry) -> bool,
+    ) -> Result<Option<(Key, Entry)>, BaseError> {
+        for key in self.keys(stem, Key::FIRST, Key::LAST, false, usize::MAX)? {
+            if let Some(entry) = self.entry(&key)?
+                && is_meant(&entry)
+            {
+                return Ok(Some((key, entry)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The keys that names with this stem lead to and that lie in the range, the first `max` of them in either order.
+    pub(super) fn keys(
+        &self,
+        stem: Stem,
+        from: Key,
+        through: Key,
+        forward: bool,
+        max: usize,
+    ) -> Result<Vec<Key>, BaseError> {
+        let (from, through) = (stem.of(&from), stem.of(&through));
+        if from > through {
+            return Ok(Vec::new());
+        }
+        // Names go from here into the pages, so that none is overlooked in this order.
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        let (mut names, gone) = recent.range(from, through);
+        drop(recent);
+        let mut left = max;
+        for found in NAMES.scan(&self.db, from, through, forward) {
+            let (name, _) = found?;
+            if left == 0 {
+                break;
+            }
+            if !gone.contains(&name) {
+                left -= usize::from(names.insert(name));
+            }
+        }
+        let keys = names.iter().map(keys::key_of);
+        Ok(match forward {
+            true => keys.take(max).collect(),
+            false => keys.rev().take(max).collect(),
+        })
     }
 
     pub(super) fn entry(&self, key: &Key) -> Result<Option<Entry>, BaseError> {
-        let found = self.db.get(key.entry())?;
+        let found = ENTRIES.get(&self.db, &key.0)?;
         found.map(|bytes| read_entry(&bytes)).transpose()
     }
 
-    /// Every key from `from` up to and without `to`, with what it holds.
-    pub(super) fn range(
+    /// The entries whose keys are in the range, in either order.
+    pub(super) fn entries(
         &self,
-        from: Vec<u8>,
-        to: Vec<u8>,
-    ) -> impl DoubleEndedIterator<Item = sled::Result<(sled::IVec, sled::IVec)>> {
-        self.db.range(from..to)
+        from: Key,
+        through: Key,
+        forward: bool,
+    ) -> impl Iterator<Item = Result<(Key, Entry), BaseError>> {
+        let found = ENTRIES.scan(&self.db, from.0, through.0, forward);
+        found.map(|found| {
+            let (key, bytes) = found?;
+            Ok((Key(key), read_entry(&bytes)?))
+        })
     }
 
-    pub(super) fn insert_names(&self, names: Vec<(Vec<u8>, Key)>) -> Result<(), BaseError> {
-        for (name, key) in names {
-            self.db.insert(name, &key.0)?;
+    /// Changes entries, in the order of their keys, and names, together with the position that they lead to: all or nothing.
+    pub(super) fn write(
+        &self,
+        position: &Position,
+        entries: Vec<(Key, Option<Vec<u8>>)>,
+        names: Vec<Change>,
+    ) -> Result<(), BaseError> {
+        let mut batch = sled::Batch::default();
+        let entries = entries.into_iter().map(|(key, entry)| (key.0, entry));
+        ENTRIES.change(&self.db, entries, &mut batch)?;
+        batch.insert(keys::POSITION, codec::encode(position));
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        recent.record(&names, &mut batch);
+        self.db.apply_batch(batch)?;
+        recent.take(names);
+        let is_full = recent.is_full();
+        drop(recent);
+        if is_full {
+            self.settle_names()?;
         }
         Ok(())
     }
 
-    /// All or nothing.
-    pub(super) fn apply(&self, batch: sled::Batch) -> Result<(), BaseError> {
-        Ok(self.db.apply_batch(batch)?)
+    /// Puts the recent names into the pages. Until it is done they are in both, which does no harm.
+    fn settle_names(&self) -> Result<(), BaseError> {
+        let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
+        for names in recent.portions() {
+            let mut batch = sled::Batch::default();
+            let changes = names.map(|(name, is_there)| (name, is_there.then(Vec::new)));
+            NAMES.change(&self.db, changes, &mut batch)?;
+            self.db.apply_batch(batch)?;
+        }
+        let mut batch = sled::Batch::default();
+        recent.forget(&mut batch);
+        self.db.apply_batch(batch)?;
+        drop(recent);
+        // Only the index's thread adds to them, and this is it.
+        let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
+        recent.clear();
+        Ok(())
     }
 
     /// Has everything on stable storage. sled itself does not ask the disk to keep it.
@@ -224,39 +315,32 @@ impl Base {
     }
 
     /// Forgets the oldest messages, at most `max` of them: those accepted before `before`, and those beyond `messages_max`. Tells
-    /// whether there may be more.
+    /// which.
     pub(super) fn forget(
         &self,
         position: &mut Position,
         before: Millis,
         messages_max: u64,
         max: usize,
-    ) -> Result<bool, BaseError> {
-        let mut batch = sled::Batch::default();
-        let mut forgotten = 0;
-        for found in self.db.scan_prefix(b"m").take(max) {
-            let (at, bytes) = found?;
-            let key = Key::last_of(&at).ok_or(BaseError::Key)?;
-            if key.accepted() >= before
-                && position.messages.saturating_sub(forgotten) <= messages_max
-            {
+    ) -> Result<BTreeSet<MessageId>, BaseError> {
+        let mut entries = Vec::new();
+        let mut names = Vec::new();
+        let mut forgotten = BTreeSet::new();
+        for found in self.entries(Key::FIRST, Key::LAST, true).take(max) {
+            let (key, entry) = found?;
+            let others = position.messages.saturating_sub(entries.len() as u64);
+            if key.accepted() >= before && others <= messages_max {
                 break;
             }
-            let entry = read_entry(&bytes)?;
-            batch.remove(&at);
-            batch.remove(keys::name(&entry.message));
-            batch.remove(keys::parcel(&entry.parcel));
-            if let Some(case) = &entry.case {
-                batch.remove(key.of_case(case));
-            }
-            forgotten += 1;
+            entries.push((key, None));
+            names.extend(entry.stems().map(|stem| (stem.of(&key), false)));
+            forgotten.insert(entry.message);
         }
-        if forgotten > 0 {
-            position.messages -= forgotten.min(position.messages);
-            batch.insert(keys::POSITION, codec::encode(position));
-            self.apply(batch)?;
+        if !entries.is_empty() {
+            position.messages = position.messages.saturating_sub(entries.len() as u64);
+            self.write(position, entries, names)?;
         }
-        Ok(forgotten as usize == max)
+        Ok(forgotten)
     }
 }
 

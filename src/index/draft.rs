@@ -1,21 +1,24 @@
-//! A change of the base that is being made: entries are read once, changed in memory, and written together.
+//! Changes of the base that are being made: entries are read once, changed in memory, and written together. What is told of a message
+//! comes in quick succession, so that entries stay here for a while after they were written.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::{
     base::{Base, BaseError, Position},
     entry::Entry,
-    keys::{self, Key},
+    keys::Key,
 };
 use crate::{
     codec,
     model::{Digest, Location, MessageId},
 };
 
-pub(super) struct Draft<'a> {
-    base: &'a Base,
-    open: HashMap<MessageId, Option<Opened>>,
+pub(super) struct Draft {
+    base: Base,
+    open: HashMap<MessageId, Opened>,
     parcels: HashMap<Digest, MessageId>,
+    /// Entries that are to be written.
+    changed: usize,
 }
 
 struct Opened {
@@ -25,97 +28,108 @@ struct Opened {
     is_changed: bool,
 }
 
-impl<'a> Draft<'a> {
-    pub(super) fn new(base: &'a Base) -> Self {
+impl Draft {
+    pub(super) fn new(base: Base) -> Self {
         Self {
             base,
             open: HashMap::new(),
             parcels: HashMap::new(),
+            changed: 0,
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.open.values().all(Option::is_none)
+    /// How many entries are to be written.
+    pub(super) fn changed(&self) -> usize {
+        self.changed
     }
 
     /// A message's entry, to be changed.
     pub(super) fn entry(&mut self, message: MessageId) -> Result<Option<&mut Entry>, BaseError> {
-        if !self.open.contains_key(&message) {
-            let found = match self.base.key_of(keys::name(&message))? {
-                Some(key) => self.base.entry(&key)?.map(|entry| Opened {
-                    key,
-                    entry,
-                    is_new: false,
-                    is_changed: false,
-                }),
-                None => None,
-            };
-            self.open.insert(message, found);
+        if !self.open.contains_key(&message)
+            && let Some((key, entry)) = self.base.message(&message)?
+        {
+            self.put(key, entry, false);
         }
-        let opened = self.open.get_mut(&message).and_then(Option::as_mut);
-        Ok(opened.map(|opened| {
-            opened.is_changed = true;
-            &mut opened.entry
-        }))
+        Ok(self.opened(&message))
     }
 
     /// The entry of the message whose parcel has this digest.
     pub(super) fn of_parcel(&mut self, parcel: Digest) -> Result<Option<&mut Entry>, BaseError> {
         let message = match self.parcels.get(&parcel) {
-            Some(message) => Some(*message),
-            None => {
-                let key = self.base.key_of(keys::parcel(&parcel))?;
-                key.map(|key| key.message())
-            }
+            Some(message) => *message,
+            None => match self.base.parcel(&parcel)? {
+                Some((key, entry)) => self.put(key, entry, false),
+                None => return Ok(None),
+            },
         };
-        match message {
-            Some(message) => self.entry(message),
-            None => Ok(None),
-        }
+        Ok(self.opened(&message))
     }
 
-    /// A message that was not known, whose parcel is at this place.
-    pub(super) fn insert(&mut self, entry: Entry, at: Location) -> &mut Entry {
+    /// A message that is not known, whose parcel is at this place.
+    pub(super) fn insert(&mut self, entry: Entry, at: Location) -> Option<&mut Entry> {
+        let key = Key::new(entry.accepted, at);
+        let message = self.put(key, entry, true);
+        self.opened(&message)
+    }
+
+    fn put(&mut self, key: Key, entry: Entry, is_new: bool) -> MessageId {
         let message = entry.message;
-        let key = Key::new(entry.accepted, at, &message);
         self.parcels.insert(entry.parcel, message);
-        let opened = self.open.entry(message).or_default().insert(Opened {
+        let opened = Opened {
             key,
             entry,
-            is_new: true,
-            is_changed: true,
-        });
-        &mut opened.entry
+            is_new,
+            is_changed: false,
+        };
+        self.open.insert(message, opened);
+        message
+    }
+
+    fn opened(&mut self, message: &MessageId) -> Option<&mut Entry> {
+        let opened = self.open.get_mut(message)?;
+        self.changed += usize::from(!opened.is_changed);
+        opened.is_changed = true;
+        Some(&mut opened.entry)
     }
 
     /// Writes everything: the entries together with the position that they lead to.
-    pub(super) fn write(self, position: &mut Position) -> Result<(), BaseError> {
-        let mut batch = sled::Batch::default();
+    pub(super) fn write(&mut self, position: &mut Position) -> Result<(), BaseError> {
+        let mut entries = Vec::with_capacity(self.changed);
         let mut names = Vec::new();
-        for opened in self.open.into_values().flatten() {
-            let Opened {
-                key,
-                entry,
-                is_new,
-                is_changed,
-            } = opened;
-            if is_new {
-                names.push((keys::name(&entry.message), key));
-                names.push((keys::parcel(&entry.parcel), key));
-                if let Some(case) = &entry.case {
-                    batch.insert(key.of_case(case), &[]);
-                }
+        // What has not changed since the last time is let go.
+        self.open.retain(|_, opened| {
+            if !opened.is_changed {
+                self.parcels.remove(&opened.entry.parcel);
+                return false;
+            }
+            if opened.is_new {
+                let stems = opened.entry.stems();
+                names.extend(stems.map(|stem| (stem.of(&opened.key), true)));
                 position.messages += 1;
             }
-            if is_changed {
-                batch.insert(key.entry(), codec::encode(&entry));
-            }
+            entries.push((opened.key, Some(codec::encode(&opened.entry))));
+            (opened.is_new, opened.is_changed) = (false, false);
+            true
+        });
+        self.changed = 0;
+        entries.sort_unstable_by_key(|(key, _)| *key);
+        self.base.write(position, entries, names)
+    }
+
+    /// These messages are not in the base any more.
+    pub(super) fn forget(&mut self, messages: &BTreeSet<MessageId>) {
+        if !messages.is_empty() {
+            self.open.retain(|message, _| !messages.contains(message));
+            self.parcels
+                .retain(|_, message| !messages.contains(message));
         }
-        batch.insert(keys::POSITION, codec::encode(position));
-        // They are scattered over the base: in order, a page is read and written once for all of its names. One that leads nowhere,
-        // because the batch did not come after it, is as good as none.
-        names.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-        self.base.insert_names(names)?;
-        self.base.apply(batch)
+    }
+
+    /// Lets go of everything that is written.
+    pub(super) fn rest(&mut self) {
+        if self.changed == 0 {
+            self.open = HashMap::new();
+            self.parcels = HashMap::new();
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use bincode::{Decode, Encode};
 
+use super::keys::Stem;
 use crate::{
     delivery::{ParcelView, Step},
     model::{
@@ -165,6 +166,14 @@ impl Entry {
             timeline: Vec::new(),
             left_out: 0,
         }
+    }
+
+    /// What its names begin with.
+    pub(super) fn stems(&self) -> impl Iterator<Item = Stem> {
+        let case = self.case.as_deref().map(Stem::case);
+        [Stem::message(&self.message), Stem::parcel(&self.parcel)]
+            .into_iter()
+            .chain(case)
     }
 
     /// The state of the receiver that is furthest behind.

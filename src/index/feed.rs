@@ -79,6 +79,8 @@ struct Queue {
     through: Lsn,
     /// Some found no room.
     lost: bool,
+    /// Somebody wants to know of everything up to this record.
+    asked: Lsn,
     flush_wanted: Lsn,
     suspect: Option<String>,
     stop: bool,
@@ -92,6 +94,8 @@ pub(super) struct Work {
     pub(super) events: Vec<(Lsn, Event)>,
     /// With these events the index knows everything up to this record.
     pub(super) through: Lsn,
+    /// Somebody waits until everything up to this record can be read.
+    pub(super) asked: Lsn,
     /// Before these events some were lost.
     pub(super) lost: bool,
     /// Everything up to this record is to be on disk.
@@ -179,13 +183,14 @@ impl Shared {
         self.lock().events.len()
     }
 
-    /// Waits, at most so long, for something to do; takes at most `max` events.
-    pub(super) fn work(&self, max: usize, within: Duration) -> Work {
+    /// Waits, at most so long, for something to do; takes at most `max` events. All events of the records up to `taken` were taken.
+    pub(super) fn work(&self, max: usize, taken: Lsn, within: Duration) -> Work {
         let flushed = self.progress.borrow().flushed;
         let applied = self.progress.borrow().applied;
         let idle = |queue: &mut Queue| {
             queue.events.is_empty()
-                && queue.through <= applied
+                && queue.through <= taken
+                && queue.asked <= applied
                 && queue.flush_wanted <= flushed
                 && queue.suspect.is_none()
                 && !queue.lost
@@ -207,6 +212,7 @@ impl Shared {
         Work {
             events,
             through,
+            asked: queue.asked,
             lost: std::mem::take(&mut queue.lost),
             flush: queue.flush_wanted,
             suspect: queue.suspect.take(),
@@ -308,7 +314,14 @@ impl Shared {
 
     /// Waits, no longer than `within`, until the index knows everything that is durable now.
     pub(super) async fn caught_up(&self, within: Duration) {
-        let through = self.lock().through;
+        let through = {
+            let mut queue = self.lock();
+            queue.asked = queue.through;
+            queue.through
+        };
+        if self.progress.borrow().applied < through {
+            self.work.notify_one();
+        }
         let mut progress = self.progress.subscribe();
         let caught_up = progress
             .wait_for(|p| p.health.failed.is_some() || (p.base.is_some() && p.applied >= through));

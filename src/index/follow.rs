@@ -19,8 +19,12 @@ use crate::{
     model::{Location, Lsn, MessageId, Millis},
 };
 
-/// Events of one change.
+/// Events that are taken at a time.
 const EVENTS_AT_ONCE: usize = 4096;
+/// Entries that are changed before they are written, unless somebody asks or it has been long enough.
+const CHANGED_MAX: usize = 4096;
+/// How long a change waits for others, and how long an entry is kept for what comes next.
+const WRITE_AFTER: Duration = Duration::from_secs(1);
 /// How many times a base is begun anew until the node is restarted.
 const REBUILDS_MAX: u64 = 3;
 /// How often old messages are forgotten.
@@ -43,13 +47,23 @@ pub(super) struct Follower {
     replayed: usize,
     /// Events were taken out of the feed and are not in the base for sure.
     unsure: bool,
+    /// Messages were taken over from the node: what the feed calls new may be known.
+    has_filled: bool,
     rebuilt: u64,
 }
 
 /// How a base is followed.
 struct Following {
     base: Base,
+    draft: Draft,
+    /// Where the base is, with what is not written yet only because nothing else changed with it.
     position: Position,
+    /// All events of the records up to this one are in the draft.
+    taken: Lsn,
+    /// Events of the draft could not be taken in, because their messages could not be read.
+    unreadable: u64,
+    /// When the draft is written, or let go.
+    write_at: Option<Instant>,
     flushed: Lsn,
     /// Replayed events up to this record are in the base.
     known: Lsn,
@@ -74,6 +88,7 @@ impl Follower {
             applied: 0,
             replayed: recovered.replayed,
             unsure: false,
+            has_filled: false,
             rebuilt: 0,
         }
     }
@@ -138,12 +153,15 @@ impl Follower {
             self.tell(&following);
             let within = match following.filling {
                 Some(_) => Duration::ZERO,
-                None => following
-                    .forget_at
-                    .saturating_duration_since(Instant::now()),
+                None => {
+                    let due = following.write_at.unwrap_or(following.forget_at);
+                    let due = due.min(following.forget_at);
+                    due.saturating_duration_since(Instant::now())
+                }
             };
-            let work = self.shared.work(EVENTS_AT_ONCE, within);
-            self.unsure = !work.events.is_empty();
+            let work = self.shared.work(EVENTS_AT_ONCE, following.taken, within);
+            let has_events = !work.events.is_empty();
+            self.unsure |= has_events || work.lost;
             if let Some(why) = work.suspect {
                 return Err(BaseError::Suspect(why));
             }
@@ -153,11 +171,17 @@ impl Follower {
                     "more happened than it could take in".to_owned(),
                 )?;
                 self.show(&following);
+                self.unsure = has_events;
             }
             self.take(&mut following, work.events, work.through)?;
-            self.unsure = false;
-            let flush = work.flush.min(following.position.lsn) > following.flushed;
-            if flush || work.stop {
+            let flush = work.flush.min(following.taken) > following.flushed || work.stop;
+            let is_asked = work.asked > following.position.lsn && following.taken >= work.asked;
+            let is_due = following.write_at.is_some_and(|due| due <= Instant::now());
+            let is_full = following.draft.changed() >= CHANGED_MAX;
+            if flush || is_asked || is_due || is_full {
+                self.write(&mut following, flush)?;
+            }
+            if flush {
                 following.base.flush()?;
                 following.flushed = following.position.lsn;
             }
@@ -187,7 +211,11 @@ impl Follower {
         }
         let known = position.lsn;
         let mut following = Following {
+            draft: Draft::new(base.clone()),
             base,
+            taken: position.lsn,
+            unreadable: 0,
+            write_at: None,
             filling: position.is_unfilled.then_some(None),
             position,
             flushed: 0,
@@ -205,20 +233,20 @@ impl Follower {
                 _ => format!("it lacks what happened after record {known}, up to record {begins}"),
             };
             following.position.lsn = begins.max(known);
+            following.taken = following.position.lsn;
             self.lacks(&mut following, why)?;
-            self.unsure = false;
         }
         Ok(following)
     }
 
     /// The index lacks something: it says so from now on, and is filled from what the node still has.
-    fn lacks(&self, following: &mut Following, why: String) -> Result<(), BaseError> {
+    fn lacks(&mut self, following: &mut Following, why: String) -> Result<(), BaseError> {
         tracing::warn!(why, "the index may be incomplete");
         let position = &mut following.position;
         position.note_gap(self.source.now(), why);
         position.is_unfilled = true;
         following.filling = Some(None);
-        Draft::new(&following.base).write(position)
+        self.write(following, true)
     }
 
     /// The base can be asked.
@@ -240,39 +268,74 @@ impl Follower {
         through: Lsn,
     ) -> Result<(), BaseError> {
         let known = following.known;
-        let mut draft = Draft::new(&following.base);
-        let mut unreadable = 0u64;
         for (lsn, event) in events {
             let was_replayed = self.replayed > 0;
             self.replayed = self.replayed.saturating_sub(1);
-            if !(was_replayed && lsn <= known) {
-                unreadable += u64::from(!self.take_one(&mut draft, event)?);
+            if was_replayed && lsn <= known {
+                continue;
+            }
+            let may_be_known = was_replayed || self.has_filled;
+            if !self.take_one(&mut following.draft, event, may_be_known)? {
+                following.unreadable += 1;
             }
         }
-        let position = &mut following.position;
-        if through > position.lsn || !draft.is_empty() {
-            position.lsn = position.lsn.max(through);
-            if unreadable > 0 {
-                let why = format!("{unreadable} messages could not be read any more");
-                position.note_gap(self.source.now(), why);
-            }
-            draft.write(position)?;
-            self.applied = position.lsn;
-            if unreadable > 0 {
-                self.show(following);
-            }
+        following.taken = following.taken.max(through);
+        if following.draft.changed() == 0 && following.unreadable == 0 {
+            // Nothing has changed with it: it is written when it has to be on disk.
+            following.position.lsn = following.taken;
+            self.applied = following.taken;
+            self.unsure = false;
+        } else if following.write_at.is_none() {
+            following.write_at = Some(Instant::now() + WRITE_AFTER);
         }
         Ok(())
     }
 
-    /// False when the event is about a message that cannot be read any more.
-    fn take_one(&self, draft: &mut Draft<'_>, event: Event) -> Result<bool, BaseError> {
+    /// Writes what was taken. `in_any_case`: even if only the position has changed.
+    fn write(&mut self, following: &mut Following, in_any_case: bool) -> Result<(), BaseError> {
+        let Following {
+            draft,
+            position,
+            unreadable,
+            ..
+        } = following;
+        let has_changed = draft.changed() > 0 || *unreadable > 0;
+        if !has_changed && !in_any_case {
+            draft.rest();
+            following.write_at = None;
+            return Ok(());
+        }
+        position.lsn = following.taken;
+        let unreadable = std::mem::take(unreadable);
+        if unreadable > 0 {
+            let why = format!("{unreadable} messages could not be read any more");
+            position.note_gap(self.source.now(), why);
+        }
+        draft.write(position)?;
+        self.unsure = false;
+        self.applied = position.lsn;
+        following.write_at = Some(Instant::now() + WRITE_AFTER);
+        if unreadable > 0 {
+            self.show(following);
+        }
+        Ok(())
+    }
+
+    /// False when the event is about a message that cannot be read any more. `may_be_known` says whether what it calls new may be known.
+    fn take_one(
+        &self,
+        draft: &mut Draft,
+        event: Event,
+        may_be_known: bool,
+    ) -> Result<bool, BaseError> {
         let me = &self.settings.unit;
         match event {
             Event::Message { message, at, what } => {
                 let entry = match &what {
                     Step::Accepted { location, .. } | Step::Received { location, .. } => {
-                        let entry = self.entry(draft, message, *location)?;
+                        // An application's message is accepted once; others may come again.
+                        let is_new = matches!(what, Step::Accepted { .. }) && !may_be_known;
+                        let entry = self.entry(draft, message, *location, is_new)?;
                         if entry.is_none() {
                             return Ok(false);
                         }
@@ -308,38 +371,44 @@ impl Follower {
         Ok(true)
     }
 
-    /// The entry of a message whose parcel is at `location`; none when it is new and cannot be read.
+    /// The entry of a message whose parcel is at `location`; none when it is new and cannot be read. One that is new for sure is not
+    /// looked for.
     fn entry<'d>(
         &self,
-        draft: &'d mut Draft<'_>,
+        draft: &'d mut Draft,
         message: MessageId,
         location: Location,
+        is_new: bool,
     ) -> Result<Option<&'d mut Entry>, BaseError> {
-        if draft.entry(message)?.is_none() {
+        if is_new || draft.entry(message)?.is_none() {
             let Some((header, digest, bytes)) = self.source.parcel(location) else {
                 return Ok(None);
             };
-            draft.insert(Entry::new(header, digest, bytes), location);
+            return Ok(draft.insert(Entry::new(header, digest, bytes), location));
         }
         draft.entry(message)
     }
 
     /// Takes a page of what the node still has.
     fn fill(&mut self, following: &mut Following, after: Option<u32>) -> Result<(), BaseError> {
+        self.has_filled = true;
         let Some((page, next)) = self.source.live(after) else {
             // The node ends: the next start goes on.
             following.filling = None;
             return Ok(());
         };
-        let mut draft = Draft::new(&following.base);
         for view in page {
-            if let Some(entry) = self.entry(&mut draft, view.message, view.location)? {
+            let draft = &mut following.draft;
+            if let Some(entry) = self.entry(draft, view.message, view.location, false)? {
                 entry.catch_up(&self.settings.unit, &view);
             }
         }
         following.filling = next.map(Some);
         following.position.is_unfilled = next.is_some();
-        draft.write(&mut following.position)
+        if following.filling.is_none() || following.draft.changed() >= CHANGED_MAX {
+            self.write(following, true)?;
+        }
+        Ok(())
     }
 
     fn messages_max(&self) -> u64 {
@@ -351,9 +420,11 @@ impl Follower {
         let before = self.source.now().saturating_sub(age);
         let max = self.messages_max();
         let position = &mut following.position;
-        let more = following
+        let forgotten = following
             .base
             .forget(position, before, max, FORGET_AT_ONCE)?;
+        following.draft.forget(&forgotten);
+        let more = forgotten.len() >= FORGET_AT_ONCE;
         following.forget_at = Instant::now() + if more { Duration::ZERO } else { FORGET_EVERY };
         Ok(())
     }

@@ -15,6 +15,8 @@ mod entry;
 mod feed;
 mod follow;
 mod keys;
+mod names;
+mod pages;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -173,7 +175,8 @@ impl Index {
     /// # Errors
     /// It cannot answer now.
     pub async fn message(&self, message: MessageId) -> Result<Option<Entry>, Unavailable> {
-        self.ask(move |base| base.message(&message)).await
+        self.ask(move |base| Ok(base.message(&message)?.map(|(_, entry)| entry)))
+            .await
     }
 
     /// A page of the messages that fit.

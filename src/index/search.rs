@@ -1,9 +1,9 @@
 //! Search: the newest messages first, or those of one case in order.
 
 use super::{
-    base::{Base, BaseError, Gap, read_entry},
+    base::{Base, BaseError, Gap},
     entry::Entry,
-    keys::{self, Key},
+    keys::{Key, Stem},
 };
 use crate::model::{Millis, Pattern, State};
 
@@ -68,53 +68,58 @@ impl std::fmt::Display for Cursor {
 
 impl Search {
     pub(super) fn run(self, base: &Base) -> Result<Found, BaseError> {
-        let prefix = match &self.case {
-            Some(case) => keys::case_prefix(case),
-            None => b"m".to_vec(),
-        };
-        let at = |key: &Key| [&prefix[..], &key.0[..]].concat();
-        let first = Key([0; Key::BYTES]).since(self.since.unwrap_or(0));
-        let (mut from, mut to) = (at(&first), at(&Key([0xff; Key::BYTES])));
-        match self.cursor {
-            // What comes right after it.
-            Some(Cursor(key)) if self.forward => from = from.max([&at(&key)[..], &[0]].concat()),
-            Some(Cursor(key)) => to = at(&key),
-            None => {}
-        }
+        let mut from = Key::since(self.since.unwrap_or(0));
+        let mut through = Key::LAST;
         let mut found = Found {
             gaps: base.gaps()?,
             ..Found::default()
         };
-        if from >= to {
-            return Ok(found);
+        match self.cursor {
+            Some(Cursor(key)) if self.forward => match key.next() {
+                Some(next) => from = from.max(next),
+                None => return Ok(found),
+            },
+            Some(Cursor(key)) => match key.before() {
+                Some(before) => through = before,
+                None => return Ok(found),
+            },
+            None => {}
         }
+        match &self.case {
+            Some(case) => {
+                let most = LOOKED_AT_MAX + 1;
+                let keys = base.keys(Stem::case(case), from, through, self.forward, most)?;
+                // One that is gone has just been forgotten.
+                let entries = keys.into_iter().filter_map(|key| {
+                    let entry = base.entry(&key).transpose()?;
+                    Some(entry.map(|entry| (key, entry)))
+                });
+                self.look(entries, &mut found)?;
+            }
+            None => self.look(base.entries(from, through, self.forward), &mut found)?,
+        }
+        Ok(found)
+    }
+
+    fn look(
+        &self,
+        entries: impl Iterator<Item = Result<(Key, Entry), BaseError>>,
+        found: &mut Found,
+    ) -> Result<(), BaseError> {
         let text = self.text.as_ref().map(|text| text.to_lowercase());
-        let mut range = base.range(from, to);
         let mut last = None;
-        for looked_at in 0.. {
-            let next = match self.forward {
-                true => range.next(),
-                false => range.next_back(),
-            };
-            let Some(next) = next else { break };
+        for (looked_at, entry) in entries.enumerate() {
             if found.messages.len() == self.max || looked_at == LOOKED_AT_MAX {
                 found.next = last.map(Cursor);
                 break;
             }
-            let (key, value) = next?;
-            let key = Key::last_of(&key).ok_or(BaseError::Key)?;
+            let (key, entry) = entry?;
             last = Some(key);
-            let entry = match self.case {
-                Some(_) => base.entry(&key)?,
-                None => Some(read_entry(&value)?),
-            };
-            if let Some(entry) = entry
-                && self.fits(&entry, text.as_deref())
-            {
+            if self.fits(&entry, text.as_deref()) {
                 found.messages.push(entry);
             }
         }
-        Ok(found)
+        Ok(())
     }
 
     fn fits(&self, entry: &Entry, text: Option<&str>) -> bool {
@@ -124,7 +129,7 @@ impl Search {
             let receivers = entry.receivers.iter().map(|receiver| &receiver.target);
             entry.to.iter().chain(receivers).any(fits)
         };
-        // Two cases might share the key.
+        // Two cases might share the name.
         self.case
             .as_ref()
             .is_none_or(|case| entry.case.as_ref() == Some(case))

@@ -7,8 +7,10 @@ use std::{
 };
 
 use super::{
+    base::Position,
     entry::STEPS_MAX,
     feed::{EVENTS_MAX, Feed},
+    keys::{Key, Stem},
     *,
 };
 use crate::{
@@ -272,9 +274,9 @@ async fn an_index_that_is_ahead_of_the_journal_or_of_another_version_is_set_asid
     world.thread.stop();
 
     let base = Base::open(&folder.path().join("index")).expect("a base");
-    let mut later = sled::Batch::default();
-    later.insert(keys::VERSION, crate::codec::encode(&99u32));
-    base.apply(later).expect("written");
+    let later = crate::codec::encode(&99u32);
+    let db = base.db();
+    db.insert(keys::VERSION, later).expect("written");
     drop(base);
     let world = node.start(&folder, until(4));
     assert!(!world.knows(9).await);
@@ -413,11 +415,12 @@ async fn a_question_about_a_damaged_entry_is_answered_once_the_index_is_rebuilt(
     world.tell(1, &node.accept(1, NOW));
     assert!(world.knows(1).await);
     let base = world.index.shared.base().expect("it is open");
-    let mut batch = sled::Batch::default();
-    let key = base.key_of(keys::name(&message("1"))).expect("it reads");
-    let key = key.expect("it is there");
-    batch.insert(key.entry(), &b"no entry"[..]);
-    base.apply(batch).expect("written");
+    let known = base.message(&message("1")).expect("it reads");
+    let (key, _) = known.expect("it is there");
+    let no_entry = vec![(key, Some(b"no entry".to_vec()))];
+    let position = base.position().expect("it reads");
+    base.write(&position, no_entry, Vec::new())
+        .expect("written");
     drop(base);
     let asked = world.index.message(message("1")).await;
     assert_eq!(asked, Err(Unavailable::Opening));
@@ -549,4 +552,49 @@ async fn damage_anywhere_is_noticed_or_does_no_harm() {
         assert!(world.knows(301).await, "seed {seed}");
         world.thread.stop();
     }
+}
+
+#[test]
+fn names_are_found_before_and_after_they_are_put_into_pages() {
+    let folder = folder();
+    let place = folder.path().join("index");
+    let base = Base::open(&place).expect("a base");
+    let stem = |n: u64| Stem::case(&(n % 1000).to_string());
+    let key = |n: u64| Key::since(n);
+    let write = |base: &Base, numbers: std::ops::Range<u64>, is_there: bool| {
+        let names = numbers.map(|n| (stem(n).of(&key(n)), is_there));
+        base.write(&Position::default(), Vec::new(), names.collect())
+            .expect("written");
+    };
+    let check = |base: &Base, there: std::ops::Range<u64>| {
+        for n in [0, 1, 500, 999] {
+            let of_case: Vec<_> = there.clone().filter(|m| m % 1000 == n).map(key).collect();
+            let keys = |forward, max| {
+                base.keys(stem(n), Key::FIRST, Key::LAST, forward, max)
+                    .expect("it reads")
+            };
+            assert_eq!(keys(true, usize::MAX), of_case);
+            assert_eq!(keys(true, 7), of_case[..of_case.len().min(7)]);
+            let newest: Vec<_> = of_case.into_iter().rev().take(7).collect();
+            assert_eq!(keys(false, 7), newest);
+        }
+    };
+    let most = names::NAMES_MAX as u64;
+    write(&base, 0..most / 2, true);
+    check(&base, 0..most / 2);
+    write(&base, most / 2..most, true);
+    check(&base, 0..most);
+    write(&base, most..most + 10_000, true);
+    write(&base, 0..20_000, false);
+    check(&base, 20_000..most + 10_000);
+    base.flush().expect("flushed");
+    drop(base);
+
+    let base = Base::open(&place).expect("a base");
+    check(&base, 20_000..most + 10_000);
+    write(&base, 20_000..most + 10_000, false);
+    check(&base, 0..0);
+    drop(base);
+    let base = Base::open(&place).expect("a base");
+    check(&base, 0..0);
 }
