@@ -1,17 +1,20 @@
 //! Durable submission over HTTP, with the real binary, its link down.
 //!
 //! - `cargo bench --bench submit`: messages a second of 64 clients that each wait for their 202, beside the same route answering
-//!   without storing, turn about.
+//!   without storing, turn about. In brackets the processor time of a message, of the server and of all clients: on a machine that
+//!   others use as well it says more than the rate. To be read against: half of the rate without storing, and 10,000 a second.
 //! - `cargo bench --bench submit -- --queue 1000000`: so many messages are queued at an edge; then its memory, its disk and how long a
 //!   restart takes.
 //!
 //! Bodies are the project's own samples, about 1 KB each.
 
+#[path = "../rig/client.rs"]
 mod client;
-mod node;
+#[path = "../rig/process.rs"]
+mod process;
 mod unstored;
 
-use std::time::Duration;
+use std::{fmt, net::SocketAddr, path::Path, time::Duration};
 
 use casegate::sample::{Generator, Options};
 
@@ -60,35 +63,77 @@ fn now() -> u64 {
     since.as_millis() as u64
 }
 
+/// An edge whose hub is not there.
+fn edge(folder: &Path) -> process::Process {
+    process::authority(folder);
+    let nobody = "127.0.0.1:1".parse().expect("an address");
+    process::Process::start(folder, UNIT, &process::dials("hebi.hub", nobody))
+}
+
 async fn compare() {
     let folder = tempfile::tempdir().expect("a folder");
-    let node = node::Process::edge(folder.path());
+    let node = edge(folder.path());
     let unstored = unstored::Process::start();
     let mut ratios = Vec::new();
     for turn in 0..TURNS {
-        let stored = client::rate(node.address, TURN, 2 * turn as u64 + 1).await;
-        let plain = client::rate(unstored.address, TURN, 2 * turn as u64 + 2).await;
-        println!(
-            "stored {stored:>8.0} messages/s   not stored {plain:>8.0} messages/s   ratio {:.2}",
-            stored / plain
-        );
-        ratios.push(stored / plain);
+        let stored = Turn::take(node.id(), node.address, 2 * turn as u64 + 1).await;
+        let plain = Turn::take(unstored.child.id(), unstored.address, 2 * turn as u64 + 2).await;
+        let ratio = stored.rate / plain.rate;
+        println!("stored {stored}   not stored {plain}   ratio {ratio:.2}");
+        ratios.push(ratio);
     }
     ratios.sort_by(f64::total_cmp);
     println!("ratio, median of {TURNS}: {:.2}", ratios[TURNS / 2]);
 }
 
+/// What came of one turn.
+struct Turn {
+    /// Messages a second.
+    rate: f64,
+    /// Processor time a message, microseconds: the server's, and the clients'.
+    server: f64,
+    clients: f64,
+}
+
+impl Turn {
+    async fn take(server: u32, address: SocketAddr, seed: u64) -> Self {
+        let requests = client::requests(TURN, samples(seed));
+        let used = || [server, std::process::id()].map(process::cpu_seconds_of);
+        let before = used();
+        let (answered, took) = client::submit(address, TURN, requests).await;
+        let after = used();
+        let micros = |n: usize| (after[n] - before[n]) * 1e6 / answered as f64;
+        Self {
+            rate: answered as f64 / took.as_secs_f64(),
+            server: micros(0),
+            clients: micros(1),
+        }
+    }
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            rate,
+            server,
+            clients,
+        } = self;
+        write!(f, "{rate:>6.0}/s ({server:.0} + {clients:.0} us)")
+    }
+}
+
 async fn queue(count: u64) {
     let folder = tempfile::tempdir().expect("a folder");
-    let node = node::Process::edge(folder.path());
+    let node = edge(folder.path());
     println!("empty: {}", node.memory());
     let began = std::time::Instant::now();
-    let sent = client::fill(node.address, count).await;
+    let sent = client::fill(node.address, samples(7), count).await;
     println!(
-        "{} messages of {} bytes on average in {:.1} s",
+        "{} messages of {} bytes on average in {:.1} s, {:.1} s of the node's processor time",
         sent.messages,
         sent.bytes / sent.messages,
-        began.elapsed().as_secs_f64()
+        began.elapsed().as_secs_f64(),
+        node.cpu_seconds()
     );
     println!("queued: {}", node.memory());
     let (ready, node) = node.restart();

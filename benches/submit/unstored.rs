@@ -26,7 +26,7 @@ pub(super) const ARGUMENT: &str = "--answer-without-storing";
 
 /// The server in a process of its own.
 pub(super) struct Process {
-    child: Child,
+    pub(super) child: Child,
     pub(super) address: SocketAddr,
 }
 

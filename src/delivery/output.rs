@@ -275,6 +275,8 @@ pub enum Step {
     Accepted {
         /// Where the parcel is.
         location: Location,
+        /// The parcel's digest.
+        parcel: Digest,
         /// The parcel's size, bytes.
         bytes: u32,
         /// The lane.
@@ -284,6 +286,8 @@ pub enum Step {
     Received {
         /// Where the parcel is.
         location: Location,
+        /// The parcel's digest.
+        parcel: Digest,
         /// The parcel's size, bytes.
         bytes: u32,
         /// The lane.

@@ -1,7 +1,9 @@
 //! Changes of the base that are being made: entries are read once, changed in memory, and written together. What is told of a message
 //! comes in quick succession, so that entries stay here for a while after they were written.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+
+use hashbrown::HashMap;
 
 use super::{
     base::{Base, BaseError, Position},

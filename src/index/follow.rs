@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     delivery::{Event, Step},
-    model::{Location, Lsn, MessageId, Millis},
+    model::{Digest, Location, Lsn, MessageId, Millis},
 };
 
 /// Events that are taken at a time.
@@ -332,10 +332,22 @@ impl Follower {
         match event {
             Event::Message { message, at, what } => {
                 let entry = match &what {
-                    Step::Accepted { location, .. } | Step::Received { location, .. } => {
+                    Step::Accepted {
+                        location,
+                        parcel,
+                        bytes,
+                        ..
+                    }
+                    | Step::Received {
+                        location,
+                        parcel,
+                        bytes,
+                        ..
+                    } => {
                         // An application's message is accepted once; others may come again.
                         let is_new = matches!(what, Step::Accepted { .. }) && !may_be_known;
-                        let entry = self.entry(draft, message, *location, is_new)?;
+                        let told = || Some((*parcel, *bytes));
+                        let entry = self.entry(draft, message, *location, told, is_new)?;
                         if entry.is_none() {
                             return Ok(false);
                         }
@@ -371,17 +383,19 @@ impl Follower {
         Ok(true)
     }
 
-    /// The entry of a message whose parcel is at `location`; none when it is new and cannot be read. One that is new for sure is not
-    /// looked for.
+    /// The entry of a message whose parcel is at `location`; none when it is new and cannot be read. `parcel` gives the parcel's digest
+    /// and size. One that is new for sure is not looked for.
     fn entry<'d>(
         &self,
         draft: &'d mut Draft,
         message: MessageId,
         location: Location,
+        parcel: impl FnOnce() -> Option<(Digest, u32)>,
         is_new: bool,
     ) -> Result<Option<&'d mut Entry>, BaseError> {
         if is_new || draft.entry(message)?.is_none() {
-            let Some((header, digest, bytes)) = self.source.parcel(location) else {
+            let found = self.source.header(location).zip(parcel());
+            let Some((header, (digest, bytes))) = found else {
                 return Ok(None);
             };
             return Ok(draft.insert(Entry::new(header, digest, bytes), location));
@@ -399,7 +413,8 @@ impl Follower {
         };
         for view in page {
             let draft = &mut following.draft;
-            if let Some(entry) = self.entry(draft, view.message, view.location, false)? {
+            let parcel = || self.source.parcel(view.location);
+            if let Some(entry) = self.entry(draft, view.message, view.location, parcel, false)? {
                 entry.catch_up(&self.settings.unit, &view);
             }
         }

@@ -76,8 +76,11 @@ pub struct Recovered {
 
 /// What the index asks of the node. Called on the index's own thread.
 pub trait Source: Send + 'static {
-    /// A parcel's header, digest and size in bytes; none when it cannot be read any more.
-    fn parcel(&self, at: Location) -> Option<(Header, Digest, u32)>;
+    /// A parcel's header; none when it cannot be read any more.
+    fn header(&self, at: Location) -> Option<Header>;
+
+    /// A parcel's digest and size in bytes; none when it cannot be read any more.
+    fn parcel(&self, at: Location) -> Option<(Digest, u32)>;
 
     /// A receipt's signer and lines; none when it cannot be read any more.
     fn receipt(&self, at: Location) -> Option<(UnitId, Vec<ReceiptItem>)>;

@@ -1,6 +1,6 @@
 //! Digests and the names made of them.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, sync::LazyLock};
 
 use bincode::{Decode, Encode};
 
@@ -33,7 +33,9 @@ fn first_half(hash: blake3::Hash) -> [u8; 16] {
 impl MessageId {
     /// The name of the message that `sender` calls `id`.
     pub fn of(sender: &UnitId, id: &str) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("casegate 2026-11 message id");
+        static NAMER: LazyLock<blake3::Hasher> =
+            LazyLock::new(|| blake3::Hasher::new_derive_key("casegate 2026-11 message id"));
+        let mut hasher = NAMER.clone();
         hasher.update(&(sender.as_str().len() as u32).to_le_bytes());
         hasher.update(sender.as_str().as_bytes());
         hasher.update(id.as_bytes());

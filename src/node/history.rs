@@ -36,10 +36,14 @@ impl IndexSource {
 }
 
 impl Source for IndexSource {
-    fn parcel(&self, at: Location) -> Option<(Header, Digest, u32)> {
+    fn header(&self, at: Location) -> Option<Header> {
+        self.read(at)?.stored_header().ok()
+    }
+
+    fn parcel(&self, at: Location) -> Option<(Digest, u32)> {
         let parcel = self.read(at)?;
         let bytes = u32::try_from(parcel.bytes().len()).ok()?;
-        Some((parcel.header().ok()?, parcel.digest(), bytes))
+        Some((parcel.digest(), bytes))
     }
 
     fn receipt(&self, at: Location) -> Option<(UnitId, Vec<ReceiptItem>)> {

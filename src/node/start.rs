@@ -114,7 +114,6 @@ impl Node {
         let api_address = api.local_addr().map_err(bound)?;
 
         let (index, mut feed) = Index::new();
-        let metrics = Arc::new(Metrics::new(settings.limits.units as usize));
         let threads = thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
         let workers = Workers::start(threads, outgoing::shed).map_err(StartError::Thread)?;
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);

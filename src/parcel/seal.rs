@@ -1,5 +1,7 @@
 //! Signing and verifying.
 
+use std::sync::OnceLock;
+
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use bytes::Bytes;
 
@@ -12,6 +14,8 @@ use crate::{
 const VERSION: u8 = 1;
 const SIGNATURE_BYTES: usize = 64;
 const PREFIX_BYTES: usize = 1 + SIGNATURE_BYTES + 4;
+/// What a header seldom exceeds, bytes.
+const HEADER_BYTES_EXPECTED: usize = 1024;
 const CONTEXT: &[u8] = b"casegate parcel 1\0";
 
 /// Bytes are not a parcel, or not one that verifies.
@@ -61,7 +65,8 @@ impl Signer {
     /// Signs `header` and `body` into a parcel. The header's `signer` must be this signer's certificate.
     pub fn seal(&self, header: &Header, body: &[u8]) -> Parcel {
         debug_assert_eq!(header.signer, self.certificate);
-        let mut bytes = vec![0; PREFIX_BYTES];
+        let mut bytes = Vec::with_capacity(PREFIX_BYTES + HEADER_BYTES_EXPECTED + body.len());
+        bytes.resize(PREFIX_BYTES, 0);
         codec::encode_into(header, &mut bytes);
         let header_bytes = bytes.len() - PREFIX_BYTES;
         let signature = self.key.sign(&to_be_signed(&bytes[PREFIX_BYTES..], body));
@@ -73,6 +78,7 @@ impl Signer {
         Parcel {
             body_at: PREFIX_BYTES + header_bytes,
             bytes: bytes.into(),
+            digest: OnceLock::new(),
         }
     }
 }
@@ -95,11 +101,21 @@ impl VerifyingKey {
 }
 
 /// A parcel that reads as one; whether it verifies is another question.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone)]
 pub struct Parcel {
     bytes: Bytes,
     body_at: usize,
+    /// Once somebody asked.
+    digest: OnceLock<Digest>,
 }
+
+impl PartialEq for Parcel {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
+}
+
+impl Eq for Parcel {}
 
 impl Parcel {
     /// What a parcel has besides its header and its body, in bytes.
@@ -126,7 +142,11 @@ impl Parcel {
         if bytes.len() < body_at {
             return Err(ParcelError::Short(bytes.len()));
         }
-        Ok(Self { bytes, body_at })
+        Ok(Self {
+            bytes,
+            body_at,
+            digest: OnceLock::new(),
+        })
     }
 
     /// Joins the parts that a batch carries apart.
@@ -140,6 +160,7 @@ impl Parcel {
         Self {
             bytes: bytes.into(),
             body_at: PREFIX_BYTES + header.len(),
+            digest: OnceLock::new(),
         }
     }
 
@@ -148,9 +169,9 @@ impl Parcel {
         &self.bytes
     }
 
-    /// Its name for receipts: the digest of the whole.
+    /// Its name for receipts: the digest of the whole. Whoever asks first computes it, and it is known from then on.
     pub fn digest(&self) -> Digest {
-        Digest::of(&self.bytes)
+        *self.digest.get_or_init(|| Digest::of(&self.bytes))
     }
 
     /// The signature.
@@ -173,13 +194,20 @@ impl Parcel {
     /// # Errors
     /// It does not decode, or its bytes are not the one encoding that its fields have.
     pub fn header(&self) -> Result<Header, ParcelError> {
-        let bytes = self.header_bytes();
-        let header = codec::decode::<Header, { 4 * Header::BYTES_MAX }>(bytes)
-            .map_err(|error| ParcelError::Header(error.to_string()))?;
-        if codec::encode(&header) != bytes {
+        let header = self.stored_header()?;
+        if codec::encode(&header) != self.header_bytes() {
             return Err(ParcelError::Header("it is not in canonical form".into()));
         }
         Ok(header)
+    }
+
+    /// Decodes the header of a parcel that this node has stored: that its bytes are the one encoding was seen before.
+    ///
+    /// # Errors
+    /// It does not decode.
+    pub fn stored_header(&self) -> Result<Header, ParcelError> {
+        codec::decode::<Header, { 4 * Header::BYTES_MAX }>(self.header_bytes())
+            .map_err(|error| ParcelError::Header(error.to_string()))
     }
 
     /// Checks the signature.

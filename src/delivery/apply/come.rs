@@ -71,6 +71,7 @@ impl Delivery {
             .insert(header.message_id(), content, header.expires);
         let step = Step::Accepted {
             location: at,
+            parcel: carried.digest,
             bytes: carried.bytes,
             lane: header.lane,
         };
@@ -164,6 +165,7 @@ impl Delivery {
                 let slot = self.keep(carried, wall, attested, at);
                 let step = Step::Received {
                     location: at,
+                    parcel: carried.digest,
                     bytes: carried.bytes,
                     lane: carried.header.lane,
                     from: neighbour.clone(),

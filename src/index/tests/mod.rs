@@ -31,11 +31,13 @@ struct Node {
 }
 
 impl Source for Node {
-    fn parcel(&self, at: Location) -> Option<(Header, Digest, u32)> {
+    fn header(&self, at: Location) -> Option<Header> {
         let parcels = self.parcels.lock().unwrap_or_else(PoisonError::into_inner);
-        let header = parcels.get(&at)?.clone();
-        let digest = digest(&header.id);
-        Some((header, digest, 100))
+        parcels.get(&at).cloned()
+    }
+
+    fn parcel(&self, at: Location) -> Option<(Digest, u32)> {
+        Some((digest(&self.header(at)?.id), 100))
     }
 
     fn receipt(&self, _: Location) -> Option<(UnitId, Vec<ReceiptItem>)> {
@@ -105,6 +107,7 @@ impl Node {
         parcels.insert(location, header);
         let what = Step::Accepted {
             location,
+            parcel: digest(&n.to_string()),
             bytes: 100,
             lane: Lane::Normal,
         };

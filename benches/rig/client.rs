@@ -16,7 +16,9 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{CLIENTS, samples};
+use casegate::sample::Generator;
+
+use super::CLIENTS;
 
 /// Requests that are made before anything is measured, for each turn; more would be submitted a second time.
 const REQUESTS_PER_SECOND_MAX: u64 = 30_000;
@@ -29,13 +31,23 @@ pub(super) struct Sent {
     pub(super) bytes: u64,
 }
 
-/// Messages a second that are answered with 202, one to a request.
-pub(super) async fn rate(address: SocketAddr, turn: Duration, seed: u64) -> f64 {
+/// Enough requests for a turn, one message each.
+#[allow(dead_code, reason = "each bench uses what it needs")]
+pub(super) fn requests(turn: Duration, samples: Generator) -> Vec<Vec<u8>> {
     let most = REQUESTS_PER_SECOND_MAX * turn.as_secs();
-    let requests: Vec<Vec<u8>> = samples(seed)
+    samples
         .take(most as usize)
         .map(|sample| request("application/cloudevents+json", &sample.event))
-        .collect();
+        .collect()
+}
+
+/// How many requests are answered with 202, and in how long.
+#[allow(dead_code, reason = "each bench uses what it needs")]
+pub(super) async fn submit(
+    address: SocketAddr,
+    turn: Duration,
+    requests: Vec<Vec<u8>>,
+) -> (u64, Duration) {
     let requests = Arc::new(requests);
     let next = Arc::new(AtomicU64::new(0));
     let answered = Arc::new(AtomicU64::new(0));
@@ -57,14 +69,13 @@ pub(super) async fn rate(address: SocketAddr, turn: Duration, seed: u64) -> f64 
     while let Some(client) = clients.join_next().await {
         client.expect("no panic");
     }
-    answered.load(Relaxed) as f64 / began.elapsed().as_secs_f64()
+    (answered.load(Relaxed), began.elapsed())
 }
 
 /// Submits so many messages in batches.
-pub(super) async fn fill(address: SocketAddr, count: u64) -> Sent {
+pub(super) async fn fill(address: SocketAddr, mut made: Generator, count: u64) -> Sent {
     let (batches, waiting) = mpsc::channel::<(Vec<u8>, u64)>(8);
     let maker = tokio::task::spawn_blocking(move || {
-        let mut made = samples(7);
         let mut left = count;
         let mut bytes = 0;
         while left > 0 {

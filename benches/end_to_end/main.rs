@@ -1,0 +1,152 @@
+//! From edge to hub to edge: three real nodes in processes of their own, real certificates, sockets and disk, over loopback.
+//!
+//! `cargo bench --bench end_to_end`, in turns of two kinds:
+//!
+//! - *all at once*: applications submit over HTTP, the nodes carry, and the receiver's application fetches and acks, all together. The
+//!   rate is of messages from the first submission to the last ack.
+//! - *a backlog*: the hub was not there while messages were submitted. The rate is of messages from when it is ready until the last
+//!   one is in the receiver's inbox. It is what the nodes do without applications.
+//!
+//! Each message is durable at all three nodes before the one before it may forget it. Bodies are the project's own samples, about 1 KB
+//! each. To be read against: 8,000 messages a second with two cores.
+
+#[path = "../rig/client.rs"]
+mod client;
+mod inbox;
+#[path = "../rig/process.rs"]
+mod process;
+
+use std::{
+    net::{SocketAddr, UdpSocket},
+    time::{Duration, Instant, UNIX_EPOCH},
+};
+
+use casegate::sample::{Generator, Options};
+use process::Process;
+
+const HUB: &str = "hebi.hub";
+const SENDER: &str = "hebi.xunxian.tobacco";
+const RECEIVER: &str = "hebi.procuratorate";
+/// Clients that submit at once; each sends batches.
+const CLIENTS: usize = 4;
+/// Messages of one turn.
+const MESSAGES: u64 = 60_000;
+const TURNS: u64 = 3;
+/// How long a turn may take.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+fn main() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let wanted = std::env::args().find(|argument| ["together", "backlog"].contains(&&**argument));
+    runtime.block_on(async {
+        if wanted.as_deref() != Some("backlog") {
+            together().await;
+        }
+        if wanted.as_deref() != Some("together") {
+            backlog().await;
+        }
+    });
+}
+
+fn samples(seed: u64) -> Generator {
+    let since = UNIX_EPOCH.elapsed().expect("after 1970");
+    let options = Options {
+        start: since.as_millis() as u64,
+        from: Some(SENDER.parse().expect("a unit")),
+        to: Some(RECEIVER.parse().expect("a unit")),
+    };
+    Generator::with(seed, options)
+}
+
+/// The three, the sender first.
+struct Town {
+    folder: tempfile::TempDir,
+    hub_at: SocketAddr,
+}
+
+impl Town {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        process::authority(folder.path());
+        let free = UdpSocket::bind("127.0.0.1:0").expect("a port");
+        let hub_at = free.local_addr().expect("an address");
+        Self { folder, hub_at }
+    }
+
+    fn hub(&self) -> Process {
+        let units = [SENDER, RECEIVER].map(|unit| format!("[[listen.unit]]\nname = \"{unit}\"\n"));
+        let listen = format!(
+            "[listen]\naddress = \"{}\"\n{}",
+            self.hub_at,
+            units.concat()
+        );
+        Process::start(self.folder.path(), HUB, &listen)
+    }
+
+    fn edge(&self, unit: &str) -> Process {
+        Process::start(self.folder.path(), unit, &process::dials(HUB, self.hub_at))
+    }
+}
+
+/// What the nodes' processors did meanwhile.
+struct Cost(Vec<(&'static str, f64)>);
+
+impl Cost {
+    fn begin(nodes: &[(&'static str, &Process)]) -> Self {
+        Self(nodes.iter().map(|(n, p)| (*n, p.cpu_seconds())).collect())
+    }
+
+    fn tell(self, nodes: &[(&'static str, &Process)], messages: u64) -> String {
+        let each = self.0.iter().zip(nodes).map(|((name, before), (_, node))| {
+            let micros = (node.cpu_seconds() - before) * 1e6 / messages as f64;
+            format!("{name} {micros:.0} us")
+        });
+        each.collect::<Vec<_>>().join(", ")
+    }
+}
+
+async fn together() {
+    let town = Town::new();
+    let (hub, sender, receiver) = (town.hub(), town.edge(SENDER), town.edge(RECEIVER));
+    let nodes = [("sender", &sender), ("hub", &hub), ("receiver", &receiver)];
+    for turn in 0..TURNS {
+        let cost = Cost::begin(&nodes);
+        let began = Instant::now();
+        let fetched = tokio::spawn(inbox::fetch(receiver.address, MESSAGES, PATIENCE));
+        let sent = client::fill(sender.address, samples(turn + 1), MESSAGES).await;
+        let submitted = began.elapsed();
+        fetched.await.expect("no panic");
+        let rate = MESSAGES as f64 / began.elapsed().as_secs_f64();
+        println!(
+            "all at once: {rate:>7.0} messages/s of {} bytes; submitted in {:.1} s; processor time a message: {}",
+            sent.bytes / sent.messages,
+            submitted.as_secs_f64(),
+            cost.tell(&nodes, MESSAGES)
+        );
+    }
+}
+
+async fn backlog() {
+    for turn in 0..TURNS {
+        let town = Town::new();
+        let (sender, receiver) = (town.edge(SENDER), town.edge(RECEIVER));
+        let sent = client::fill(sender.address, samples(turn + 1), MESSAGES).await;
+        let hub = town.hub();
+        let nodes = [("sender", &sender), ("hub", &hub), ("receiver", &receiver)];
+        let cost = Cost::begin(&nodes);
+        // The nodes dial every few seconds: what counts begins with the first message.
+        inbox::wait_for(receiver.address, 1, PATIENCE).await;
+        let began = Instant::now();
+        let there = inbox::wait_for(receiver.address, MESSAGES, PATIENCE).await;
+        println!(
+            "a backlog:   {:>7.0} messages/s of {} bytes; processor time a message: {}",
+            there as f64 / began.elapsed().as_secs_f64(),
+            sent.bytes / sent.messages,
+            cost.tell(&nodes, MESSAGES)
+        );
+    }
+}
