@@ -151,6 +151,7 @@ pub(super) fn authority(folder: &Path) {
 }
 
 /// The configuration of a node that dials the hub at `address` over a local network.
+#[allow(dead_code, reason = "each bench uses what it needs")]
 pub(super) fn dials(hub: &str, address: SocketAddr) -> String {
     format!(
         "[upstream]\nhub = \"{hub}\"\n[[upstream.link]]\nname = \"lan\"\nkind = \"lan\"\naddress = \"{address}\"\n"

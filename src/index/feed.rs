@@ -18,6 +18,10 @@ use crate::{
 pub(super) const EVENTS_MAX: usize = 300_000;
 /// From here on only what changes a message's state is taken in; attempts are left out of the timelines.
 const EVENTS_THIN: usize = EVENTS_MAX / 2;
+/// Events that are worth waking the thread for, unless somebody waits for it.
+const EVENTS_MANY: usize = 1024;
+/// How long fewer events wait for more.
+const EVENTS_GATHER: Duration = Duration::from_millis(200);
 /// Room for events that an index which has caught up keeps.
 const EVENTS_KEPT_ROOM: usize = 1024;
 
@@ -148,16 +152,24 @@ impl Feed {
         }
         self.released = synced;
         let mut queue = self.shared.lock();
+        let before = queue.events.len();
         if queue.closed {
             self.held.drain(..ready);
         } else {
             queue.events.extend(self.held.drain(..ready));
         }
+        // Waking the thread for every few events would cost more than they do.
+        self.waiting = queue.events.len();
+        let has_begun = before == 0 && self.waiting > 0;
+        let are_many = before < EVENTS_MANY && self.waiting >= EVENTS_MANY;
+        let is_wanted = queue.flush_wanted > queue.through;
         queue.through = queue.through.max(synced);
         queue.lost |= std::mem::take(&mut self.lost);
-        self.waiting = queue.events.len();
+        let is_lost = queue.lost;
         drop(queue);
-        self.shared.work.notify_one();
+        if has_begun || are_many || is_wanted || is_lost {
+            self.shared.work.notify_one();
+        }
         if self.held.is_empty() {
             self.held.shrink_to(EVENTS_KEPT_ROOM);
         }
@@ -183,20 +195,26 @@ impl Shared {
         self.lock().events.len()
     }
 
-    /// Waits, at most so long, for something to do; takes at most `max` events. All events of the records up to `taken` were taken.
-    pub(super) fn work(&self, max: usize, taken: Lsn, within: Duration) -> Work {
+    /// Waits, at most so long, for something to do; takes at most `max` events. A few events wait a little for others, unless somebody
+    /// waits for the thread.
+    pub(super) fn work(&self, max: usize, within: Duration) -> Work {
         let flushed = self.progress.borrow().flushed;
         let applied = self.progress.borrow().applied;
-        let idle = |queue: &mut Queue| {
-            queue.events.is_empty()
-                && queue.through <= taken
-                && queue.asked <= applied
+        let nobody_waits = |queue: &Queue| {
+            queue.asked <= applied
                 && queue.flush_wanted <= flushed
                 && queue.suspect.is_none()
                 && !queue.lost
                 && !queue.stop
         };
+        let idle = |queue: &mut Queue| queue.events.is_empty() && nobody_waits(queue);
         let waited = self.work.wait_timeout_while(self.lock(), within, idle);
+        let (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let few = |queue: &mut Queue| {
+            (1..EVENTS_MANY).contains(&queue.events.len()) && nobody_waits(queue)
+        };
+        let gather = within.min(EVENTS_GATHER);
+        let waited = self.work.wait_timeout_while(queue, gather, few);
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let count = queue.events.len().min(max);
         let events: Vec<_> = queue.events.drain(..count).collect();

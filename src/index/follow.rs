@@ -159,7 +159,7 @@ impl Follower {
                     due.saturating_duration_since(Instant::now())
                 }
             };
-            let work = self.shared.work(EVENTS_AT_ONCE, following.taken, within);
+            let work = self.shared.work(EVENTS_AT_ONCE, within);
             let has_events = !work.events.is_empty();
             self.unsure |= has_events || work.lost;
             if let Some(why) = work.suspect {

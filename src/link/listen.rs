@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use quinn::{ServerConfig, ValidationTokenConfig};
+use quinn::{Runtime as _, ServerConfig, ValidationTokenConfig};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::{AbortHandle, JoinSet},
@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     CloseCode, Ended, EndpointKeys, Identify, LinkKind, ServerTls, Session, admission::Admission,
-    congestion::Valve, identity::identify, session::Live, socket,
+    bursts::ShortBursts, congestion::Valve, identity::identify, session::Live, socket,
 };
 
 /// Handshakes under way above which a client has to prove its address first (RFC 9000, section 8.1.2): it costs an honest one a
@@ -65,11 +65,13 @@ impl Listener {
     /// The address is in use, or not this machine's.
     pub fn bind(settings: ListenSettings, identify: Identify) -> io::Result<Self> {
         let base = base(settings.tls);
-        let endpoint = quinn::Endpoint::new(
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let socket = runtime.wrap_udp_socket(socket::listening(settings.address)?)?;
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(
             settings.keys,
             Some(base.clone()),
-            socket::listening(settings.address)?,
-            Arc::new(quinn::TokioRuntime),
+            Arc::new(ShortBursts(socket)),
+            runtime,
         )?;
         let base = Arc::new(Mutex::new(base));
         let admission = Admission::new(settings.connections, settings.connections_per_unit);

@@ -18,6 +18,7 @@
 
 mod admission;
 mod backoff;
+mod bursts;
 mod close;
 mod congestion;
 mod control;

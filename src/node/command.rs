@@ -79,8 +79,8 @@ pub(super) struct PortEnd {
 /// What a session is to send.
 #[derive(Debug)]
 pub(super) enum ToSession {
-    /// A frame, after every frame that was given before.
-    Frame(Frame),
+    /// A frame, after every frame that was given before. In a box: every session has room for many of these.
+    Frame(Box<Frame>),
     /// Parcels to read, pack and send.
     Batch {
         /// The most urgent lane in it.
@@ -147,10 +147,10 @@ mod tests {
     async fn a_session_that_takes_nothing_is_ended() {
         let (mut port, mut of_session) = Port::pair();
         for _ in 0..SESSION_OUTPUTS_MAX {
-            port.send(ToSession::Frame(Frame::Certificate(Vec::new())));
+            port.send(ToSession::Frame(Box::new(Frame::Certificate(Vec::new()))));
         }
         assert!(of_session.end.try_recv().is_err(), "it still has room");
-        port.send(ToSession::Frame(Frame::Certificate(Vec::new())));
+        port.send(ToSession::Frame(Box::new(Frame::Certificate(Vec::new()))));
         port.end(End::Stopping);
         assert_eq!(of_session.end.await, Ok(End::Stuck));
     }

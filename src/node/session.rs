@@ -436,7 +436,7 @@ impl Pump {
     fn output(&mut self, output: ToSession) -> Result<(), Fault> {
         match output {
             ToSession::Frame(frame) => {
-                if matches!(frame, Frame::Ack(_)) {
+                if matches!(*frame, Frame::Ack(_)) {
                     self.record.ack_sent();
                 }
                 self.send(&frame);

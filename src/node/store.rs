@@ -143,6 +143,11 @@ impl Store {
         self.journal.live_bytes(segment)
     }
 
+    /// Whether something waits to be written and no write is under way.
+    pub(super) fn may_write(&self) -> bool {
+        self.writing.is_none() && self.journal.appended() > self.journal.synced()
+    }
+
     /// Has everything that waits written, unless a write is under way: what comes meanwhile goes together in the next.
     pub(super) fn write(&mut self) {
         if self.writing.is_none()
