@@ -2,7 +2,7 @@
 
 use std::{fmt, io, sync::Arc};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::{
     Checkpointed, Settings,
@@ -19,6 +19,9 @@ use crate::model::{Location, Log, Lsn, Payload};
 
 /// Most bytes that are made ready for what waits, before it has come.
 const PART_BYTES_MAX: usize = 1024 * 1024;
+
+/// Most bytes of memory that are kept between writes.
+const SPENT_BYTES_MAX: usize = 512 * 1024;
 
 /// Segments end here even inside a group, so that places fit in 32 bits. Groups are bounded far below by whoever makes them.
 const SEGMENT_BYTES_MAX: u64 = 2 * 1024 * 1024 * 1024;
@@ -53,6 +56,8 @@ pub struct Journal<D: Disk> {
     pub(super) open: Option<OpenFrame>,
     /// The length of the last part that was taken to be written: what waits next may come to as much.
     pub(super) part_bytes: usize,
+    /// Memory of a part that was written, for the next one: fresh memory for every write would cost the system more than the copying.
+    pub(super) spent: BytesMut,
     /// How many bytes the group to come may take.
     pub(super) expected: u64,
     pub(super) in_flight: bool,
@@ -73,7 +78,7 @@ pub(super) struct Current {
 /// Frames that wait, of one segment.
 pub(super) struct Pending {
     place: Place,
-    bytes: Vec<u8>,
+    bytes: BytesMut,
     first: Lsn,
     last: Lsn,
     start: Option<Start>,
@@ -249,6 +254,13 @@ impl<D: Disk> Journal<D> {
                     self.spare = Spare::Ready;
                 }
                 self.landed();
+                // Unless somebody reads a payload just now.
+                if let Some(Ok(mut spent)) = written.spent.map(Bytes::try_into_mut)
+                    && spent.capacity() <= SPENT_BYTES_MAX
+                {
+                    spent.clear();
+                    self.spent = spent;
+                }
             }
             Err(WriteError::Full { rest, .. }) => {
                 self.stuck = Some(rest);
@@ -420,7 +432,7 @@ impl<D: Disk> Journal<D> {
             .pending
             .drain(..)
             .map(|part| {
-                let bytes = Bytes::from(part.bytes);
+                let bytes = part.bytes.freeze();
                 Part {
                     place: part.place,
                     allocate: u64::from(part.place.offset) + bytes.len() as u64,
@@ -565,9 +577,11 @@ impl<D: Disk> Journal<D> {
             .last()
             .is_none_or(|part| part.place.segment != place.segment)
         {
+            let mut bytes = std::mem::take(&mut self.spent);
+            bytes.reserve(self.part_bytes);
             self.pending.push(Pending {
                 place,
-                bytes: Vec::with_capacity(self.part_bytes),
+                bytes,
                 first: lsn,
                 last: lsn,
                 start: self.start.take(),

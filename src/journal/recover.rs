@@ -120,6 +120,7 @@ impl<D: Disk> Journal<D> {
             start: None,
             open: None,
             part_bytes: 0,
+            spent: bytes::BytesMut::new(),
             expected: 0,
             in_flight: false,
             bytes_in_flight: 0,

@@ -50,6 +50,8 @@ pub struct Written {
     pub synced: Lsn,
     /// The segment that was to be made ahead of need, and how it went; `None` when none was wanted.
     pub spare: Option<(u32, io::Result<()>)>,
+    /// The bytes of the last part that was written.
+    pub(super) spent: Option<Bytes>,
 }
 
 /// A write is not, or not wholly, on stable storage.
@@ -115,6 +117,7 @@ impl<D: Disk> Write<D> {
     pub fn run(mut self) -> Result<Written, WriteError<D>> {
         let shared = Arc::clone(&self.shared);
         let mut tail = lock(&shared.tail);
+        let mut spent = None;
         while let Some(part) = self.parts.pop_front() {
             let done = if shared.failed() {
                 Err(Refused::Failed(io::Error::other("it had failed before")))
@@ -122,7 +125,10 @@ impl<D: Disk> Write<D> {
                 self.write(&mut tail, &part)
             };
             match done {
-                Ok(()) => shared.set_synced(part.last),
+                Ok(()) => {
+                    shared.set_synced(part.last);
+                    spent = Some(part.bytes);
+                }
                 Err(Refused::Full) => {
                     self.parts.push_front(part);
                     drop(tail);
@@ -142,6 +148,7 @@ impl<D: Disk> Write<D> {
         Ok(Written {
             synced: shared.synced(),
             spare,
+            spent,
         })
     }
 

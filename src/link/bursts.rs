@@ -15,7 +15,7 @@ use quinn::{
 
 /// Datagrams that the system is given at a time. Every connection of quinn keeps a buffer for so many, idle or not; ten, which it takes
 /// otherwise, are 13 KB of what an idle unit costs.
-const SEGMENTS_MAX: usize = 4;
+const SEGMENTS_MAX: usize = 2;
 
 /// Sends at most [`SEGMENTS_MAX`] datagrams at a time, and is otherwise the socket that it was made of.
 #[derive(Debug)]

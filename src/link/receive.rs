@@ -112,7 +112,7 @@ async fn read(
         _held: held,
     };
     events
-        .send(Event::Batch(batch))
+        .send(Event::Batch(Box::new(batch)))
         .await
         .map_err(|_| owner_gone())
 }

@@ -58,8 +58,8 @@ pub struct Outgoing {
 pub enum Event {
     /// A control message came.
     Control(Bytes),
-    /// A whole batch came.
-    Batch(Received),
+    /// A whole batch came. In a box: every session has room for many events.
+    Batch(Box<Received>),
     /// So many more batches may be sent, added to what was granted before.
     Room {
         /// Of the express class.

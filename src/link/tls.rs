@@ -50,8 +50,9 @@ pub const SERVER_SESSIONS_MAX: usize = 8192;
 /// Servers that a client remembers sessions of: it dials one.
 const CLIENT_SESSIONS_MAX: usize = 1;
 
-/// Single-use tickets that a server hands out per handshake: a lost first flight uses one up.
-const TICKETS: usize = 2;
+/// Single-use tickets that a server hands out per handshake. A lost first flight uses it up, and costs a full handshake; another one would
+/// cost a hub 2 KB for every unit.
+const TICKETS: usize = 1;
 
 /// What may sign a handshake. A short list is also a short hello.
 static SIGNATURES: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {

@@ -356,7 +356,7 @@ impl Pump {
                 Ok(())
             }
             link::Event::Batch(batch) => {
-                self.judge(batch);
+                self.judge(*batch);
                 Ok(())
             }
             link::Event::Room { express, bulk } => self.granted(express, bulk).await,
