@@ -44,8 +44,8 @@ pub(super) fn issue(folder: &Path, numbers: Range<u64>) {
 }
 
 /// Connects units to the hub and keeps them until the standard input ends.
-pub(super) fn connect(folder: PathBuf, hub: SocketAddr, count: u64) {
-    let files = Some(count + FILES_BESIDES);
+pub(super) fn connect(folder: PathBuf, hub: SocketAddr, numbers: Range<u64>) {
+    let files = Some(numbers.end - numbers.start + FILES_BESIDES);
     let files = Rlimit {
         current: files,
         maximum: files,
@@ -59,7 +59,7 @@ pub(super) fn connect(folder: PathBuf, hub: SocketAddr, count: u64) {
     runtime.spawn(async move {
         let dialling = Arc::new(Semaphore::new(DIALLING));
         let mut units = JoinSet::new();
-        for number in 0..count {
+        for number in numbers {
             let turn = dialling
                 .clone()
                 .acquire_owned()

@@ -45,6 +45,16 @@ impl Draft {
         self.changed
     }
 
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Whether it has a message's entry.
+    pub(super) fn has(&self, message: &MessageId) -> bool {
+        self.open.contains_key(message)
+    }
+
     /// A message's entry, to be changed.
     pub(super) fn entry(&mut self, message: MessageId) -> Result<Option<&mut Entry>, BaseError> {
         if !self.open.contains_key(&message)

@@ -132,7 +132,10 @@ impl Feed {
                     | Step::Handed
                     | Step::Parked { .. }
             ),
-            Event::Receipt { .. } | Event::ReceiptPasses { .. } => false,
+            Event::Receipt { .. }
+            | Event::ReceiptPasses { .. }
+            | Event::Epoch(_)
+            | Event::Reset { .. } => false,
             _ => return,
         };
         let waiting = self.waiting + self.held.len();

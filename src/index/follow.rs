@@ -21,8 +21,7 @@ use crate::{
 
 /// Events that are taken at a time.
 const EVENTS_AT_ONCE: usize = 1024;
-/// Entries that are changed before they are written, unless somebody asks or it has been long enough. Whatever sled replaces
-/// during a change stays in memory until its end.
+/// Entries that are changed before they are written, unless somebody asks or it has been long enough.
 const CHANGED_MAX: usize = 1024;
 /// How long a change waits for others, and how long an entry is kept for what comes next.
 const WRITE_AFTER: Duration = Duration::from_secs(1);
@@ -48,8 +47,9 @@ pub(super) struct Follower {
     replayed: usize,
     /// Events were taken out of the feed and are not in the base for sure.
     unsure: bool,
-    /// Messages were taken over from the node: what the feed calls new may be known.
-    has_filled: bool,
+    /// What the feed calls new may be known: messages were taken over from the node, or a hop was numbered afresh and what had passed
+    /// may come again.
+    may_repeat: bool,
     rebuilt: u64,
 }
 
@@ -89,7 +89,7 @@ impl Follower {
             applied: 0,
             replayed: recovered.replayed,
             unsure: false,
-            has_filled: false,
+            may_repeat: false,
             rebuilt: 0,
         }
     }
@@ -275,7 +275,10 @@ impl Follower {
             if was_replayed && lsn <= known {
                 continue;
             }
-            let may_be_known = was_replayed || self.has_filled;
+            if matches!(event, Event::Epoch(_) | Event::Reset { .. }) {
+                self.may_repeat |= following.position.messages > 0 || !following.draft.is_empty();
+            }
+            let may_be_known = was_replayed || self.may_repeat;
             if !self.take_one(&mut following.draft, event, may_be_known)? {
                 following.unreadable += 1;
             }
@@ -345,10 +348,8 @@ impl Follower {
                         bytes,
                         ..
                     } => {
-                        // An application's message is accepted once; others may come again.
-                        let is_new = matches!(what, Step::Accepted { .. }) && !may_be_known;
                         let told = || Some((*parcel, *bytes));
-                        let entry = self.entry(draft, message, *location, told, is_new)?;
+                        let entry = self.entry(draft, message, *location, told, !may_be_known)?;
                         if entry.is_none() {
                             return Ok(false);
                         }
@@ -385,7 +386,7 @@ impl Follower {
     }
 
     /// The entry of a message whose parcel is at `location`; none when it is new and cannot be read. `parcel` gives the parcel's digest
-    /// and size. One that is new for sure is not looked for.
+    /// and size. One that is new for sure is looked for only among those that were changed last.
     fn entry<'d>(
         &self,
         draft: &'d mut Draft,
@@ -394,7 +395,11 @@ impl Follower {
         parcel: impl FnOnce() -> Option<(Digest, u32)>,
         is_new: bool,
     ) -> Result<Option<&'d mut Entry>, BaseError> {
-        if is_new || draft.entry(message)?.is_none() {
+        let is_known = match is_new {
+            true => draft.has(&message),
+            false => draft.entry(message)?.is_some(),
+        };
+        if !is_known {
             let found = self.source.header(location).zip(parcel());
             let Some((header, (digest, bytes))) = found else {
                 return Ok(None);
@@ -406,7 +411,7 @@ impl Follower {
 
     /// Takes a page of what the node still has.
     fn fill(&mut self, following: &mut Following, after: Option<u32>) -> Result<(), BaseError> {
-        self.has_filled = true;
+        self.may_repeat = true;
         let Some((page, next)) = self.source.live(after) else {
             // The node ends: the next start goes on.
             following.filling = None;
