@@ -177,7 +177,7 @@ mod tests {
         for place in (0..MANY).filter(|place| place % 10 > 0) {
             index.remove(&mut items, place);
         }
-        let is_right = |place: Place| finds(&index, &items, place) == (place % 10 == 0);
+        let is_right = |place: Place| finds(&index, &items, place) == place.is_multiple_of(10);
         assert!((0..MANY).all(is_right));
         assert!(index.buckets <= 2_001, "{} are left", index.buckets);
         for place in (0..MANY).step_by(10) {
