@@ -5,11 +5,13 @@
 //!   others use as well it says more than the rate. To be read against: half of the rate without storing, and 10,000 a second.
 //! - `cargo bench --bench submit -- --queue 1000000`: so many messages are queued at an edge; then its memory, its disk and how long a
 //!   restart takes.
+//! - `cargo bench --bench submit -- --machine 1000000`: as many in the state machine alone; what each takes of its memory.
 //!
 //! Bodies are the project's own samples, about 1 KB each.
 
 #[path = "../rig/client.rs"]
 mod client;
+mod machine;
 #[path = "../rig/process.rs"]
 mod process;
 mod unstored;
@@ -41,6 +43,10 @@ fn main() {
             Some("--queue") => {
                 let count = arguments.next().and_then(|n| n.parse().ok());
                 return runtime.block_on(queue(count.expect("--queue takes a number")));
+            }
+            Some("--machine") => {
+                let count = arguments.next().and_then(|n| n.parse().ok());
+                return machine::queue(count.expect("--machine takes a number"));
             }
             Some(_) => {}
             None => return runtime.block_on(compare()),

@@ -115,7 +115,7 @@ fn a_failing_world_is_made_smaller_and_can_be_named() {
 }
 
 #[test]
-fn every_planted_bug_is_found_within_four_thousand_worlds() {
+fn every_planted_bug_is_found_within_ten_thousand_worlds() {
     let missed: Vec<Bug> = Bug::ALL
         .into_iter()
         .filter(|bug| {
@@ -123,7 +123,7 @@ fn every_planted_bug_is_found_within_four_thousand_worlds() {
                 bug: Some(*bug),
                 ..Options::default()
             };
-            let (failures, _) = sweep(0..4000, options, 1);
+            let (failures, _) = sweep(0..10_000, options, 1);
             match failures.first() {
                 Some(f) => println!("{bug:?}: seed {}, {}", f.seed, f.promise),
                 None => println!("{bug:?}: missed"),
