@@ -6,15 +6,17 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bincode::{Decode, Encode};
 use tokio::sync::watch;
 
 use super::{Unavailable, base::Base};
 use crate::{
+    codec,
     delivery::{Event, Step},
-    model::Lsn,
+    model::{Digest, Location, Lsn, MessageId, Millis, ReceiptItem, UnitId},
 };
 
-/// Events that may wait for the index; each takes about 200 bytes.
+/// Events that may wait for the index; each takes about 80 bytes.
 pub(super) const EVENTS_MAX: usize = 300_000;
 /// From here on only what changes a message's state is taken in; attempts are left out of the timelines.
 const EVENTS_THIN: usize = EVENTS_MAX / 2;
@@ -49,13 +51,70 @@ pub struct Health {
 pub struct Feed {
     shared: Arc<Shared>,
     /// Events whose records are not durable yet.
-    held: VecDeque<(Lsn, Event)>,
+    held: VecDeque<(Lsn, Packed)>,
     /// What was released last.
     released: Lsn,
     /// Events in the queue when it was looked at last.
     waiting: usize,
     /// Whether an event found no room.
     lost: bool,
+}
+
+/// An event that the index wants, as it waits: many may.
+#[derive(Debug)]
+struct Packed(Box<[u8]>);
+
+/// Most that the decoder may claim for an event, bytes.
+const EVENT_BYTES_MAX: usize = 1024 * 1024;
+
+impl Packed {
+    /// The event; there is always one.
+    fn unpack(&self) -> Option<Event> {
+        let told = codec::decode::<Told, EVENT_BYTES_MAX>(&self.0);
+        debug_assert!(told.is_ok(), "{told:?}");
+        told.ok().map(Event::from)
+    }
+}
+
+/// The events that the index wants.
+#[derive(Debug, Encode, Decode)]
+enum Told {
+    Message(MessageId, Millis, Step),
+    Receipt(Digest, ReceiptItem, UnitId),
+    ReceiptPasses(Location),
+}
+
+impl Told {
+    fn of(event: &Event) -> Option<Self> {
+        Some(match event.clone() {
+            Event::Message { message, at, what } => Self::Message(message, at, what),
+            Event::Receipt {
+                parcel,
+                item,
+                issuer,
+            } => Self::Receipt(parcel, item, issuer),
+            Event::ReceiptPasses { location } => Self::ReceiptPasses(location),
+            _ => return None,
+        })
+    }
+
+    fn pack(&self) -> Packed {
+        Packed(codec::encode(self).into())
+    }
+}
+
+impl From<Told> for Event {
+    fn from(told: Told) -> Self {
+        match told {
+            Told::Message(message, at, what) => Self::Message { message, at, what },
+            Told::Receipt(parcel, item, issuer) => Self::Receipt {
+                parcel,
+                item,
+                issuer,
+            },
+            Told::ReceiptPasses(location) => Self::ReceiptPasses { location },
+        }
+    }
 }
 
 /// What the index's ends share.
@@ -78,7 +137,7 @@ struct Progress {
 
 #[derive(Default)]
 struct Queue {
-    events: VecDeque<(Lsn, Event)>,
+    events: VecDeque<(Lsn, Packed)>,
     /// All events of the records up to this one were in the queue.
     through: Lsn,
     /// Some found no room.
@@ -123,8 +182,11 @@ impl Feed {
 
     /// Takes an event; `lsn` is the last record that the machine had appended when it told it.
     pub fn take(&mut self, lsn: Lsn, event: &Event) {
-        let is_attempt = match event {
-            Event::Message { what, .. } => matches!(
+        let Some(told) = Told::of(event) else {
+            return;
+        };
+        let is_attempt = match &told {
+            Told::Message(_, _, what) => matches!(
                 what,
                 Step::Queued { .. }
                     | Step::Sent { .. }
@@ -132,17 +194,21 @@ impl Feed {
                     | Step::Handed
                     | Step::Parked { .. }
             ),
+<<<<<<< HEAD
             Event::Receipt { .. }
             | Event::ReceiptPasses { .. }
             | Event::Epoch(_)
             | Event::Reset { .. } => false,
             _ => return,
+=======
+            Told::Receipt(..) | Told::ReceiptPasses(_) => false,
+>>>>>>> h-core
         };
         let waiting = self.waiting + self.held.len();
         if waiting >= EVENTS_MAX {
             self.lost = true;
         } else if waiting < EVENTS_THIN || !is_attempt {
-            self.held.push_back((lsn, event.clone()));
+            self.held.push_back((lsn, told.pack()));
         }
     }
 
@@ -220,7 +286,7 @@ impl Shared {
         let waited = self.work.wait_timeout_while(queue, gather, few);
         let (mut queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let count = queue.events.len().min(max);
-        let events: Vec<_> = queue.events.drain(..count).collect();
+        let events: Vec<(Lsn, Packed)> = queue.events.drain(..count).collect();
         let through = match (events.last(), queue.events.front()) {
             (_, None) => queue.through,
             (Some((last, _)), Some((next, _))) if next > last => *last,
@@ -230,8 +296,11 @@ impl Shared {
         if queue.events.is_empty() {
             queue.events.shrink_to(EVENTS_KEPT_ROOM);
         }
+        let events = events.into_iter();
         Work {
-            events,
+            events: events
+                .filter_map(|(lsn, packed)| Some((lsn, packed.unpack()?)))
+                .collect(),
             through,
             asked: queue.asked,
             lost: std::mem::take(&mut queue.lost),
