@@ -82,6 +82,8 @@ enum Told {
     Message(MessageId, Millis, Step),
     Receipt(Digest, ReceiptItem, UnitId),
     ReceiptPasses(Location),
+    Epoch(u64),
+    Reset(UnitId, u64),
 }
 
 impl Told {
@@ -94,6 +96,8 @@ impl Told {
                 issuer,
             } => Self::Receipt(parcel, item, issuer),
             Event::ReceiptPasses { location } => Self::ReceiptPasses(location),
+            Event::Epoch(epoch) => Self::Epoch(epoch),
+            Event::Reset { neighbour, offered } => Self::Reset(neighbour, offered),
             _ => return None,
         })
     }
@@ -113,6 +117,8 @@ impl From<Told> for Event {
                 issuer,
             },
             Told::ReceiptPasses(location) => Self::ReceiptPasses { location },
+            Told::Epoch(epoch) => Self::Epoch(epoch),
+            Told::Reset(neighbour, offered) => Self::Reset { neighbour, offered },
         }
     }
 }
@@ -194,15 +200,7 @@ impl Feed {
                     | Step::Handed
                     | Step::Parked { .. }
             ),
-<<<<<<< HEAD
-            Event::Receipt { .. }
-            | Event::ReceiptPasses { .. }
-            | Event::Epoch(_)
-            | Event::Reset { .. } => false,
-            _ => return,
-=======
-            Told::Receipt(..) | Told::ReceiptPasses(_) => false,
->>>>>>> h-core
+            Told::Receipt(..) | Told::ReceiptPasses(_) | Told::Epoch(_) | Told::Reset(..) => false,
         };
         let waiting = self.waiting + self.held.len();
         if waiting >= EVENTS_MAX {
