@@ -228,7 +228,7 @@ async fn start(settings: &Settings) -> Running {
 /// Starts a hub where it was, once its address is free.
 async fn start_again(settings: &Settings) -> Running {
     let at = settings.listen.expect("a hub").address;
-    eventually("the address is free", async || {
+    eventually(&format!("{at} is free"), async || {
         std::net::UdpSocket::bind(at).is_ok()
     })
     .await;
