@@ -42,7 +42,9 @@ struct Found<'a> {
 }
 
 impl Replay for Found<'_> {
-    fn checkpoint(&mut self, lsn: Lsn, state: &[u8]) -> bool {
+    fn checkpoint(&mut self, lsn: Lsn, from: &mut dyn std::io::Read) -> bool {
+        let mut state = Vec::new();
+        from.read_to_end(&mut state).expect("its bytes come");
         assert_eq!(state, lsn.to_le_bytes());
         assert!(lsn <= self.model.appended.len() as u64);
         self.next = lsn + 1;
