@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Command, Output},
     sync::LazyLock,
@@ -225,23 +226,21 @@ async fn start(settings: &Settings) -> Running {
     Running::start(settings.clone()).await
 }
 
-/// Starts a hub where it was, once its address is free.
-async fn start_again(settings: &Settings) -> Running {
-    let at = settings.listen.expect("a hub").address;
-    eventually(&format!("{at} is free"), async || {
-        std::net::UdpSocket::bind(at).is_ok()
-    })
-    .await;
-    start(settings).await
+/// An edge's settings, for a hub that has started somewhere else.
+fn dialling(edge: &Settings, at: SocketAddr) -> Settings {
+    let mut edge = edge.clone();
+    for link in edge.upstream.iter_mut().flat_map(|up| &mut up.links) {
+        link.address = at.to_string().parse().expect("an address");
+    }
+    edge
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dictionary_is_handed_over_once_and_again_when_the_hub_has_lost_it() {
     let world = World::new();
-    let mut hub_settings = world.hub(HUB);
+    let hub_settings = world.hub(HUB);
     let hub = start(&hub_settings).await;
     let at = hub.dial_in().await;
-    hub_settings.listen = Some(casegate::config::Listen { address: at });
     let police_settings = world.edge(POLICE, HUB, at);
     let police = start(&police_settings).await;
     let plain = world.edge(TOBACCO, HUB, at);
@@ -282,10 +281,11 @@ async fn a_dictionary_is_handed_over_once_and_again_when_the_hub_has_lost_it() {
     }
 
     // The hub has it when it starts and says so, and loses it before the first message.
-    let hub = start_again(&hub_settings).await;
-    let police = start(&police_settings).await;
+    let hub = start(&hub_settings).await;
+    let at = hub.dial_in().await;
+    let police = start(&dialling(&police_settings, at)).await;
     until_used(&police, "built-in").await;
-    let edge = start(&with_own).await;
+    let edge = start(&dialling(&with_own, at)).await;
     until_used(&edge, &id).await;
     fs::remove_dir_all(&kept).expect("lost");
     let since = link(&edge).await["since"].clone();
@@ -304,8 +304,9 @@ async fn a_dictionary_is_handed_over_once_and_again_when_the_hub_has_lost_it() {
     fs::remove_dir_all(&kept).expect("lost");
     fs::create_dir(&kept).expect("made");
     fs::write(&file, &bytes[..bytes.len() / 2]).expect("damaged");
-    let hub = start_again(&hub_settings).await;
-    let edge = start(&with_own).await;
+    let hub = start(&hub_settings).await;
+    let at = hub.dial_in().await;
+    let edge = start(&dialling(&with_own, at)).await;
     until_used(&edge, &id).await;
     assert_eq!(fs::read(&file).expect("it is kept"), bytes);
     for node in [edge, hub] {
