@@ -227,8 +227,6 @@ impl Plan {
         };
         // Not drawn, so that worlds without it are as they would be if there were no such fault.
         if (plan.calm_at / SECOND).is_multiple_of(5) && allowed.unread {
-            // Known to break G5 together, see docs/TESTING.md.
-            plan.faults.retain(|fault| *fault != Fault::Rot);
             plan.faults.extend([Fault::Unread; 2]);
         }
         plan

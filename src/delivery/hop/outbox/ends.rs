@@ -1,7 +1,7 @@
 //! Copies that end here: the neighbour is told, and those that come after inherit.
 
 use super::super::frame::Seq;
-use super::{Ending, Left, Outbox, overlap};
+use super::{Ending, Left, Outbox};
 use crate::{delivery::parcels::Parcels, model::Ranges};
 
 impl Outbox {
@@ -78,7 +78,8 @@ impl Outbox {
         told.into_iter().collect()
     }
 
-    /// Whether something of its chain and for its targets is queued before it that is not to end as well.
+    /// Whether something of its chain is queued before it that is not to end as well, for whatever targets: what the neighbour has acked may
+    /// wait for that, and what comes after this one for what was acked.
     fn follows_others(&self, seq: Seq, parcels: &Parcels) -> bool {
         let Some(entry) = self.queue.get(seq) else {
             return false; // it ended here, and nothing that comes after it had left
@@ -86,13 +87,9 @@ impl Outbox {
         let Some(place) = self.chains.find(parcels.get(entry.slot).chain) else {
             return false;
         };
-        let targets = self.for_whom(entry);
         self.chained(Some(self.chains.get(place).first))
             .take_while(|before| *before < seq)
-            .filter(|before| self.ending(*before).is_none())
-            .filter_map(|before| self.queue.get(before))
-            .flat_map(|before| self.for_whom(before))
-            .any(|target| targets.iter().any(|t| overlap(t, target)))
+            .any(|before| self.ending(before).is_none())
     }
 
     /// Everything that ended or is to end is to be told again: what was told before may have died with a session.
