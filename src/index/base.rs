@@ -7,6 +7,8 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::{Arc, PoisonError, RwLock},
+    thread,
+    time::{Duration, Instant},
 };
 
 use bincode::{Decode, Encode};
@@ -30,6 +32,9 @@ const CACHE_BYTES: u64 = 8 * 1024 * 1024;
 const SEGMENT_BYTES: usize = 256 * 1024;
 /// Largest entry that is read, bytes.
 const ENTRY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How long a base that is still locked is waited for, and how often it is tried.
+const LOCK_WITHIN: Duration = Duration::from_secs(5);
+const LOCK_AGAIN: Duration = Duration::from_millis(10);
 /// Most gaps that are told; of more, the first and the last ones are.
 const GAPS_MAX: usize = 8;
 /// Folders that were set aside and are kept for whoever wants to look; older ones are removed.
@@ -142,14 +147,15 @@ impl Base {
     /// Opens the base in `folder`, or begins one.
     pub(super) fn open(folder: &Path) -> Result<Self, BaseError> {
         let had_content = fs::metadata(folder.join("db")).is_ok_and(|file| file.len() > 0);
-        let db = sled::Config::new()
-            .path(folder)
-            .cache_capacity(CACHE_BYTES)
-            .segment_size(SEGMENT_BYTES)
-            .mode(sled::Mode::LowSpace)
-            // The index's thread flushes, when it should.
-            .flush_every_ms(None)
-            .open()?;
+        let db = opened(
+            &sled::Config::new()
+                .path(folder)
+                .cache_capacity(CACHE_BYTES)
+                .segment_size(SEGMENT_BYTES)
+                .mode(sled::Mode::LowSpace)
+                // The index's thread flushes, when it should.
+                .flush_every_ms(None),
+        )?;
         match db.get(keys::VERSION)? {
             Some(version) => {
                 let version = codec::decode::<u32, 16>(&version)?;
@@ -341,6 +347,21 @@ impl Base {
             self.write(position, entries, names)?;
         }
         Ok(forgotten)
+    }
+}
+
+/// Opens, and waits a while for one that was just let go of: sled gives its lock back only when its own threads have ended.
+fn opened(config: &sled::Config) -> Result<sled::Db, BaseError> {
+    let deadline = Instant::now() + LOCK_WITHIN;
+    loop {
+        match config.open() {
+            Err(sled::Error::Io(error))
+                if Instant::now() < deadline && error.to_string().contains("acquire lock") =>
+            {
+                thread::sleep(LOCK_AGAIN);
+            }
+            opened => return Ok(opened?),
+        }
     }
 }
 
