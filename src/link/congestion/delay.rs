@@ -7,14 +7,14 @@
 //! Once a round trip, from the shortest round trip seen in it (`now`) and the shortest ever seen (`base`):
 //!
 //! ```text
-//! target = max(base / 4, 50 ms) + 2 packets' time on the line + jitter
+//! target = max(base / 4, 50 ms) + min(2 packets' time on the line, base / 4) + min(jitter, base / 4)
 //! window = window * (1 + (base + target) / now) / 2
 //! ```
 //!
 //! which is FAST TCP (Wei, Jin, Low, Hegde: IEEE/ACM Transactions on Networking 14(6), 2006) with half steps, for which a delay of
-//! one round trip in the loop is stable. With an empty queue the window grows by an eighth to a quarter a round trip; after
-//! [`EMPTY_ROUNDS`] of them, and at the start, it doubles until a queue is seen, and then goes straight to what the line was seen
-//! to carry.
+//! one round trip in the loop is stable. With an empty queue the window grows by an eighth or more a round trip; after
+//! [`EMPTY_ROUNDS`] of them without loss, and at the start, it doubles until a queue is seen, and then goes straight to what the
+//! line was seen to carry.
 //!
 //! - **The base may move**: another cell, another route. A window that has been at its floor for [`FLOOR_ROUNDS`] makes no queue of
 //!   its own, so what is measured there is the new base. The same lets it hold its own beside a flow that fills the buffer.
@@ -197,7 +197,6 @@ impl DelayBased {
             self.set_window(self.window * 2.0);
         } else {
             let aim = (base + target).as_secs_f64() / trip.as_secs_f64().max(1e-6);
-            // Upwards only as fast as it is sure to be used.
             self.set_window(self.window * (1.0 + aim) / 2.0);
             self.doubling = self.empty_rounds >= EMPTY_ROUNDS;
         }
