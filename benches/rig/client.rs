@@ -16,7 +16,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use casegate::sample::Generator;
+use casegate::sample::Sample;
 
 use super::CLIENTS;
 
@@ -33,7 +33,7 @@ pub(super) struct Sent {
 
 /// Enough requests for a turn, one message each.
 #[allow(dead_code, reason = "each bench uses what it needs")]
-pub(super) fn requests(turn: Duration, samples: Generator) -> Vec<Vec<u8>> {
+pub(super) fn requests(turn: Duration, samples: impl Iterator<Item = Sample>) -> Vec<Vec<u8>> {
     let most = REQUESTS_PER_SECOND_MAX * turn.as_secs();
     samples
         .take(most as usize)
@@ -73,7 +73,11 @@ pub(super) async fn submit(
 }
 
 /// Submits so many messages in batches.
-pub(super) async fn fill(address: SocketAddr, mut made: Generator, count: u64) -> Sent {
+pub(super) async fn fill(
+    address: SocketAddr,
+    mut made: impl Iterator<Item = Sample> + Send + 'static,
+    count: u64,
+) -> Sent {
     let (batches, waiting) = mpsc::channel::<(Vec<u8>, u64)>(8);
     let maker = tokio::task::spawn_blocking(move || {
         let mut left = count;
