@@ -140,7 +140,7 @@ impl Report {
             payload_bytes: self.balance.payload_bytes,
             wire_bytes_up: self.wire.up.offered_bytes,
             wire_bytes_down: self.wire.down.offered_bytes,
-            seconds: self.balance.time.as_millis() as f64 / 1e3,
+            seconds: self.balance.time.as_micros() as f64 / 1e6,
             latency_ms: Latency {
                 p50: percentile(&latencies, 50).map(milliseconds),
                 p99: percentile(&latencies, 99).map(milliseconds),
