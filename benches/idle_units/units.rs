@@ -155,7 +155,7 @@ async fn be_idle(mut running: Running, unit: UnitId, epoch: u64) {
                 }
             }
             Event::Closed(ended) => panic!("{unit}: {ended}"),
-            Event::Batch(_) | Event::Room { .. } | Event::Carried { .. } => {}
+            Event::Batch(_) | Event::Room { .. } | Event::Carried { .. } | Event::Path(_) => {}
         }
     }
 }

@@ -14,11 +14,14 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    sync::{Notify, mpsc::WeakSender},
+    sync::{
+        Notify,
+        mpsc::{Sender, WeakSender},
+    },
     time::{Instant, sleep, timeout},
 };
 
-use super::congestion::Valve;
+use super::{Event, PathNews, congestion::Valve};
 
 /// How often it is looked whether anything has come while nothing is awaited.
 const LISTEN_EVERY: Duration = Duration::from_secs(1);
@@ -96,12 +99,19 @@ impl Pulse {
         Expected(self)
     }
 
-    /// Notices what comes, and probes when nothing does that should, for as long as it is polled.
-    pub(super) async fn watch(&self, connection: &quinn::Connection, control: &WeakSender<Bytes>) {
+    /// Notices what comes, probes when nothing does that should, and tells what has become of the path, for as long as it is polled.
+    pub(super) async fn watch(
+        &self,
+        connection: &quinn::Connection,
+        control: &WeakSender<Bytes>,
+        events: &Sender<Event>,
+    ) {
         let mut gap = PROBE_FIRST;
         let mut due = Instant::now();
+        let mut told = None;
         loop {
             self.silent(connection);
+            self.tell(connection, &mut told, events);
             let Some(waited) = self.waited() else {
                 let _ = timeout(LISTEN_EVERY, self.waits.notified()).await;
                 continue;
@@ -119,6 +129,21 @@ impl Pulse {
                 gap = (gap + gap / 4).min(PROBE_LONGEST);
             }
             sleep(LOOK_EVERY).await;
+        }
+    }
+
+    /// Tells news of the path. Where there is no room for them, the next look tells what is true then.
+    fn tell(
+        &self,
+        connection: &quinn::Connection,
+        told: &mut Option<(PathNews, Instant)>,
+        events: &Sender<Event>,
+    ) {
+        let now = Instant::now();
+        let news = PathNews::of(connection, &self.valve);
+        let is_news = told.is_none_or(|(told, at)| news.differs(&told, now - at));
+        if is_news && events.try_send(Event::Path(news)).is_ok() {
+            *told = Some((news, now));
         }
     }
 

@@ -6,11 +6,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use quinn::congestion::{Controller, ControllerMetrics};
 use quinn_proto::RttEstimator;
+
+use super::meter::Meter;
 
 /// The window of a connection that is being closed, in bytes: more than was ever in flight, so that nothing is held back, and more
 /// than the pacer paces.
@@ -30,6 +32,10 @@ struct State {
     in_flight_bytes: AtomicU64,
     /// When the peer had last acknowledged all that was in flight, milliseconds after `born`.
     settled_ms: AtomicU64,
+    /// When it had last acknowledged anything, or when something was sent after a while in which nothing was in flight.
+    answered_ms: AtomicU64,
+    /// What the line carries, bytes a second; 0 before it is known.
+    rate: AtomicU64,
 }
 
 impl Valve {
@@ -40,6 +46,8 @@ impl Valve {
             lift_bytes: AtomicU64::new(0),
             in_flight_bytes: AtomicU64::new(0),
             settled_ms: AtomicU64::new(0),
+            answered_ms: AtomicU64::new(0),
+            rate: AtomicU64::new(0),
         }))
     }
 
@@ -53,11 +61,31 @@ impl Valve {
         self.0.settled_ms.load(Relaxed)
     }
 
+    /// For how long the peer has owed an acknowledgement of something that is in flight, and has not acknowledged anything.
+    pub(in crate::link) fn unanswered(&self) -> Duration {
+        if self.0.in_flight_bytes.load(Relaxed) == 0 {
+            return Duration::ZERO;
+        }
+        let answered_ms = self.0.answered_ms.load(Relaxed);
+        Duration::from_millis(self.now_ms().saturating_sub(answered_ms))
+    }
+
+    /// What the line carries, bytes a second, once it was measured.
+    pub(in crate::link) fn rate(&self) -> Option<u64> {
+        Some(self.0.rate.load(Relaxed)).filter(|rate| *rate > 0)
+    }
+
+    fn ms_of(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.0.born).as_millis() as u64
+    }
+
     /// Puts `controller` behind the valve.
-    pub(super) fn fit(&self, controller: Box<dyn Controller>) -> Box<dyn Controller> {
+    pub(super) fn fit(&self, controller: Box<dyn Controller>, now: Instant) -> Box<dyn Controller> {
         Box::new(Valved {
             controller,
             valve: self.clone(),
+            meter: Meter::new(now),
+            round_trip: Duration::ZERO,
         })
     }
 
@@ -90,12 +118,17 @@ impl Valve {
 struct Valved {
     controller: Box<dyn Controller>,
     valve: Valve,
+    meter: Meter,
+    round_trip: Duration,
 }
 
 impl Controller for Valved {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
         let state = &self.valve.0;
-        state.in_flight_bytes.fetch_add(bytes, Relaxed);
+        if state.in_flight_bytes.fetch_add(bytes, Relaxed) == 0 {
+            state.answered_ms.store(self.valve.ms_of(now), Relaxed);
+            self.meter.begins(now);
+        }
         state.lift_bytes.store(0, Relaxed);
         self.controller.on_sent(now, bytes, last_packet_number);
     }
@@ -108,6 +141,8 @@ impl Controller for Valved {
         app_limited: bool,
         rtt: &RttEstimator,
     ) {
+        self.meter.acked(bytes);
+        self.round_trip = rtt.get();
         self.controller.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -120,6 +155,10 @@ impl Controller for Valved {
     ) {
         let state = &self.valve.0;
         state.in_flight_bytes.store(in_flight, Relaxed);
+        state.answered_ms.store(self.valve.ms_of(now), Relaxed);
+        if let Some(rate) = self.meter.ack_read(now, app_limited, self.round_trip) {
+            state.rate.store(rate, Relaxed);
+        }
         if in_flight == 0 {
             state.settled_ms.store(self.valve.now_ms(), Relaxed);
         }
@@ -163,6 +202,8 @@ impl Controller for Valved {
         Box::new(Self {
             controller: self.controller.clone_box(),
             valve: self.valve.clone(),
+            meter: self.meter.clone(),
+            round_trip: self.round_trip,
         })
     }
 

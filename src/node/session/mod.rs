@@ -6,6 +6,7 @@
 
 mod certificates;
 mod dictionaries;
+mod path;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -24,6 +25,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::path::PathReport;
 use super::{
     board::{SessionRecord, Up},
     command::{Command, End, Port, PortEnd, ToSession},
@@ -119,6 +121,7 @@ pub(super) async fn carry(
         wanted: BTreeSet::new(),
         untrusted: Arc::default(),
         talk: Talk::new(live.settings.unit.clone()),
+        path: PathReport::default(),
         sent: 0,
         stage: Stage::Announced,
         met: false,
@@ -165,6 +168,7 @@ struct Pump {
     untrusted: Arc<BTreeMap<Fingerprint, Reason>>,
     /// What batches are compressed against.
     talk: Talk,
+    path: PathReport,
     sent: u64,
     stage: Stage,
     /// Whether the neighbour said hello.
@@ -386,6 +390,7 @@ impl Pump {
             link::Event::Batch(batch) if wire::is_handover(&batch) => self.take_over(*batch),
             link::Event::Batch(batch) => self.judge(*batch),
             link::Event::Room { express, bulk } => self.granted(express, bulk).await,
+            link::Event::Path(news) => self.path_news(news).await,
             link::Event::Carried { .. } | link::Event::Closed(_) => Ok(()),
         }
     }
@@ -429,6 +434,7 @@ impl Pump {
         let stage = std::mem::replace(&mut self.stage, Stage::Announced);
         if let Stage::ExpectHello { port, granted, .. } = stage {
             self.announce(port, self.record.link().to_owned()).await;
+            self.tell_path().await?;
             self.granted(granted.0, granted.1).await?;
         }
         Ok(())
@@ -457,10 +463,15 @@ impl Pump {
             | Frame::GoneAnswer(_)
             | Frame::Offer(_)
             | Frame::OfferAnswer(_)
-            | Frame::Numbered(_) => {}
+            | Frame::Numbered(_)
+            | Frame::Terms(_) => {}
         }
         let session = self.id;
         self.tell(Input::Frame { session, frame }).await
+    }
+
+    fn is_announced(&self) -> bool {
+        matches!(self.stage, Stage::Announced)
     }
 
     async fn tell(&mut self, input: Input) -> Result<(), Fault> {
@@ -556,6 +567,7 @@ impl Pump {
                 };
                 self.record
                     .batch_sent(lane, bytes.len() as u64, payload_bytes);
+                self.packed(bytes.len() as u64, payload_bytes).await?;
                 self.sent += 1;
                 self.pending.push_back(link::Command::Batch(Outgoing {
                     id: self.sent,
