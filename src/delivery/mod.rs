@@ -40,6 +40,7 @@ pub use input::{
 pub use output::{
     Accepted, Answer, Close, Departure, Event, Handed, NotAccepted, OrderRefused, Output, Step,
 };
+pub use session::Trust;
 pub use view::{
     HopView, InboxView, NeighbourView, ParcelView, QueueRow, ReceiverView, SessionView, Totals,
 };

@@ -39,6 +39,7 @@ mod stats;
 mod tests;
 pub mod tls;
 mod turns;
+mod wire_count;
 
 pub use backoff::Backoff;
 pub use close::{CloseCode, Ended};
@@ -49,6 +50,7 @@ pub use profile::LinkKind;
 pub use receive::Received;
 pub use session::{Command, Event, Outgoing, Running, Session, SessionHandle};
 pub use stats::{PathNews, PathStats};
+pub use wire_count::WireCount;
 
 /// What an endpoint keeps over a restart of the node: the stateless-reset key, and the key by which it knows the connection IDs
 /// that it gave out before (quinn answers nothing to an ID that its generator does not validate). Both come from the identity;

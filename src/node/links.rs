@@ -12,11 +12,13 @@ use super::{
     random,
     session::{Carrier, carry},
     shared::Shared,
+    usage::LinkUse,
 };
 use crate::{
     config::{self, Local},
     link::{
-        Backoff, DialError, DialSettings, Dialer, LinkKind, ListenSettings, Listener, Session, tls,
+        Backoff, DialError, DialSettings, Dialer, LinkKind, ListenSettings, Listener, Session,
+        WireCount, tls,
     },
     model::UnitId,
     wire::Compression,
@@ -37,10 +39,12 @@ pub(super) async fn keep_dialling(
     mut leave: watch::Receiver<bool>,
 ) {
     let kind = link_kind(link.kind);
+    let LinkUse { wire, terms } = shared.usage.link(&link, shared.clock.wall());
     let carrier = Carrier {
         name: Some(link.name.clone()),
         kind,
         compression: compression(link.compression),
+        terms: Some(terms),
     };
     let mut backoff = Backoff::new();
     // A link that is out for days fills no log.
@@ -60,7 +64,7 @@ pub(super) async fn keep_dialling(
         }
         let dialled = tokio::select! {
             _ = leave.wait_for(|leave| *leave) => break,
-            dialled = dial(&shared, &hub, &link) => dialled,
+            dialled = dial(&shared, &hub, &link, &wire) => dialled,
         };
         let began = Instant::now();
         let (why, of_use) = match dialled {
@@ -82,6 +86,10 @@ pub(super) async fn keep_dialling(
                 (error.to_string(), false)
             }
         };
+        if *leave.borrow() {
+            // Another task may have the link by now.
+            break;
+        }
         shared
             .board
             .link_down(&hub, &link.name, why, shared.clock.wall());
@@ -97,6 +105,7 @@ async fn dial(
     shared: &Arc<Shared>,
     hub: &UnitId,
     link: &config::Link,
+    wire: &Arc<WireCount>,
 ) -> Result<Session, DialError> {
     let live = shared.live();
     let Some(tls) = live.client_tls.clone() else {
@@ -113,6 +122,7 @@ async fn dial(
         address: link.address.to_string(),
         bind,
         interface,
+        wire: wire.clone(),
         tls,
         keys: tls::endpoint_config(&live.identity),
     };
@@ -159,6 +169,7 @@ pub(super) async fn keep_accepting(
                         name: None,
                         kind: session.kind(),
                         compression: Compression::Isolated,
+                        terms: None,
                     };
                     carry(&shared, session, carrier, &mut left).await;
                 });

@@ -63,6 +63,16 @@ pub enum Takes {
     Express,
 }
 
+impl Takes {
+    /// In one word, for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Takes::All => "all",
+            Takes::Express => "express",
+        }
+    }
+}
+
 /// What a node has to compress its batches against.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Dictionaries {

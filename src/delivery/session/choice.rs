@@ -25,13 +25,24 @@ pub(in crate::delivery) struct Candidate {
 
 /// How much a session is to be relied on. As long as there is a better one, a worse one gets nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::delivery) enum Trust {
+pub enum Trust {
     /// It answers, and has done so for some time.
     Sound,
     /// It answers again, or is new beside another one.
     Proving,
     /// What was sent over it is not answered.
     Silent,
+}
+
+impl Trust {
+    /// In one word, for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Trust::Sound => "sound",
+            Trust::Proving => "proving",
+            Trust::Silent => "silent",
+        }
+    }
 }
 
 /// What is to go.

@@ -7,10 +7,12 @@ mod custody;
 mod hello;
 mod links;
 
+pub use self::choice::Trust;
 use self::links::Line;
 use super::{
     Close, Delivery, LinkInfo, Output, SessionId, Step,
-    hop::{Frame, Hello, PROTOCOL_VERSION, Seq},
+    hop::{Frame, Hello, LinkTerms, PROTOCOL_VERSION, Seq},
+    input::Path,
     record::Record,
 };
 use crate::model::{Log, Lsn, UnitId};
@@ -56,6 +58,11 @@ impl Session {
     /// Batches that it may still be given.
     fn grants(&self, express: bool) -> u16 {
         if express { self.express } else { self.bulk }
+    }
+
+    /// What is known of its line, for people.
+    pub(super) fn line(&self) -> (Path, LinkTerms, Trust) {
+        (self.line.path, self.line.terms, self.line.trust())
     }
 
     fn use_grant(&mut self, express: bool) {

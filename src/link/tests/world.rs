@@ -163,6 +163,7 @@ pub(super) fn dial_settings(
     tls: &Arc<ClientTls>,
 ) -> DialSettings {
     DialSettings {
+        wire: Arc::default(),
         hub: hub.parse().expect("a unit"),
         kind,
         address: address.to_string(),

@@ -38,7 +38,7 @@ use super::{
 };
 use crate::{
     delivery::{
-        Close, Input, LinkInfo, SessionId,
+        Close, Input, LinkInfo, LinkTerms, SessionId,
         hop::{DictionaryRefusal, Frame},
     },
     link::{self, CloseCode, Ended, LinkKind, Outgoing, Received, Running, SessionHandle},
@@ -64,6 +64,8 @@ pub(super) struct Carrier {
     pub(super) kind: LinkKind,
     /// What batches are compressed against.
     pub(super) compression: Compression,
+    /// On what terms the link is to be used, where this node has dialled it.
+    pub(super) terms: Option<watch::Receiver<LinkTerms>>,
 }
 
 /// What became of a session.
@@ -246,6 +248,7 @@ impl Pump {
         let mut reloads = self.shared.watch_reloads();
         // The session may have been let in by what was in force before the last reload.
         reloads.mark_changed();
+        let mut terms = self.carrier.terms.clone();
         loop {
             let ending = self.ending.is_some();
             let deadline = self.deadline();
@@ -280,6 +283,7 @@ impl Pump {
                     if left { Err(Fault::LinkGone) } else { Ok(()) }
                 }
                 Ok(()) = reloads.changed(), if !ending => self.reloaded(),
+                () = path::changed(&mut terms), if !ending => self.tell_terms().await,
                 () = sleep_until(deadline) => self.overdue(),
             };
             if let Err(fault) = step {
@@ -424,6 +428,7 @@ impl Pump {
         };
         // The port goes with a command that is not taken, and that ends the session.
         let _ = self.shared.command(up).await;
+        let _ = self.tell_terms().await;
     }
 
     /// A neighbour that has dialled says hello, before anything else.

@@ -2,9 +2,11 @@
 //!
 //! The link measures bytes on the wire; the machine counts bytes of parcels. What lies between is how well the last batches were compressed.
 
+use tokio::sync::watch;
+
 use super::{Fault, Pump};
 use crate::{
-    delivery::{self, Input},
+    delivery::{self, Input, LinkTerms},
     link::PathNews,
 };
 
@@ -85,6 +87,27 @@ impl Pump {
             None => Ok(()),
         }
     }
+}
+
+impl Pump {
+    /// Tells the owner on what terms the link is to be used.
+    pub(super) async fn tell_terms(&mut self) -> Result<(), Fault> {
+        let Some(terms) = self.carrier.terms.as_ref().map(|terms| *terms.borrow()) else {
+            return Ok(());
+        };
+        let session = self.id;
+        self.tell(Input::Terms { session, terms }).await
+    }
+}
+
+/// Waits until the terms change; for ever where there are none.
+pub(super) async fn changed(terms: &mut Option<watch::Receiver<LinkTerms>>) {
+    if let Some(terms) = terms
+        && terms.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 #[cfg(test)]
