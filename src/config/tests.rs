@@ -137,7 +137,10 @@ fn every_commented_setting_of_the_shipped_files_is_the_default() {
     assert_eq!((plain.local, plain.budget_mib_per_day), (Local::Any, None));
     assert_eq!((plain.cost_s, plain.hours), (0, Vec::new()));
     let dual = good(DUAL).upstream.expect("an upstream").links;
-    assert_eq!(dual.iter().map(|link| link.cost_s).collect::<Vec<_>>(), [0, 5]);
+    assert_eq!(
+        dual.iter().map(|link| link.cost_s).collect::<Vec<_>>(),
+        [0, 5]
+    );
     let by_default = good(&SMALL.replace("kind = \"lan\"", "kind = \"3g\""));
     assert_eq!(by_default.upstream.expect("an upstream").links[0].cost_s, 2);
 }

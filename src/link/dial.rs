@@ -32,6 +32,8 @@ pub struct DialSettings {
     pub bind: Option<IpAddr>,
     /// The interface to send through.
     pub interface: Option<String>,
+    /// Whether there are other links to the hub, so that this one may be silent for longer.
+    pub is_one_of_several: bool,
     /// Counts what goes over the link.
     pub wire: Arc<WireCount>,
     /// The node's certificate, and which hubs it trusts.
@@ -121,7 +123,7 @@ impl Dialer {
         let kind = self.settings.kind;
         let mut config = ClientConfig::new(self.settings.tls.clone());
         config
-            .transport_config(kind.dialling(valve))
+            .transport_config(kind.dialling(valve, self.settings.is_one_of_several))
             .initial_dst_cid_provider(Arc::new(move || kind.first_connection_id()));
         config
     }

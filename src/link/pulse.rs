@@ -112,7 +112,8 @@ impl Pulse {
         loop {
             self.silent(connection);
             self.tell(connection, &mut told, events);
-            let Some(waited) = self.waited() else {
+            let waited = self.waited().max(self.unanswered());
+            let Some(waited) = waited else {
                 let _ = timeout(LISTEN_EVERY, self.waits.notified()).await;
                 continue;
             };
@@ -140,7 +141,7 @@ impl Pulse {
         events: &Sender<Event>,
     ) {
         let now = Instant::now();
-        let news = PathNews::of(connection, &self.valve);
+        let news = PathNews::of(connection, &self.valve, self.unanswered());
         let is_news = told.is_none_or(|(told, at)| news.differs(&told, now - at));
         if is_news && events.try_send(Event::Path(news)).is_ok() {
             *told = Some((news, now));
@@ -152,6 +153,17 @@ impl Pulse {
         let waits = self.owes_answer() || self.batches.load(Relaxed) > 0;
         let since = self.asked_ms.load(Relaxed).max(self.heard_ms.load(Relaxed));
         waits.then(|| Duration::from_millis(self.valve.now_ms().saturating_sub(since)))
+    }
+
+    /// How long the peer's transport has acknowledged nothing of what it should. What may be an error of counting is settled by a probe
+    /// before anybody calls the path silent.
+    pub(super) fn unanswered(&self) -> Option<Duration> {
+        let waits = self.owes_answer() || self.batches.load(Relaxed) > 0;
+        let since = self.valve.unanswered_since_ms().filter(|_| waits)?;
+        let since = since.max(self.asked_ms.load(Relaxed));
+        Some(Duration::from_millis(
+            self.valve.now_ms().saturating_sub(since),
+        ))
     }
 
     fn owes_answer(&self) -> bool {

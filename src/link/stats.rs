@@ -29,8 +29,6 @@ pub struct PathStats {
     pub silent: Duration,
     /// What the path carries from here, bytes a second: as measured, or by window and round trip before anything much was sent.
     pub rate: u64,
-    /// Whether the peer acknowledges what is sent: see [`PathNews::answers`].
-    pub answers: bool,
 }
 
 /// What has changed noticeably of a path.
@@ -38,7 +36,7 @@ pub struct PathStats {
 pub struct PathNews {
     /// What it carries from here, bytes a second.
     pub rate: u64,
-    /// Smoothed round-trip time.
+    /// Round-trip time: the smoothed one, or the shortest of the last few acks where that is less.
     pub rtt: Duration,
     /// Whether the peer acknowledges what is sent: false once it has owed an acknowledgement for max(4 round trips, 600 ms).
     pub answers: bool,
@@ -54,12 +52,18 @@ const NEWS_EVERY: Duration = Duration::from_millis(250);
 const RTT_GRAIN: Duration = Duration::from_millis(5);
 
 impl PathNews {
-    pub(super) fn of(connection: &quinn::Connection, valve: &Valve) -> Self {
+    /// The path of a connection whose peer has acknowledged nothing of what it should for so long.
+    pub(super) fn of(
+        connection: &quinn::Connection,
+        valve: &Valve,
+        unanswered: Option<Duration>,
+    ) -> Self {
         let path = connection.stats().path;
+        let rtt = valve.trip().map_or(path.rtt, |trip| trip.min(path.rtt));
         Self {
             rate: rate(&path, valve),
-            rtt: path.rtt,
-            answers: answers(path.rtt, valve),
+            rtt,
+            answers: unanswered.is_none_or(|long| long < SILENT_MIN.max(SILENT_TRIPS * rtt)),
         }
     }
 
@@ -79,10 +83,6 @@ fn rate(path: &quinn::PathStats, valve: &Valve) -> u64 {
     valve.rate().unwrap_or_else(by_window)
 }
 
-fn answers(rtt: Duration, valve: &Valve) -> bool {
-    valve.unanswered() < SILENT_MIN.max(SILENT_TRIPS * rtt)
-}
-
 impl PathStats {
     pub(super) fn of(connection: &quinn::Connection, valve: &Valve, silent: Duration) -> Self {
         let stats = connection.stats();
@@ -98,7 +98,6 @@ impl PathStats {
             mtu_bytes: stats.path.current_mtu,
             silent,
             rate: rate(&stats.path, valve),
-            answers: answers(stats.path.rtt, valve),
         }
     }
 }

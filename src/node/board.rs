@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
@@ -185,6 +186,21 @@ impl LinkBoard {
             record.tell_wire();
             record.of_neighbour.session_down();
         }
+    }
+
+    /// Whether a neighbour was heard within this time over another session than this one.
+    pub(super) fn is_heard_beside(
+        &self,
+        neighbour: &UnitId,
+        session: SessionId,
+        within: Duration,
+    ) -> bool {
+        let board = self.lock();
+        board.sessions.iter().any(|(id, record)| {
+            *id != session
+                && record.neighbour == *neighbour
+                && record.handle.stats().silent < within
+        })
     }
 
     /// Brings what the metrics say of the wire up to date.

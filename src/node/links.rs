@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    live::Live,
     random,
     session::{Carrier, carry},
     shared::Shared,
@@ -44,6 +45,10 @@ pub(super) async fn keep_dialling(
         name: Some(link.name.clone()),
         kind,
         compression: compression(link.compression),
+        keep_awake: match is_one_of_several(&shared.live(), &link) {
+            true => kind.keep_awake(),
+            false => None,
+        },
         terms: Some(terms),
     };
     let mut backoff = Backoff::new();
@@ -122,6 +127,7 @@ async fn dial(
         address: link.address.to_string(),
         bind,
         interface,
+        is_one_of_several: is_one_of_several(&live, link),
         wire: wire.clone(),
         tls,
         keys: tls::endpoint_config(&live.identity),
@@ -169,6 +175,7 @@ pub(super) async fn keep_accepting(
                         name: None,
                         kind: session.kind(),
                         compression: Compression::Isolated,
+                        keep_awake: None,
                         terms: None,
                     };
                     carry(&shared, session, carrier, &mut left).await;
@@ -182,6 +189,16 @@ pub(super) async fn keep_accepting(
         }
     }
     while sessions.join_next().await.is_some() {}
+}
+
+/// Whether a link is paid for and there are others to the same hub.
+fn is_one_of_several(live: &Live, link: &config::Link) -> bool {
+    let links = live
+        .settings
+        .upstream
+        .as_ref()
+        .map_or(0, |up| up.links.len());
+    links > 1 && link.cost_s > 0
 }
 
 fn link_kind(kind: config::LinkKind) -> LinkKind {

@@ -8,7 +8,7 @@ const SPANS: usize = 8;
 const SPAN_MIN: Duration = Duration::from_millis(20);
 
 /// The best rate of the last [`SPANS`] spans that say something of the line: those in which the window was used, and those of an application
-/// with little to send only when they show that the line carries more.
+/// with little to send only when they show that the line carries more than is known.
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     began: Instant,
@@ -54,14 +54,14 @@ impl Meter {
             return None;
         }
         let rate = self.bytes as f64 / span.as_secs_f64();
-        if (self.used || rate > self.best())
-            && let Some(slot) = self.last.get_mut(self.next % SPANS)
-        {
+        let best = self.best();
+        let says_something = self.used || (best > 0.0 && rate > best);
+        if says_something && let Some(slot) = self.last.get_mut(self.next % SPANS) {
             *slot = rate;
             self.next += 1;
         }
         self.begins(now);
-        Some(self.best() as u64)
+        Some(self.best() as u64).filter(|rate| *rate > 0)
     }
 
     fn best(&self) -> f64 {
@@ -94,6 +94,9 @@ mod tests {
     fn an_application_with_little_to_send_says_nothing_of_the_line() {
         let start = Instant::now();
         let mut meter = Meter::new(start);
+        meter.acked(10);
+        assert_eq!(meter.ack_read(start + TRIP, true, TRIP), None);
+        let start = start + TRIP;
         meter.acked(1_000);
         assert_eq!(meter.ack_read(start + TRIP / 2, false, TRIP), None);
         assert_eq!(meter.ack_read(start + TRIP, false, TRIP), Some(10_000));

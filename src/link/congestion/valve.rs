@@ -36,7 +36,13 @@ struct State {
     answered_ms: AtomicU64,
     /// What the line carries, bytes a second; 0 before it is known.
     rate: AtomicU64,
+    /// The shortest round trip of the last [`TRIPS`] acks, microseconds; 0 before there was any.
+    trip_us: AtomicU64,
 }
+
+/// Acks of which the shortest round trip counts. QUIC's own mean remembers an outage or a queue for dozens of them, which on a link that is little
+/// used are minutes.
+const TRIPS: usize = 4;
 
 impl Valve {
     pub(in crate::link) fn new() -> Self {
@@ -48,6 +54,7 @@ impl Valve {
             settled_ms: AtomicU64::new(0),
             answered_ms: AtomicU64::new(0),
             rate: AtomicU64::new(0),
+            trip_us: AtomicU64::new(0),
         }))
     }
 
@@ -61,18 +68,22 @@ impl Valve {
         self.0.settled_ms.load(Relaxed)
     }
 
-    /// For how long the peer has owed an acknowledgement of something that is in flight, and has not acknowledged anything.
-    pub(in crate::link) fn unanswered(&self) -> Duration {
-        if self.0.in_flight_bytes.load(Relaxed) == 0 {
-            return Duration::ZERO;
-        }
-        let answered_ms = self.0.answered_ms.load(Relaxed);
-        Duration::from_millis(self.now_ms().saturating_sub(answered_ms))
+    /// Since when the peer has not acknowledged anything although something is in flight, as far as is known: what the transport gave up
+    /// or threw away without an acknowledgement is known only after the next one.
+    pub(in crate::link) fn unanswered_since_ms(&self) -> Option<u64> {
+        let in_flight = self.0.in_flight_bytes.load(Relaxed) > 0;
+        in_flight.then(|| self.0.answered_ms.load(Relaxed))
     }
 
     /// What the line carries, bytes a second, once it was measured.
     pub(in crate::link) fn rate(&self) -> Option<u64> {
         Some(self.0.rate.load(Relaxed)).filter(|rate| *rate > 0)
+    }
+
+    /// The shortest round trip of the last few acks.
+    pub(in crate::link) fn trip(&self) -> Option<Duration> {
+        let trip = Some(self.0.trip_us.load(Relaxed)).filter(|us| *us > 0);
+        trip.map(Duration::from_micros)
     }
 
     fn ms_of(&self, now: Instant) -> u64 {
@@ -86,6 +97,9 @@ impl Valve {
             valve: self.clone(),
             meter: Meter::new(now),
             round_trip: Duration::ZERO,
+            of_ack: None,
+            trips: [Duration::MAX; TRIPS],
+            next_trip: 0,
         })
     }
 
@@ -120,6 +134,25 @@ struct Valved {
     valve: Valve,
     meter: Meter,
     round_trip: Duration,
+    /// The shortest round trip among the packets of the ack that is being read, and of the last acks.
+    of_ack: Option<Duration>,
+    trips: [Duration; TRIPS],
+    next_trip: usize,
+}
+
+impl Valved {
+    fn note_trip(&mut self) {
+        let Some(trip) = self.of_ack.take() else {
+            return;
+        };
+        if let Some(slot) = self.trips.get_mut(self.next_trip % TRIPS) {
+            *slot = trip;
+        }
+        self.next_trip += 1;
+        let shortest = self.trips.iter().min().copied().unwrap_or(trip);
+        let us = u64::try_from(shortest.as_micros()).unwrap_or(u64::MAX);
+        self.valve.0.trip_us.store(us.max(1), Relaxed);
+    }
 }
 
 impl Controller for Valved {
@@ -142,6 +175,8 @@ impl Controller for Valved {
         rtt: &RttEstimator,
     ) {
         self.meter.acked(bytes);
+        let trip = now.saturating_duration_since(sent);
+        self.of_ack = Some(self.of_ack.map_or(trip, |shortest| shortest.min(trip)));
         self.round_trip = rtt.get();
         self.controller.on_ack(now, sent, bytes, app_limited, rtt);
     }
@@ -156,6 +191,8 @@ impl Controller for Valved {
         let state = &self.valve.0;
         state.in_flight_bytes.store(in_flight, Relaxed);
         state.answered_ms.store(self.valve.ms_of(now), Relaxed);
+        self.note_trip();
+        let state = &self.valve.0;
         if let Some(rate) = self.meter.ack_read(now, app_limited, self.round_trip) {
             state.rate.store(rate, Relaxed);
         }
@@ -204,6 +241,9 @@ impl Controller for Valved {
             valve: self.valve.clone(),
             meter: self.meter.clone(),
             round_trip: self.round_trip,
+            of_ack: self.of_ack,
+            trips: self.trips,
+            next_trip: self.next_trip,
         })
     }
 

@@ -64,6 +64,8 @@ pub(super) struct Carrier {
     pub(super) kind: LinkKind,
     /// What batches are compressed against.
     pub(super) compression: Compression,
+    /// How often something must go over it when there is no other session with the neighbour.
+    pub(super) keep_awake: Option<Duration>,
     /// On what terms the link is to be used, where this node has dialled it.
     pub(super) terms: Option<watch::Receiver<LinkTerms>>,
 }
@@ -124,13 +126,17 @@ pub(super) async fn carry(
         untrusted: Arc::default(),
         talk: Talk::new(live.settings.unit.clone()),
         path: PathReport::default(),
+        awake: None,
         sent: 0,
         stage: Stage::Announced,
         met: false,
         ending: None,
     };
     match pump.carrier.name.clone() {
-        Some(name) => pump.announce(port, name).await,
+        Some(name) => {
+            pump.awake = pump.carrier.keep_awake.map(|every| Instant::now() + every);
+            pump.announce(port, name).await;
+        }
         None => pump.stage = Stage::expect_hello(port),
     }
     let ended = pump.run(commands, &mut events, of_session, leave).await;
@@ -171,6 +177,8 @@ struct Pump {
     /// What batches are compressed against.
     talk: Talk,
     path: PathReport,
+    /// When to see whether the peer can reach this side over any other session.
+    awake: Option<Instant>,
     sent: u64,
     stage: Stage,
     /// Whether the neighbour said hello.
@@ -299,7 +307,7 @@ impl Pump {
             Stage::Announced => None,
         };
         let held = self.held.iter().map(|held| held.until);
-        let first = held.chain(hello).min();
+        let first = held.chain(hello).chain(self.awake).min();
         let first = first.map_or(self.look_again, |first| first.min(self.look_again));
         self.ending.unwrap_or(first)
     }
@@ -318,6 +326,7 @@ impl Pump {
         if matches!(self.stage, Stage::ExpectHello { by, .. } if by <= now) {
             return Err(Fault::Hello);
         }
+        self.keep_awake(now);
         if self.shared.clock.wall() > self.not_after {
             return Err(Fault::Expired);
         }

@@ -2,12 +2,13 @@
 //!
 //! The link measures bytes on the wire; the machine counts bytes of parcels. What lies between is how well the last batches were compressed.
 
-use tokio::sync::watch;
+use bytes::Bytes;
+use tokio::{sync::watch, time::Instant};
 
 use super::{Fault, Pump};
 use crate::{
     delivery::{self, Input, LinkTerms},
-    link::PathNews,
+    link::{self, PathNews},
 };
 
 /// Bytes of batches that the ratio is taken over, about.
@@ -97,6 +98,27 @@ impl Pump {
         };
         let session = self.id;
         self.tell(Input::Terms { session, terms }).await
+    }
+}
+
+impl Pump {
+    /// A link that is one of several stays silent for longer than address translators remember it. When no other session with the neighbour
+    /// is heard of, something goes over this one in time, so that the neighbour reaches this node.
+    pub(super) fn keep_awake(&mut self, now: Instant) {
+        let (Some(due), Some(every)) = (self.awake, self.carrier.keep_awake) else {
+            return;
+        };
+        if due > now {
+            return;
+        }
+        self.awake = Some(now + every);
+        if !self
+            .shared
+            .board
+            .is_heard_beside(&self.neighbour, self.id, every)
+        {
+            self.pending.push_back(link::Command::Control(Bytes::new()));
+        }
     }
 }
 
