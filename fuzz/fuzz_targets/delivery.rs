@@ -9,7 +9,8 @@ use bytes::Bytes;
 use casegate::{
     codec,
     delivery::{
-        Arrival, Delivery, Input, KnownUnit, LinkInfo, Order, Output, Room, Settings, Submission,
+        Arrival, Delivery, Input, KnownUnit, LinkInfo, LinkTerms, Order, Output, Path, Room,
+        Settings, Submission, Takes,
         hop::{Ack, Entry, Frame, GoneAnswer, Hello, OfferAnswer, PROTOCOL_VERSION, Targets},
     },
     model::{
@@ -287,7 +288,8 @@ impl Run {
     }
 
     fn frame(&mut self, data: &mut Unstructured<'_>, session: u64) -> Result<Frame> {
-        Ok(match data.int_in_range(0..=8)? {
+        Ok(match data.int_in_range(0..=9)? {
+            9 => Frame::Terms(terms(data)?),
             8 => Frame::Numbered(data.int_in_range(0..=16)?),
             0..=2 => {
                 let ours = self.epochs.get(&session).copied().unwrap_or(0);
@@ -349,7 +351,7 @@ impl Run {
                     session,
                     neighbour: unit(data.int_in_range(0..=3)?),
                     link: LinkInfo {
-                        name: "lan".into(),
+                        name: data.choose(&["lan", "3g"])?.to_string(),
                         kind: "lan".into(),
                     },
                 });
@@ -380,6 +382,18 @@ impl Run {
                     let bulk = data.int_in_range(0..=3)?;
                     self.give(match (express, bulk) {
                         (0, 0) => Input::SendAgain { session },
+                        (0, 1) => Input::Terms {
+                            session,
+                            terms: terms(data)?,
+                        },
+                        (1, 0) => Input::Path {
+                            session,
+                            path: Path {
+                                rate: u16::arbitrary(data)?.into(),
+                                rtt_ms: u16::arbitrary(data)?.into(),
+                                answers: bool::arbitrary(data)?,
+                            },
+                        },
                         _ => Input::Grant {
                             session,
                             express,
@@ -507,6 +521,16 @@ fn live(machine: &Delivery) -> Vec<Location> {
     let mut live: Vec<_> = machine.live().collect();
     live.sort_unstable();
     live
+}
+
+fn terms(data: &mut Unstructured<'_>) -> Result<LinkTerms> {
+    Ok(LinkTerms {
+        cost_ms: u16::arbitrary(data)?.into(),
+        takes: match bool::arbitrary(data)? {
+            true => Takes::All,
+            false => Takes::Express,
+        },
+    })
 }
 
 fn ranges(data: &mut Unstructured<'_>) -> Result<Ranges> {

@@ -43,11 +43,15 @@ pub enum Bug {
     UnreadableKept,
     /// A leased message is handed out again before its lease is over, and acks are not waited for (G4).
     DoubleHandOver,
+    /// What was leased to a session that has fallen silent waits for it, whatever other links there are (G3).
+    SilentLeaseKept,
+    /// Everything goes over a link whose budget is spent (G7).
+    IgnoredTerms,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 21] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
@@ -67,6 +71,8 @@ impl Bug {
         Bug::NotSentAgain,
         Bug::UnreadableKept,
         Bug::DoubleHandOver,
+        Bug::SilentLeaseKept,
+        Bug::IgnoredTerms,
     ];
 }
 

@@ -33,13 +33,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub use bounds::QueueLoad;
 #[cfg(any(test, feature = "sim"))]
 pub use bug::Bug;
-pub use hop::{Depth, Entry, Frame};
+pub use hop::{Depth, Entry, Frame, LinkTerms, Takes};
 pub use input::{
-    Arrival, Input, KnownUnit, LinkInfo, Order, Room, SessionId, Settings, Submission, Ticket,
+    Arrival, Input, KnownUnit, LinkInfo, Order, Path, Room, SessionId, Settings, Submission, Ticket,
 };
 pub use output::{
     Accepted, Answer, Close, Departure, Event, Handed, NotAccepted, OrderRefused, Output, Step,
 };
+pub use session::Trust;
 pub use view::{
     HopView, InboxView, NeighbourView, ParcelView, QueueRow, ReceiverView, SessionView, Totals,
 };
@@ -96,6 +97,8 @@ pub struct Delivery {
     outputs: VecDeque<Output>,
     sessions: BTreeMap<SessionId, Session>,
     polls: VecDeque<Poll>,
+    /// When sessions will have proven themselves, monotonic.
+    proving: BTreeSet<(Millis, SessionId)>,
     /// Payloads that were written again and cannot be read there yet: the record that did it, and where they were.
     moving: BTreeMap<Slot, (Lsn, Location)>,
     expiries: Expiries,
@@ -152,6 +155,7 @@ impl Delivery {
             outputs: VecDeque::new(),
             sessions: BTreeMap::new(),
             polls: VecDeque::new(),
+            proving: BTreeSet::new(),
             moving: BTreeMap::new(),
             expiries: Expiries::default(),
             room: None,
@@ -202,6 +206,8 @@ impl Delivery {
                 express,
                 bulk,
             } => self.grant(session, express, bulk),
+            Input::Path { session, path } => self.on_path(session, path),
+            Input::Terms { session, terms } => self.on_terms(session, terms),
             Input::Inbox { ticket, max, until } => {
                 self.polls.push_back(Poll { ticket, max, until });
                 self.serve_polls();
@@ -257,6 +263,7 @@ impl Delivery {
         });
         acks.chain(polls)
             .chain(wall)
+            .chain(self.proving.first().map(|(until, _)| *until))
             .chain(self.owed.next_due())
             .chain(self.inbox.next_lease_end())
             .chain(self.amnesia_until)
@@ -276,6 +283,7 @@ impl Delivery {
     }
 
     fn tick(&mut self, log: &mut dyn Log) {
+        self.end_proving();
         self.inbox.expire_leases(self.now.mono);
         self.serve_polls();
         self.expire(log);

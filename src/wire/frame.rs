@@ -188,6 +188,7 @@ fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
         8 => 1 + 16 + 1 + 9 + 16,
         9 => 1 + 9 + 2,
         10 => 1 + 9,
+        11 => 1 + 5 + 1,
         other => return Err(FrameError::Kind(Some(other))),
     })
 }
@@ -223,7 +224,10 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
             within("ack.open", ack.open.len(), LIST_MAX)
         }
         Frame::Gone(_) | Frame::GoneAnswer(_) => Ok(()),
-        Frame::Dictionaries(_) | Frame::DictionaryAnswer(..) | Frame::Numbered(_) => Ok(()),
+        Frame::Dictionaries(_)
+        | Frame::DictionaryAnswer(..)
+        | Frame::Numbered(_)
+        | Frame::Terms(_) => Ok(()),
         Frame::Offer(digests) => within("offer", digests.len(), OFFER_MAX),
         Frame::OfferAnswer(answer) => {
             within("offer-answer.lacked", answer.lacked.len(), OFFER_MAX)?;
@@ -266,7 +270,8 @@ fn cut(frame: &Frame) -> Vec<std::borrow::Cow<'_, Frame>> {
         Frame::Certificate(_)
         | Frame::Dictionaries(_)
         | Frame::DictionaryAnswer(..)
-        | Frame::Numbered(_) => vec![frame.clone()],
+        | Frame::Numbered(_)
+        | Frame::Terms(_) => vec![frame.clone()],
     };
     pieces.into_iter().map(Owned).collect()
 }

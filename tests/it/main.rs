@@ -9,6 +9,7 @@ mod end_to_end;
 mod hostile;
 mod house;
 mod index;
+mod links;
 mod processes;
 mod reload;
 mod sighup;

@@ -10,11 +10,11 @@ use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
 pub use frame::{
     Ack, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame, GoneAnswer, Hello,
-    MARKS_MAX, OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Seq, Targets,
+    LinkTerms, MARKS_MAX, OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Seq, Takes, Targets,
 };
 pub(super) use inbound::{Inbound, Waiting};
 pub use outbox::Depth;
-pub(super) use outbox::{Ending, Outbox, Queued};
+pub(super) use outbox::{BATCH_BYTES_FULL, Ending, Outbox, Queued};
 
 use super::{input::SessionId, parcels::Parcels};
 use crate::model::{Digest, Lsn};
