@@ -1,8 +1,9 @@
 //! Batches: parcels are leased to sessions.
 
 use crate::delivery::{
-    Delivery, Departure, Output, Step,
+    Delivery, Departure, Output, SessionId, Step,
     hop::{BATCH_BYTES_FULL, Entry, Targets},
+    parcels::Slot,
 };
 use crate::model::{Lane, UnitId};
 
@@ -60,7 +61,6 @@ impl Delivery {
                 .retain(|seq| outbox.lessee(*seq) == Some(session));
         }
         live.leases.extend(&seqs);
-        let mut link = live.link.name.clone();
         let mut parcels = Vec::with_capacity(seqs.len());
         let mut slots = Vec::with_capacity(seqs.len());
         for seq in seqs {
@@ -99,27 +99,40 @@ impl Delivery {
             Lane::Flash => self.second_session(neighbour, session, size),
             _ => None,
         };
-        for session in std::iter::once(session).chain(copy) {
-            if copy == Some(session)
-                && let Some(live) = self.sessions.get_mut(&session)
-            {
+        let copied = copy.map(|session| (session, parcels.clone()));
+        self.send_batch(neighbour, session, lane, &slots, parcels);
+        if let Some((session, parcels)) = copied {
+            if let Some(live) = self.sessions.get_mut(&session) {
                 live.use_grant(express);
-                link.clone_from(&live.link.name);
             }
-            for slot in &slots {
-                let what = Step::Sent {
-                    neighbour: neighbour.clone(),
-                    link: link.clone(),
-                };
-                self.step(*slot, self.now.wall, what);
-            }
-            let parcels = parcels.clone();
-            self.outputs.push_back(Output::Batch {
-                session,
-                lane,
-                parcels,
-            });
+            self.send_batch(neighbour, session, lane, &slots, parcels);
         }
         true
+    }
+
+    fn send_batch(
+        &mut self,
+        neighbour: &UnitId,
+        session: SessionId,
+        lane: Lane,
+        slots: &[Slot],
+        parcels: Vec<Departure>,
+    ) {
+        let Some(live) = self.sessions.get(&session) else {
+            return;
+        };
+        let link = live.link.name.clone();
+        for slot in slots {
+            let what = Step::Sent {
+                neighbour: neighbour.clone(),
+                link: link.clone(),
+            };
+            self.step(*slot, self.now.wall, what);
+        }
+        self.outputs.push_back(Output::Batch {
+            session,
+            lane,
+            parcels,
+        });
     }
 }
