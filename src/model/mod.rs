@@ -1,5 +1,6 @@
 //! Plain types of the field that know nobody: names, lanes, kinds, receipts, bounds.
 
+mod blob;
 mod ids;
 mod kind;
 mod lane;
@@ -13,6 +14,7 @@ mod receipt;
 mod time;
 mod unit;
 
+pub use blob::{BlobDigest, BlobDigestError, CHUNK_BYTES, chunk_count, chunk_len};
 pub use ids::{Digest, Fingerprint, MessageId, MessageIdError};
 pub use kind::{Kind, KindError, KindRule, Kinds, RECEIPT_KIND};
 pub use lane::{Lane, LaneError};

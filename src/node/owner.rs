@@ -299,6 +299,10 @@ impl Owner {
                 self.own_inputs.push_back(signed);
             }
             Output::Freed(location) => self.store.freed(location),
+            Output::BlobFetch { .. }
+            | Output::BlobClose(_)
+            | Output::BlobRun { .. }
+            | Output::BlobFreed(_) => {}
             Output::Event(event) => {
                 let lsn = self.store.appended();
                 let machine = &self.machine;

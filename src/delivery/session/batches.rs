@@ -26,7 +26,8 @@ impl Delivery {
         let neighbours: Vec<UnitId> = self
             .hops
             .iter()
-            .filter(|(_, hop)| !hop.sessions.is_empty() && !hop.outbox.is_empty())
+            .filter(|(_, hop)| !hop.sessions.is_empty())
+            .filter(|(n, hop)| !hop.outbox.is_empty() || self.blobs.serves(n))
             .map(|(n, _)| n.clone())
             .collect();
         for neighbour in neighbours {
@@ -44,10 +45,24 @@ impl Delivery {
         }
         let sessions: Vec<SessionId> = hop.sessions.iter().rev().copied().collect();
         for session in sessions {
-            for express in [true, false] {
-                while self.pump_one(neighbour, session, express) {}
-            }
+            while self.pump_one(neighbour, session, true) {}
+            while self.pump_bulk(neighbour, session) {}
         }
+    }
+
+    /// Parcels go before runs of chunks, but for a run's turn.
+    fn pump_bulk(&mut self, neighbour: &UnitId, session: SessionId) -> bool {
+        let may_send = self
+            .sessions
+            .get(&session)
+            .is_some_and(Session::has_bulk_grant);
+        if !may_send {
+            return false;
+        }
+        if self.is_runs_turn(neighbour) && self.pump_run(neighbour, session) {
+            return true;
+        }
+        self.pump_one(neighbour, session, false) || self.pump_run(neighbour, session)
     }
 
     fn pump_one(&mut self, neighbour: &UnitId, session: SessionId, express: bool) -> bool {

@@ -457,7 +457,12 @@ impl Pump {
             | Frame::GoneAnswer(_)
             | Frame::Offer(_)
             | Frame::OfferAnswer(_)
-            | Frame::Numbered(_) => {}
+            | Frame::Numbered(_)
+            | Frame::Want(_)
+            | Frame::Unwant(_)
+            | Frame::Have(_)
+            | Frame::Absent(_)
+            | Frame::Present(_) => {}
         }
         let session = self.id;
         self.tell(Input::Frame { session, frame }).await
