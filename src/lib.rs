@@ -9,6 +9,7 @@
 //! is the shell that makes all this happen; `delivery` itself touches neither clock, socket nor file.
 
 pub mod api;
+pub mod blob;
 pub mod cli;
 pub mod cloudevents;
 pub mod codec;
