@@ -146,7 +146,7 @@ pub enum Input {
 /// What the keeper of attachments says of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum BlobNews {
-    /// Its description has come, or was here at the start, and these chunks.
+    /// Its description has come, or was here at the start, and these chunks; or just these are left of it, since others were damaged.
     Part {
         /// Its size, bytes.
         size: u64,

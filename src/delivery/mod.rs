@@ -330,6 +330,7 @@ impl Delivery {
             }
         }
         self.settle_moved();
+        self.blobs_synced();
         self.hops_synced(log);
         self.serve_polls();
     }

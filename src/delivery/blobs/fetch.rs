@@ -164,6 +164,9 @@ impl Delivery {
     fn say_want(&mut self, neighbour: &UnitId, digest: BlobDigest) {
         let sources = self.sources_of(&digest);
         let Some((_, sender)) = sources.into_iter().find(|(from, _)| from == neighbour) else {
+            // It only lingers, or its ways are others now.
+            self.unask(digest, Fetch::Idle);
+            self.blobs.touched.insert(digest);
             return;
         };
         if let Some(Fetch::Asked { news, ack_due, .. }) = self.blobs.fetches.get_mut(&digest) {
@@ -265,17 +268,9 @@ impl Delivery {
         }
     }
 
-    /// Tells a neighbour that nothing more of an attachment needs to come.
+    /// Tells a neighbour that nothing more of an attachment needs to come: all of it is here, or it is not needed any more.
     fn say_enough(&mut self, neighbour: &UnitId, digest: BlobDigest) {
-        let frame = match self.blobs.here.get(&digest) {
-            Some(here @ Here::Whole { .. }) => {
-                let mut chunks = Ranges::new();
-                chunks.insert_range(0, here.count() - 1);
-                Frame::Have(Have { digest, chunks })
-            }
-            _ => Frame::Unwant(digest),
-        };
-        self.say(neighbour, frame);
+        self.say(neighbour, Frame::Unwant(digest));
     }
 
     // ---- what the neighbour says
@@ -308,9 +303,18 @@ impl Delivery {
     }
 
     pub(in crate::delivery) fn on_present(&mut self, neighbour: &UnitId, digest: BlobDigest) {
-        if let Some(source) = self.blobs.sources.get_mut(neighbour) {
+        if !self.blobs.fetches.contains_key(&digest) {
+            // It has not heard so.
+            self.say_enough(neighbour, digest);
+        } else if let Some(source) = self.blobs.sources.get_mut(neighbour) {
             source.absent.remove(&digest);
             self.seek(digest);
+            if self.blobs.fetches.get(&digest) == Some(&Fetch::Idle)
+                && let Some(source) = self.blobs.sources.get_mut(neighbour)
+            {
+                // It only lingers: the neighbour is to be told when that is over.
+                source.absent.insert(digest);
+            }
         }
     }
 
@@ -320,8 +324,18 @@ impl Delivery {
         if self.blobs.is_whole(&digest) {
             return;
         }
+        let before = self.blobs.here.get(&digest);
+        let has_lost = match before {
+            Some(Here::Part { have: before, .. }) => !before.without(&have).is_empty(),
+            _ => false,
+        };
         self.blobs.here.insert(digest, Here::Part { size, have });
         self.blobs.touched.insert(digest);
+        if has_lost && let Some(Fetch::Asked { from, .. }) = self.blobs.fetches.get(&digest) {
+            // What was acked is not here after all.
+            let from = from.clone();
+            self.say_want(&from, digest);
+        }
         // Its sender waits for this.
         let now = self.now.mono;
         if let Some(Fetch::Asked { ack_due, moves, .. }) = self.blobs.fetches.get_mut(&digest) {

@@ -24,7 +24,7 @@ use self::{
     serve::Served,
 };
 use super::parcels::Slot;
-use crate::model::{BlobDigest, Millis, Ranges, UnitId, chunk_count};
+use crate::model::{BlobDigest, Lsn, Millis, Ranges, UnitId, chunk_count};
 
 /// Everything about attachments.
 #[derive(Debug, Default)]
@@ -39,6 +39,8 @@ pub(super) struct Blobs {
     sources: BTreeMap<UnitId, Source>,
     /// The neighbours that want something.
     served: BTreeMap<UnitId, Served>,
+    /// Those whose need ended by a record that may not be on stable storage yet: a power cut would bring it back.
+    ended: BTreeMap<BlobDigest, Lsn>,
     /// When something is to be looked at again, monotonic.
     alarms: BTreeSet<(Millis, Alarm)>,
     /// The same by what it is, each once.
@@ -55,6 +57,8 @@ struct Need {
     parcels: BTreeSet<Slot>,
     /// Neighbours that want it.
     wanted: BTreeSet<UnitId>,
+    /// Nobody needs it now, and its fetching goes on for a moment.
+    lingers: bool,
 }
 
 /// What of an attachment is here.
@@ -70,6 +74,8 @@ enum Here {
 enum Alarm {
     /// An attachment that could not be had, or not be kept, is sought again.
     Seek(BlobDigest),
+    /// An attachment may be needed no longer.
+    Linger(BlobDigest),
     /// What a neighbour wanted so long ago that it may not any more.
     Stale(UnitId, BlobDigest),
 }

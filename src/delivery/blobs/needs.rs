@@ -1,14 +1,24 @@
 //! Why an attachment is needed, and what becomes of messages whose attachments are here, or never will be.
 
-use super::{Blobs, fetch::Fetch};
+use super::{Alarm, Blobs, fetch::Fetch};
 use crate::delivery::{BlobNews, Delivery, NotAccepted, Output, parcels::Slot, record::Record};
-use crate::model::{BlobDigest, Log, Pattern, Reason, State};
+use crate::model::{BlobDigest, Log, Millis, Pattern, Reason, State};
 use crate::parcel::Header;
+
+/// How long the fetching of an attachment goes on that nobody needs any more. Its message may just have gone on to a neighbour that will
+/// want it in a moment.
+const LINGER_MS: Millis = 15_000;
 
 impl Delivery {
     /// Whether an attachment is needed: then its keeper may not remove it.
     pub fn needs_blob(&self, digest: &BlobDigest) -> bool {
-        self.blobs.needs.contains_key(digest)
+        self.blobs.needs.contains_key(digest) || self.blobs.ended.contains_key(digest)
+    }
+
+    /// Records are synced: what they ended needs nothing any more.
+    pub(in crate::delivery) fn blobs_synced(&mut self) {
+        let synced = self.synced;
+        self.blobs.ended.retain(|_, lsn| *lsn > synced);
     }
 
     /// A parcel is kept: what it names is needed from now on.
@@ -91,13 +101,28 @@ impl Delivery {
             unsettled,
             ..
         } = &mut self.blobs;
-        if needs.get(&digest).is_some_and(|need| need.is_empty()) {
-            needs.remove(&digest);
+        let is_fetched = matches!(fetches.get(&digest), Some(Fetch::Asked { .. }));
+        match needs.get_mut(&digest) {
+            Some(need) if need.is_empty() && is_fetched && !is_whole => {
+                if !std::mem::replace(&mut need.lingers, true) {
+                    let at = self.now.mono + LINGER_MS;
+                    self.blobs.wake(at, Alarm::Linger(digest));
+                }
+                return;
+            }
+            Some(need) if need.is_empty() => {
+                needs.remove(&digest);
+            }
+            Some(need) => need.lingers = false,
+            None => {}
         }
         let Some(need) = needs.get(&digest) else {
             self.end_fetch(digest);
             if self.blobs.here.contains_key(&digest) {
-                self.outputs.push_back(Output::BlobFreed(digest));
+                if self.lsn > self.synced {
+                    self.blobs.ended.insert(digest, self.lsn);
+                }
+                self.after_sync(Output::BlobFreed(digest));
             }
             return;
         };
@@ -110,6 +135,18 @@ impl Delivery {
         // Some of them may be refused.
         unsettled.extend(&need.parcels);
         self.seek(digest);
+    }
+
+    /// An attachment has lingered.
+    pub(super) fn end_linger(&mut self, digest: BlobDigest) {
+        if let Some(need) = self.blobs.needs.get(&digest)
+            && need.lingers
+        {
+            if need.is_empty() {
+                self.blobs.needs.remove(&digest);
+            }
+            self.blobs.touched.insert(digest);
+        }
     }
 
     fn settle_parcel(&mut self, slot: Slot, log: &mut dyn Log) {

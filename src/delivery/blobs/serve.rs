@@ -513,6 +513,7 @@ impl Delivery {
             self.blobs.due.remove(&alarm);
             match alarm {
                 Alarm::Seek(digest) => self.seek_again(digest),
+                Alarm::Linger(digest) => self.end_linger(digest),
                 Alarm::Stale(neighbour, digest) => {
                     let served = self.blobs.served.get(&neighbour);
                     let want = served.and_then(|served| served.wants.get(&digest));

@@ -41,7 +41,7 @@ pub enum Frame {
     Numbered(Seq),
     /// An attachment is wanted.
     Want(Want),
-    /// It is wanted no longer.
+    /// It is wanted no longer: all of it has come, or nothing needs it any more.
     Unwant(BlobDigest),
     /// Its description and these chunks of it have come.
     Have(Have),
