@@ -6,7 +6,7 @@ use crate::{
     delivery::{
         Answer, Arrival, Close, Delivery, Departure, Input, LinkInfo, SessionId, Ticket, hop::Frame,
     },
-    model::{Lane, UnitId},
+    model::{BlobDigest, Lane, UnitId},
 };
 
 /// Commands that wait for the owner. Who sends waits for room; the owner never waits for anybody.
@@ -87,6 +87,17 @@ pub(super) enum ToSession {
         lane: Lane,
         /// The parcels, in order.
         parcels: Vec<Departure>,
+    },
+    /// Chunks of an attachment to read and send.
+    Run {
+        /// The attachment.
+        digest: BlobDigest,
+        /// Whether its description goes before them.
+        describe: bool,
+        /// The first.
+        first: u64,
+        /// How many.
+        count: u64,
     },
 }
 

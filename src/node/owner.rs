@@ -20,12 +20,14 @@ use tokio::{
 };
 
 use super::{
+    blobs::{Keeper, News},
     command::{Command, End, Port, ToSession},
     events::Events,
     receipts::ReceiptMaker,
     shared::Shared,
     status::Status,
     store::{self, JobDone, Landed, Store},
+    workers::Urgency,
 };
 use crate::{
     delivery::{Answer, Delivery, Input, Output, Room, SessionId, Ticket},
@@ -49,6 +51,7 @@ pub(super) struct Owner {
     shared: Arc<Shared>,
     events: Events,
     receipts: ReceiptMaker,
+    keeper: Arc<Keeper>,
     commands: mpsc::Receiver<Command>,
     /// Who waits for which answer.
     awaited: HashMap<Ticket, oneshot::Sender<Answer>>,
@@ -74,6 +77,7 @@ impl Owner {
         shared: Arc<Shared>,
         events: Events,
         receipts: ReceiptMaker,
+        keeper: Arc<Keeper>,
         commands: mpsc::Receiver<Command>,
     ) -> Self {
         Self {
@@ -82,6 +86,7 @@ impl Owner {
             shared,
             events,
             receipts,
+            keeper,
             commands,
             awaited: HashMap::new(),
             ports: HashMap::new(),
@@ -93,13 +98,16 @@ impl Owner {
         }
     }
 
-    /// Takes turns until the node has stopped.
-    pub(super) async fn run(mut self) {
+    /// Takes turns until the node has stopped. `found` is what the keeper of attachments has at the start.
+    pub(super) async fn run(mut self, found: Vec<News>) {
         let mut taken = Vec::with_capacity(COMMANDS_PER_TURN);
         let mut armed = None;
         let mut timer = pin!(sleep_until(Instant::now()));
         // What the machine wanted at its start.
         self.carry_out_all(self.shared.clock.now());
+        for (digest, news) in found {
+            self.tell(Input::Blob { digest, news });
+        }
         loop {
             self.gather(&mut taken).await;
             self.finish_turn();
@@ -299,10 +307,31 @@ impl Owner {
                 self.own_inputs.push_back(signed);
             }
             Output::Freed(location) => self.store.freed(location),
-            Output::BlobFetch { .. }
-            | Output::BlobClose(_)
-            | Output::BlobRun { .. }
-            | Output::BlobFreed(_) => {}
+            Output::BlobFetch { digest, from } => self.keeper.take_from(digest, from),
+            Output::BlobClose(digest) => self.keeper.close(&digest),
+            Output::BlobRun {
+                session,
+                digest,
+                describe,
+                first,
+                count,
+            } => {
+                let run = ToSession::Run {
+                    digest,
+                    describe,
+                    first,
+                    count,
+                };
+                self.port(session, run);
+            }
+            Output::BlobFreed(digest) => {
+                let shared = self.shared.clone();
+                let keeper = self.keeper.clone();
+                tokio::spawn(async move {
+                    let freed = move || keeper.freed(&digest);
+                    let _ = shared.workers.run(Urgency::Bulk, freed).await;
+                });
+            }
             Output::Event(event) => {
                 let lsn = self.store.appended();
                 let machine = &self.machine;

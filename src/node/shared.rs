@@ -8,6 +8,7 @@ use std::sync::{
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::{
+    blobs::{self, Keeper},
     board::LinkBoard,
     clock::Clock,
     command::Command,
@@ -65,6 +66,7 @@ pub(super) struct Shared {
     arrivals: Arc<Semaphore>,
     /// Reads parcels back, once the journal is recovered.
     reader: OnceLock<JournalReader>,
+    keeper: OnceLock<Arc<Keeper>>,
     live: RwLock<Arc<Live>>,
     reloads: watch::Sender<()>,
     tickets: AtomicU64,
@@ -113,6 +115,7 @@ impl Shared {
             status,
             workers,
             reader: OnceLock::new(),
+            keeper: OnceLock::new(),
             board: LinkBoard::new(metrics.clone()),
             metrics,
             audit,
@@ -131,14 +134,14 @@ impl Shared {
     }
 
     /// The journal is recovered, with so many damaged places set aside.
-    pub(super) fn recovered(&self, reader: JournalReader, quarantined: u64) {
+    pub(super) fn recovered(&self, reader: JournalReader, keeper: Arc<Keeper>, quarantined: u64) {
         self.figures
             .quarantined
             .store(quarantined, Ordering::Relaxed);
         for _ in 0..quarantined {
             self.metrics.journal_quarantined();
         }
-        if self.reader.set(reader).is_err() {
+        if self.reader.set(reader).is_err() || self.keeper.set(keeper).is_err() {
             unreachable!("a journal is recovered once");
         }
     }
@@ -149,6 +152,14 @@ impl Shared {
     /// The journal is not recovered yet.
     pub(super) fn reader(&self) -> Result<JournalReader, Unavailable> {
         self.reader.get().cloned().ok_or_else(|| self.unavailable())
+    }
+
+    /// Keeps attachments.
+    ///
+    /// # Errors
+    /// The journal is not recovered yet.
+    pub(super) fn keeper(&self) -> Result<Arc<Keeper>, Unavailable> {
+        self.keeper.get().cloned().ok_or_else(|| self.unavailable())
     }
 
     /// What the node runs by now.
@@ -163,6 +174,11 @@ impl Shared {
     pub(super) fn set_live(&self, live: Live) {
         let signer = live.identity.signer().certificate();
         self.rules.follow(Rules::new(&live.settings, signer));
+        if let Some(keeper) = self.keeper.get() {
+            keeper
+                .blobs()
+                .set_bounds(blobs::bounds(&live.settings.limits));
+        }
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
         self.reloads.send_replace(());
     }

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    blobs::{self, Keeper, News},
     clock::Clock,
     command::COMMANDS_MAX,
     events::Events,
@@ -28,6 +29,7 @@ use super::{
 };
 use crate::{
     api::{self, OPERATOR_TOKEN_FILE, Token},
+    blob::Blobs,
     config,
     delivery::{self, Delivery, Output, ReplayError},
     index::{self, Feed, Index},
@@ -38,6 +40,8 @@ use crate::{
 
 /// The folder of the journal in the data folder.
 const JOURNAL_FOLDER: &str = "journal";
+/// The folder of attachments there.
+const ATTACHMENTS_FOLDER: &str = "attachments";
 
 /// A node.
 #[derive(Debug)]
@@ -80,6 +84,14 @@ pub enum StartError {
     Listen {
         /// The address.
         address: SocketAddr,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// The attachments' folder cannot be used.
+    #[error("{}: attachments cannot be kept there: {error}", path.display())]
+    Attachments {
+        /// The folder.
+        path: PathBuf,
         /// What the system said.
         error: io::Error,
     },
@@ -147,10 +159,11 @@ impl Node {
         let index_settings = index_settings(&settings);
         let for_store = index.clone();
         let recovered = tokio::task::spawn_blocking(move || {
+            let attachments = open_attachments(&settings)?;
             let recovered = recover(&settings, for_machine, now, &mut feed, for_store)?;
-            Ok::<_, StartError>((recovered, feed))
+            Ok::<_, StartError>((recovered, feed, attachments))
         });
-        let (recovered, feed) = match recovered.await {
+        let (recovered, feed, (keeper, found)) = match recovered.await {
             Ok(recovered) => recovered?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
@@ -160,16 +173,25 @@ impl Node {
             quarantined,
             for_index,
         } = recovered;
-        shared.recovered(store.reader(), quarantined);
+        let keeper = Arc::new(keeper);
+        shared.recovered(store.reader(), keeper.clone(), quarantined);
         let events = Events::start(metrics, audit, feed).map_err(StartError::Thread)?;
         let receipts = ReceiptMaker::new(shared.live().settings.unit.clone(), random());
-        let owner = Owner::new(machine, store, shared.clone(), events, receipts, waiting);
+        let owner = Owner::new(
+            machine,
+            store,
+            shared.clone(),
+            events,
+            receipts,
+            keeper,
+            waiting,
+        );
         let source = IndexSource::new(&shared);
         let index = index
             .start(index_settings, for_index, source)
             .map_err(StartError::Thread)?;
         let owner = tokio::spawn(async move {
-            owner.run().await;
+            owner.run(found).await;
             let stopped = tokio::task::spawn_blocking(move || index.stop()).await;
             if let Err(error) = stopped {
                 tracing::error!(%error, "the index did not stop in order");
@@ -233,6 +255,15 @@ fn index_settings(settings: &config::Settings) -> index::Settings {
         data_dir: settings.data_dir.clone(),
         unit: settings.unit.clone(),
     }
+}
+
+/// The attachments that the node has.
+fn open_attachments(settings: &config::Settings) -> Result<(Keeper, Vec<News>), StartError> {
+    let path = settings.data_dir.join(ATTACHMENTS_FOLDER);
+    let opened = Blobs::open(&path, blobs::bounds(&settings.limits));
+    let (blobs, found) = opened.map_err(|error| StartError::Attachments { path, error })?;
+    let found = blobs::found(&blobs, found);
+    Ok((Keeper::new(blobs), found))
 }
 
 /// A node as the journal left it.

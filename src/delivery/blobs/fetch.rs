@@ -56,6 +56,11 @@ pub(super) struct Source {
 }
 
 impl Source {
+    /// It may have something of an attachment after all.
+    pub(super) fn may_have(&mut self, digest: &BlobDigest) {
+        self.absent.remove(digest);
+    }
+
     /// Whether an attachment will never come from it.
     pub(super) fn refuses(&self, digest: &BlobDigest) -> bool {
         self.refused.contains(digest)

@@ -131,9 +131,15 @@ impl Delivery {
             self.end_fetch(digest);
             return;
         }
-        fetches.entry(digest).or_default();
+        let is_idle = *fetches.entry(digest).or_default() == Fetch::Idle;
         // Some of them may be refused.
         unsettled.extend(&need.parcels);
+        if is_idle {
+            // Who needs it now may be somebody else: those that had nothing of it are asked again.
+            for source in self.blobs.sources.values_mut() {
+                source.may_have(&digest);
+            }
+        }
         self.seek(digest);
     }
 

@@ -19,11 +19,9 @@ const WANT_LIVES_MS: Millis = 24 * 3_600_000;
 const WANT_IN_DOUBT_MS: Millis = 300_000;
 /// Chunks that a neighbour may have been sent and not have acked: 16 MiB.
 const UNACKED_CHUNKS_MAX: u64 = 256;
-/// Chunks of one run over a thin link, and over another: 64 and 256 KiB. What is more urgent waits for no more than this.
-const THIN_RUN_CHUNKS: u64 = 1;
-const RUN_CHUNKS: u64 = 4;
-/// The kind of link that is thin.
-const THIN_LINK: &str = "3g";
+/// Chunks of one run. As small as it gets: what is more urgent waits for no more than this, and a receiver reads as many at once as there
+/// may be streams, where longer ones would take turns.
+const RUN_CHUNKS: u64 = 1;
 /// How long a run may take over one session while there is another: then it goes over that one.
 const LEASE_MS: Millis = 30_000;
 /// Every so many bulk grants a run goes before the parcels that wait, so that it is never starved.
@@ -403,20 +401,13 @@ impl Delivery {
         }
     }
 
-    /// Gives a session the next run against one of its bulk grants; false when there is none, or none to give.
-    pub(in crate::delivery) fn pump_run(&mut self, neighbour: &UnitId, session: SessionId) -> bool {
+    /// Gives a session of a neighbour the next run, against one of its bulk grants; false when there is none, or none to give.
+    pub(in crate::delivery) fn pump_run(&mut self, neighbour: &UnitId) -> bool {
         let until = self.now.mono + LEASE_MS;
-        let Some(served) = self.blobs.served.get_mut(neighbour) else {
+        let Some(served) = self.blobs.served.get(neighbour) else {
             return false;
         };
-        let Some(live) = self.sessions.get_mut(&session) else {
-            return false;
-        };
-        let chunks_max = match live.link.kind.as_str() {
-            THIN_LINK => THIN_RUN_CHUNKS,
-            _ => RUN_CHUNKS,
-        };
-        if served.unacked() + chunks_max > UNACKED_CHUNKS_MAX || !live.has_bulk_grant() {
+        if served.unacked() + RUN_CHUNKS > UNACKED_CHUNKS_MAX {
             return false;
         }
         let here = &self.blobs.here;
@@ -424,16 +415,22 @@ impl Delivery {
             let run = served
                 .wants
                 .get(digest)?
-                .next(here.get(digest)?, chunks_max)?;
+                .next(here.get(digest)?, RUN_CHUNKS)?;
             Some((*digest, run))
         });
         let Some((digest, run)) = found else {
             return false;
         };
-        let Some(serving) = served.wants.get_mut(&digest) else {
+        let Some(session) = self.session_for_run(neighbour) else {
             return false;
         };
-        live.use_bulk_grant();
+        let served = self.blobs.served.get_mut(neighbour);
+        let Some(serving) = served.and_then(|served| served.wants.get_mut(&digest)) else {
+            return false;
+        };
+        if let Some(live) = self.sessions.get_mut(&session) {
+            live.use_bulk_grant();
+        }
         if run.describe {
             serving.described = Described::UnderWay(session);
         }
@@ -455,6 +452,15 @@ impl Delivery {
             count: run.count,
         });
         true
+    }
+
+    /// The session that takes the next run: the newest that may be given more bulk.
+    fn session_for_run(&self, neighbour: &UnitId) -> Option<SessionId> {
+        let hop = self.hops.get(neighbour)?;
+        self.open_sessions(hop).find(|session| {
+            let live = self.sessions.get(session);
+            live.is_some_and(|live| live.has_bulk_grant())
+        })
     }
 
     /// Whether it is a run's turn, though parcels wait.

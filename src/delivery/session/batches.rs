@@ -48,21 +48,21 @@ impl Delivery {
             while self.pump_one(neighbour, session, true) {}
             while self.pump_bulk(neighbour, session) {}
         }
+        while self.pump_run(neighbour) {}
     }
 
     /// Parcels go before runs of chunks, but for a run's turn.
     fn pump_bulk(&mut self, neighbour: &UnitId, session: SessionId) -> bool {
-        let may_send = self
-            .sessions
-            .get(&session)
-            .is_some_and(Session::has_bulk_grant);
-        if !may_send {
+        let live = self.sessions.get(&session);
+        if !live.is_some_and(Session::has_bulk_grant) {
             return false;
         }
-        if self.is_runs_turn(neighbour) && self.pump_run(neighbour, session) {
+        let hop = self.hops.get(neighbour);
+        let has_parcels = hop.is_some_and(|hop| hop.outbox.has_ready(false));
+        if has_parcels && self.is_runs_turn(neighbour) && self.pump_run(neighbour) {
             return true;
         }
-        self.pump_one(neighbour, session, false) || self.pump_run(neighbour, session)
+        self.pump_one(neighbour, session, false)
     }
 
     fn pump_one(&mut self, neighbour: &UnitId, session: SessionId, express: bool) -> bool {

@@ -5,6 +5,7 @@
 //! more and more of them is slowed down by the link.
 
 mod certificates;
+mod chunks;
 mod dictionaries;
 
 use std::{
@@ -25,6 +26,7 @@ use tokio::{
 };
 
 use super::{
+    blobs::{ChunksFault, News},
     board::{SessionRecord, Up},
     command::{Command, End, Port, PortEnd, ToSession},
     dictionaries::Talk,
@@ -90,7 +92,7 @@ pub(super) async fn carry(
         mut events,
         handle,
     } = session
-        .with_batch_bytes_max(limits.packed_bytes_max())
+        .with_batch_bytes_max(limits.packed_bytes_max().max(wire::RUN_BYTES_MAX))
         .start();
     let up = Up {
         neighbour: peer.unit.clone(),
@@ -224,6 +226,10 @@ enum Done {
     Found(Vec<Frame>),
     /// Whether a dictionary of the neighbour's is here.
     Looked(u64, bool),
+    /// What came of attachments is written, if it counts.
+    Chunks(Result<Vec<News>, ChunksFault>),
+    /// Chunks for the neighbour are read.
+    Run(Result<Bytes, News>),
     /// A dictionary for the neighbour.
     Packaged(Bytes),
     /// A dictionary of the neighbour's was judged, and kept if it counts.
@@ -383,6 +389,7 @@ impl Pump {
                 }
                 Ok(())
             }
+            link::Event::Batch(batch) if wire::is_chunks(&batch) => self.take_chunks(*batch),
             link::Event::Batch(batch) if wire::is_handover(&batch) => self.take_over(*batch),
             link::Event::Batch(batch) => self.judge(*batch),
             link::Event::Room { express, bulk } => self.granted(express, bulk).await,
@@ -498,6 +505,12 @@ impl Pump {
                     Done::Packed(lane, packed)
                 });
             }
+            ToSession::Run {
+                digest,
+                describe,
+                first,
+                count,
+            } => self.read_chunks(digest, describe, first, count)?,
         }
         Ok(())
     }
@@ -582,6 +595,8 @@ impl Pump {
                 self.answer(answer);
                 Ok(())
             }
+            Done::Chunks(came) => self.chunks_came(came?).await,
+            Done::Run(read) => self.run_read(read).await,
             Done::Packaged(bytes) => {
                 self.hand_over(bytes);
                 Ok(())
