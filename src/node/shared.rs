@@ -8,6 +8,7 @@ use std::sync::{
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::{
+    attachments,
     board::LinkBoard,
     clock::Clock,
     command::Command,
@@ -19,6 +20,7 @@ use super::{
     workers::Workers,
 };
 use crate::{
+    blob::Blobs,
     delivery::{Answer, Delivery, Input, SessionId, Ticket},
     index::Index,
     link::Identify,
@@ -55,6 +57,8 @@ pub(super) struct Shared {
     pub(super) shelf: Shelf,
     /// This node's own, for neighbours.
     pub(super) package: Package,
+    /// Attachments.
+    pub(super) blobs: Blobs,
     /// Numbers for people.
     pub(super) figures: Figures,
     /// What submissions are judged by.
@@ -91,6 +95,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: Arc<Audit>,
     pub(super) index: Index,
+    pub(super) blobs: Blobs,
     pub(super) live: Live,
 }
 
@@ -105,6 +110,7 @@ impl Shared {
             metrics,
             audit,
             index,
+            blobs,
             live,
         } = parts;
         Arc::new(Self {
@@ -119,6 +125,7 @@ impl Shared {
             index,
             shelf: Shelf::new(&live.settings.data_dir),
             package: Package::default(),
+            blobs,
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),
             alive: Notify::new(),
@@ -163,6 +170,8 @@ impl Shared {
     pub(super) fn set_live(&self, live: Live) {
         let signer = live.identity.signer().certificate();
         self.rules.follow(Rules::new(&live.settings, signer));
+        self.blobs
+            .set_bounds(attachments::bounds(&live.settings.limits));
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
         self.reloads.send_replace(());
     }
