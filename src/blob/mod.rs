@@ -217,8 +217,25 @@ impl Blobs {
         }
     }
 
+    /// Whether one more attachment of `size` bytes would find room now.
+    ///
+    /// # Errors
+    /// The bound that it would pass.
+    pub fn has_room(&self, size: u64) -> Result<(), StoreError> {
+        let used = lock(&self.0.state).bytes_used;
+        self.admit(size, used.saturating_add(cost(size)))
+    }
+
     /// Takes `more` bytes of room for an attachment that has `size` bytes so far.
     fn reserve(&self, size: u64, more: u64) -> Result<(), StoreError> {
+        let mut state = lock(&self.0.state);
+        let used = state.bytes_used.saturating_add(more);
+        self.admit(size, used)?;
+        state.bytes_used = used;
+        Ok(())
+    }
+
+    fn admit(&self, size: u64, used: u64) -> Result<(), StoreError> {
         const MIB: u64 = 1024 * 1024;
         let bounds = *lock(&self.0.bounds);
         if size > u64::from(bounds.attachment_mib) * MIB {
@@ -226,14 +243,11 @@ impl Blobs {
                 mib_max: bounds.attachment_mib,
             });
         }
-        let mut state = lock(&self.0.state);
-        let used = state.bytes_used.saturating_add(more);
         if used > u64::from(bounds.attachments_mib) * MIB {
             return Err(StoreError::Full {
                 mib_max: bounds.attachments_mib,
             });
         }
-        state.bytes_used = used;
         Ok(())
     }
 

@@ -54,6 +54,13 @@ pub(super) enum Command {
         /// Its name.
         session: SessionId,
     },
+    /// Have these attachments removed that nothing needs. Answered with them; from then on the machine does not count on them.
+    Sweep {
+        /// Those that could go.
+        digests: Vec<BlobDigest>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<BlobDigest>>,
+    },
     /// Let somebody look at the machine. What looks must be quick: everybody else waits.
     Look(Box<dyn FnOnce(&Delivery) + Send>),
     /// Finish what is under way, end every session and stop; told when nothing is left to write.

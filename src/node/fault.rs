@@ -1,7 +1,7 @@
 //! Why sessions end on this side.
 
 use super::{
-    blobs::ChunksFault, command::End, dictionaries::TalkError, outgoing::PackError,
+    command::End, dictionaries::TalkError, keeper::ChunksFault, outgoing::PackError,
     shared::Unavailable, workers::WorkerFailed,
 };
 use crate::{

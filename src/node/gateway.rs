@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{
+    attachments,
     handle::{NodeHandle, refusal},
     history::{gap_views, unavailable, view},
 };
@@ -11,10 +12,11 @@ use crate::{
         Action, Cause, Gateway, Handed, InboxAsk, LinkView, MessagePage, MessageView, PerLane,
         QueueAsk, QueueEntry, QueuePage, Refusal, Settled, Status, UnitView, Volume,
     },
+    blob::Blobs,
     cloudevents::{Intake, Submission},
     delivery::{Delivery, Input, NeighbourView, QueueRow, hop::Seq},
     index::Search,
-    model::{Lane, MessageId, Millis, State, UnitId},
+    model::{BlobDigest, Lane, MessageId, Millis, State, UnitId},
     parcel::Header,
 };
 
@@ -171,6 +173,23 @@ impl Gateway for NodeHandle {
             quarantined: figures.quarantined.load(Ordering::Relaxed),
             warnings: self.warnings(),
         })
+    }
+
+    fn blobs(&self) -> Result<Blobs, Refusal> {
+        self.ready()?;
+        Ok(self.shared.blobs.clone())
+    }
+
+    async fn make_room(&self, size: u64) {
+        attachments::make_room(&self.shared, size).await;
+    }
+
+    async fn attached(&self, digest: BlobDigest, size: u64) -> Result<(), Refusal> {
+        attachments::attached(&self.shared, digest, size).await
+    }
+
+    async fn attachment_damaged(&self, digest: BlobDigest) {
+        attachments::damaged(&self.shared, digest).await;
     }
 
     async fn metrics(&self) -> String {

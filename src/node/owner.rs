@@ -20,9 +20,9 @@ use tokio::{
 };
 
 use super::{
-    blobs::{Keeper, News},
     command::{Command, End, Port, ToSession},
     events::Events,
+    keeper::News,
     receipts::ReceiptMaker,
     shared::Shared,
     status::Status,
@@ -30,7 +30,7 @@ use super::{
     workers::Urgency,
 };
 use crate::{
-    delivery::{Answer, Delivery, Input, Output, Room, SessionId, Ticket},
+    delivery::{Answer, BlobNews, Delivery, Input, Output, Room, SessionId, Ticket},
     model::Now,
 };
 
@@ -51,7 +51,6 @@ pub(super) struct Owner {
     shared: Arc<Shared>,
     events: Events,
     receipts: ReceiptMaker,
-    keeper: Arc<Keeper>,
     commands: mpsc::Receiver<Command>,
     /// Who waits for which answer.
     awaited: HashMap<Ticket, oneshot::Sender<Answer>>,
@@ -77,7 +76,6 @@ impl Owner {
         shared: Arc<Shared>,
         events: Events,
         receipts: ReceiptMaker,
-        keeper: Arc<Keeper>,
         commands: mpsc::Receiver<Command>,
     ) -> Self {
         Self {
@@ -86,7 +84,6 @@ impl Owner {
             shared,
             events,
             receipts,
-            keeper,
             commands,
             awaited: HashMap::new(),
             ports: HashMap::new(),
@@ -208,6 +205,15 @@ impl Owner {
                 self.ports.remove(&session);
                 self.tell(Input::SessionDown { session });
             }
+            Command::Sweep { mut digests, reply } => {
+                digests.retain(|digest| !self.machine.needs_blob(digest));
+                for digest in &digests {
+                    let (digest, news) = (*digest, BlobNews::Lost);
+                    self.tell(Input::Blob { digest, news });
+                }
+                // Whoever asked may be gone: then nothing is removed, and a restart finds it.
+                let _ = reply.send(digests);
+            }
             Command::Look(look) => look(&self.machine),
             Command::Stop(told) => {
                 self.stopping = Some(Stopping {
@@ -307,8 +313,8 @@ impl Owner {
                 self.own_inputs.push_back(signed);
             }
             Output::Freed(location) => self.store.freed(location),
-            Output::BlobFetch { digest, from } => self.keeper.take_from(digest, from),
-            Output::BlobClose(digest) => self.keeper.close(&digest),
+            Output::BlobFetch { digest, from } => self.shared.keeper.take_from(digest, from),
+            Output::BlobClose(digest) => self.shared.keeper.close(&digest),
             Output::BlobRun {
                 session,
                 digest,
@@ -326,9 +332,10 @@ impl Owner {
             }
             Output::BlobFreed(digest) => {
                 let shared = self.shared.clone();
-                let keeper = self.keeper.clone();
                 tokio::spawn(async move {
-                    let freed = move || keeper.freed(&digest);
+                    let keeper = shared.keeper.clone();
+                    let freed = move || keeper.freed(digest);
+                    // A worker that failed leaves it as old as it was.
                     let _ = shared.workers.run(Urgency::Bulk, freed).await;
                 });
             }

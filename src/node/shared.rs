@@ -8,11 +8,12 @@ use std::sync::{
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::{
-    blobs::{self, Keeper},
+    attachments,
     board::LinkBoard,
     clock::Clock,
     command::Command,
     dictionaries::{Package, Shelf},
+    keeper::Keeper,
     live::Live,
     rules::Rules,
     status::{Status, StatusBoard},
@@ -20,6 +21,7 @@ use super::{
     workers::Workers,
 };
 use crate::{
+    blob::Blobs,
     delivery::{Answer, Delivery, Input, SessionId, Ticket},
     index::Index,
     link::Identify,
@@ -56,6 +58,10 @@ pub(super) struct Shared {
     pub(super) shelf: Shelf,
     /// This node's own, for neighbours.
     pub(super) package: Package,
+    /// Attachments.
+    pub(super) blobs: Blobs,
+    /// What comes of them and what leaves.
+    pub(super) keeper: Arc<Keeper>,
     /// Numbers for people.
     pub(super) figures: Figures,
     /// What submissions are judged by.
@@ -66,7 +72,6 @@ pub(super) struct Shared {
     arrivals: Arc<Semaphore>,
     /// Reads parcels back, once the journal is recovered.
     reader: OnceLock<JournalReader>,
-    keeper: OnceLock<Arc<Keeper>>,
     live: RwLock<Arc<Live>>,
     reloads: watch::Sender<()>,
     tickets: AtomicU64,
@@ -93,6 +98,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: Arc<Audit>,
     pub(super) index: Index,
+    pub(super) blobs: Blobs,
     pub(super) live: Live,
 }
 
@@ -107,6 +113,7 @@ impl Shared {
             metrics,
             audit,
             index,
+            blobs,
             live,
         } = parts;
         Arc::new(Self {
@@ -115,13 +122,14 @@ impl Shared {
             status,
             workers,
             reader: OnceLock::new(),
-            keeper: OnceLock::new(),
             board: LinkBoard::new(metrics.clone()),
             metrics,
             audit,
             index,
             shelf: Shelf::new(&live.settings.data_dir),
             package: Package::default(),
+            keeper: Arc::new(Keeper::new(blobs.clone())),
+            blobs,
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),
             alive: Notify::new(),
@@ -134,14 +142,14 @@ impl Shared {
     }
 
     /// The journal is recovered, with so many damaged places set aside.
-    pub(super) fn recovered(&self, reader: JournalReader, keeper: Arc<Keeper>, quarantined: u64) {
+    pub(super) fn recovered(&self, reader: JournalReader, quarantined: u64) {
         self.figures
             .quarantined
             .store(quarantined, Ordering::Relaxed);
         for _ in 0..quarantined {
             self.metrics.journal_quarantined();
         }
-        if self.reader.set(reader).is_err() || self.keeper.set(keeper).is_err() {
+        if self.reader.set(reader).is_err() {
             unreachable!("a journal is recovered once");
         }
     }
@@ -152,14 +160,6 @@ impl Shared {
     /// The journal is not recovered yet.
     pub(super) fn reader(&self) -> Result<JournalReader, Unavailable> {
         self.reader.get().cloned().ok_or_else(|| self.unavailable())
-    }
-
-    /// Keeps attachments.
-    ///
-    /// # Errors
-    /// The journal is not recovered yet.
-    pub(super) fn keeper(&self) -> Result<Arc<Keeper>, Unavailable> {
-        self.keeper.get().cloned().ok_or_else(|| self.unavailable())
     }
 
     /// What the node runs by now.
@@ -174,11 +174,8 @@ impl Shared {
     pub(super) fn set_live(&self, live: Live) {
         let signer = live.identity.signer().certificate();
         self.rules.follow(Rules::new(&live.settings, signer));
-        if let Some(keeper) = self.keeper.get() {
-            keeper
-                .blobs()
-                .set_bounds(blobs::bounds(&live.settings.limits));
-        }
+        self.blobs
+            .set_bounds(attachments::bounds(&live.settings.limits));
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
         self.reloads.send_replace(());
     }

@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    blobs::{self, Keeper, News},
+    attachments,
     clock::Clock,
     command::COMMANDS_MAX,
     events::Events,
@@ -29,7 +29,6 @@ use super::{
 };
 use crate::{
     api::{self, OPERATOR_TOKEN_FILE, Token},
-    blob::Blobs,
     config,
     delivery::{self, Delivery, Output, ReplayError},
     index::{self, Feed, Index},
@@ -40,8 +39,6 @@ use crate::{
 
 /// The folder of the journal in the data folder.
 const JOURNAL_FOLDER: &str = "journal";
-/// The folder of attachments there.
-const ATTACHMENTS_FOLDER: &str = "attachments";
 
 /// A node.
 #[derive(Debug)]
@@ -87,8 +84,8 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
-    /// The attachments' folder cannot be used.
-    #[error("{}: attachments cannot be kept there: {error}", path.display())]
+    /// The attachments cannot be had.
+    #[error("{}: the attachments cannot be read: {error}; look at the folder's owner and at the disk", path.display())]
     Attachments {
         /// The folder.
         path: PathBuf,
@@ -125,6 +122,13 @@ impl Node {
         let api = TcpListener::bind(address).await.map_err(bound)?;
         let api_address = api.local_addr().map_err(bound)?;
 
+        let opening = settings.clone();
+        let opened = tokio::task::spawn_blocking(move || attachments::open(&opening)).await;
+        let (blobs, found) = match opened {
+            Ok(opened) => opened?,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
+
         let (index, mut feed) = Index::new();
         let threads = thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
         let workers = Workers::start(threads, outgoing::shed).map_err(StartError::Thread)?;
@@ -138,6 +142,7 @@ impl Node {
             metrics: metrics.clone(),
             audit: audit.clone(),
             index: index.clone(),
+            blobs,
             live,
         });
         let handle = NodeHandle {
@@ -159,11 +164,10 @@ impl Node {
         let index_settings = index_settings(&settings);
         let for_store = index.clone();
         let recovered = tokio::task::spawn_blocking(move || {
-            let attachments = open_attachments(&settings)?;
             let recovered = recover(&settings, for_machine, now, &mut feed, for_store)?;
-            Ok::<_, StartError>((recovered, feed, attachments))
+            Ok::<_, StartError>((recovered, feed))
         });
-        let (recovered, feed, (keeper, found)) = match recovered.await {
+        let (recovered, feed) = match recovered.await {
             Ok(recovered) => recovered?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
@@ -173,19 +177,10 @@ impl Node {
             quarantined,
             for_index,
         } = recovered;
-        let keeper = Arc::new(keeper);
-        shared.recovered(store.reader(), keeper.clone(), quarantined);
+        shared.recovered(store.reader(), quarantined);
         let events = Events::start(metrics, audit, feed).map_err(StartError::Thread)?;
         let receipts = ReceiptMaker::new(shared.live().settings.unit.clone(), random());
-        let owner = Owner::new(
-            machine,
-            store,
-            shared.clone(),
-            events,
-            receipts,
-            keeper,
-            waiting,
-        );
+        let owner = Owner::new(machine, store, shared.clone(), events, receipts, waiting);
         let source = IndexSource::new(&shared);
         let index = index
             .start(index_settings, for_index, source)
@@ -210,6 +205,7 @@ impl Node {
             StartError::Listen { address, error }
         })?;
         let links = LinkTasks::start(&shared, listener);
+        attachments::keep_house(&shared);
         shared.status.tell(Status::Ready);
         tracing::info!(
             unit = %shared.live().settings.unit,
@@ -255,15 +251,6 @@ fn index_settings(settings: &config::Settings) -> index::Settings {
         data_dir: settings.data_dir.clone(),
         unit: settings.unit.clone(),
     }
-}
-
-/// The attachments that the node has.
-fn open_attachments(settings: &config::Settings) -> Result<(Keeper, Vec<News>), StartError> {
-    let path = settings.data_dir.join(ATTACHMENTS_FOLDER);
-    let opened = Blobs::open(&path, blobs::bounds(&settings.limits));
-    let (blobs, found) = opened.map_err(|error| StartError::Attachments { path, error })?;
-    let found = blobs::found(&blobs, found);
-    Ok((Keeper::new(blobs), found))
 }
 
 /// A node as the journal left it.

@@ -59,6 +59,7 @@ struct Need {
     wanted: BTreeSet<UnitId>,
     /// Nobody needs it now, and its fetching goes on for a moment.
     lingers: bool,
+    has_lingered: bool,
 }
 
 /// What of an attachment is here.

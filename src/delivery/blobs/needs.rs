@@ -102,8 +102,9 @@ impl Delivery {
             ..
         } = &mut self.blobs;
         let is_fetched = matches!(fetches.get(&digest), Some(Fetch::Asked { .. }));
+        let mut has_ended = false;
         match needs.get_mut(&digest) {
-            Some(need) if need.is_empty() && is_fetched && !is_whole => {
+            Some(need) if need.is_empty() && is_fetched && !is_whole && !need.has_lingered => {
                 if !std::mem::replace(&mut need.lingers, true) {
                     let at = self.now.mono + LINGER_MS;
                     self.blobs.wake(at, Alarm::Linger(digest));
@@ -112,13 +113,14 @@ impl Delivery {
             }
             Some(need) if need.is_empty() => {
                 needs.remove(&digest);
+                has_ended = true;
             }
-            Some(need) => need.lingers = false,
+            Some(need) => (need.lingers, need.has_lingered) = (false, false),
             None => {}
         }
         let Some(need) = needs.get(&digest) else {
             self.end_fetch(digest);
-            if self.blobs.here.contains_key(&digest) {
+            if has_ended && self.blobs.here.contains_key(&digest) {
                 if self.lsn > self.synced {
                     self.blobs.ended.insert(digest, self.lsn);
                 }
@@ -145,12 +147,8 @@ impl Delivery {
 
     /// An attachment has lingered.
     pub(super) fn end_linger(&mut self, digest: BlobDigest) {
-        if let Some(need) = self.blobs.needs.get(&digest)
-            && need.lingers
-        {
-            if need.is_empty() {
-                self.blobs.needs.remove(&digest);
-            }
+        if let Some(need) = self.blobs.needs.get_mut(&digest) {
+            need.has_lingered = need.lingers;
             self.blobs.touched.insert(digest);
         }
     }

@@ -7,7 +7,7 @@ use crate::{
     delivery::Input,
     link::{self, Outgoing, Received},
     model::{BlobDigest, Lane},
-    node::{blobs::News, workers::Urgency},
+    node::{keeper::News, workers::Urgency},
 };
 
 impl Pump {
@@ -16,7 +16,7 @@ impl Pump {
         if matches!(self.stage, Stage::ExpectHello { .. }) {
             return Err(Fault::Hello);
         }
-        let keeper = self.shared.keeper()?;
+        let keeper = self.shared.keeper.clone();
         let (session, neighbour) = (self.id, self.neighbour.clone());
         self.work(Urgency::Bulk, move || {
             Done::Chunks(keeper.came(session, &neighbour, chunks.bytes()))
@@ -39,7 +39,7 @@ impl Pump {
         first: u64,
         count: u64,
     ) -> Result<(), Fault> {
-        let keeper = self.shared.keeper()?;
+        let keeper = self.shared.keeper.clone();
         self.work(Urgency::Bulk, move || {
             Done::Run(keeper.pack(digest, describe, first, count))
         });

@@ -26,12 +26,12 @@ use tokio::{
 };
 
 use super::{
-    blobs::{ChunksFault, News},
     board::{SessionRecord, Up},
     command::{Command, End, Port, PortEnd, ToSession},
     dictionaries::Talk,
     fault::{Fault, end_code},
     incoming::{Judged, OwnDictionary, batch_limits, judge},
+    keeper::{ChunksFault, News},
     outgoing::{self, PackError, Packed},
     shared::Shared,
     workers::{Urgency, WorkerFailed},

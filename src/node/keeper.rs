@@ -6,16 +6,20 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
 };
 
 use bytes::Bytes;
+use tokio::sync::Notify;
 
 use crate::{
-    blob::{BeginError, Begun, Blobs, Bounds, FinishError, Found, PutError, StoreError},
+    blob::{BeginError, Begun, Blobs, FinishError, Found, PutError, StoreError},
     delivery::{BlobNews, SessionId},
-    model::{BlobDigest, Limits, Ranges, UnitId},
+    model::{BlobDigest, Ranges, UnitId, chunk_count},
     wire::{self, Chunks, Description},
 };
 
@@ -30,6 +34,12 @@ pub(super) struct Keeper {
     blobs: Blobs,
     /// Attachments that are taken, each from one neighbour.
     taken: Mutex<HashMap<BlobDigest, Taking>>,
+    /// Since when something that had been needed is not any more, in this run of the node.
+    freed: Mutex<HashMap<BlobDigest, SystemTime>>,
+    /// How much room something that came did not find, bytes.
+    lacking: AtomicU64,
+    /// Told when that is so.
+    pub(super) no_room: Notify,
 }
 
 #[derive(Debug)]
@@ -64,12 +74,10 @@ impl Keeper {
         Self {
             blobs,
             taken: Mutex::default(),
+            freed: Mutex::default(),
+            lacking: AtomicU64::new(0),
+            no_room: Notify::new(),
         }
-    }
-
-    /// The attachments.
-    pub(super) fn blobs(&self) -> &Blobs {
-        &self.blobs
     }
 
     fn taken(&self) -> MutexGuard<'_, HashMap<BlobDigest, Taking>> {
@@ -92,9 +100,20 @@ impl Keeper {
     }
 
     /// Nothing needs it now: from this moment on it is kept for a while. Waits for the disk.
-    pub(super) fn freed(&self, digest: &BlobDigest) {
-        // Not whole, or gone: there is nothing to keep for anybody.
-        let _ = self.blobs.touch(digest);
+    pub(super) fn freed(&self, digest: BlobDigest) {
+        self.freed_since().insert(digest, SystemTime::now());
+        // What is whole says so itself after a restart, too. What is not, or is gone, need not.
+        let _ = self.blobs.touch(&digest);
+    }
+
+    /// Since when something that had been needed is not any more, in this run of the node.
+    pub(super) fn freed_since(&self) -> MutexGuard<'_, HashMap<BlobDigest, SystemTime>> {
+        self.freed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much room was lacking, bytes.
+    pub(super) fn take_lacking(&self) -> u64 {
+        self.lacking.swap(0, Ordering::Relaxed)
     }
 
     /// Takes what came over a session. Waits for the disk.
@@ -178,6 +197,10 @@ impl Keeper {
                 return Ok(false);
             }
             Err(BeginError::Store(error)) => {
+                if matches!(error, StoreError::Full { .. }) {
+                    self.lacking.fetch_max(size, Ordering::Relaxed);
+                    self.no_room.notify_one();
+                }
                 self.failed(digest, error, news);
                 return Ok(false);
             }
@@ -299,36 +322,23 @@ impl Keeper {
     }
 }
 
-/// How much may be kept, by the settings.
-pub(super) fn bounds(limits: &Limits) -> Bounds {
-    Bounds {
-        attachment_mib: limits.attachment_mib,
-        attachments_mib: limits.attachments_mib,
-    }
-}
-
 /// What the machine is told of what was found at the start.
 pub(super) fn found(blobs: &Blobs, found: Found) -> Vec<News> {
-    for set_aside in &found.set_aside {
-        tracing::error!(digest = %set_aside.digest, path = %set_aside.path.display(), why = set_aside.why, "an attachment was damaged and is set aside");
-    }
     let whole = found.whole.into_iter();
     let mut news: Vec<News> = whole
         .map(|(digest, size)| (digest, BlobNews::Whole { size }))
         .collect();
     for part in found.partial {
-        let is_complete = part.have.gap(0) >= crate::model::chunk_count(part.size);
+        let is_complete = part.have.gap(0) >= chunk_count(part.size);
         let finished = is_complete.then(|| blobs.finish(&part.digest));
-        news.push((
-            part.digest,
-            match finished {
-                Some(Ok(size)) => BlobNews::Whole { size },
-                _ => BlobNews::Part {
-                    size: part.size,
-                    have: blobs.have(&part.digest).unwrap_or(part.have),
-                },
+        let found = match finished {
+            Some(Ok(size)) => BlobNews::Whole { size },
+            _ => BlobNews::Part {
+                size: part.size,
+                have: blobs.have(&part.digest).unwrap_or(part.have),
             },
-        ));
+        };
+        news.push((part.digest, found));
     }
     news
 }
