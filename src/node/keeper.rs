@@ -26,7 +26,7 @@ use crate::{
 /// Chunks that may have been written and not synced: 4 MiB.
 const UNSYNCED_CHUNKS_MAX: u32 = 64;
 /// How long a chunk may stay so while others come.
-const SYNC_EVERY: Duration = Duration::from_secs(1);
+const SYNC_EVERY: Duration = Duration::from_millis(250);
 
 /// The keeper.
 #[derive(Debug)]
@@ -341,4 +341,163 @@ pub(super) fn found(blobs: &Blobs, found: Found) -> Vec<News> {
         news.push((part.digest, found));
     }
     news
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{blob::Bounds, model::CHUNK_BYTES};
+
+    const SIZE: u64 = 3 * CHUNK_BYTES + 100;
+
+    struct Two {
+        sender: Keeper,
+        receiver: Keeper,
+        neighbour: UnitId,
+        digest: BlobDigest,
+        _folders: [tempfile::TempDir; 2],
+    }
+
+    /// One that has an attachment, and one that has asked for it.
+    fn two(attachment_mib: u32) -> Two {
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let open = |at: usize, attachment_mib| {
+            let bounds = Bounds {
+                attachment_mib,
+                attachments_mib: 64,
+            };
+            let opened = Blobs::open(folders[at].path(), bounds);
+            Keeper::new(opened.expect("attachments").0)
+        };
+        let (sender, receiver) = (open(0, 64), open(1, attachment_mib));
+        let mut upload = sender.blobs.upload().expect("an upload");
+        let body: Vec<u8> = (0..SIZE).map(|n| (n / 777) as u8).collect();
+        upload.write(&body).expect("writes");
+        let digest = upload.finish().expect("an attachment").0;
+        let neighbour: UnitId = "hebi.hub".parse().expect("a unit");
+        receiver.take_from(digest, neighbour.clone());
+        Two {
+            sender,
+            receiver,
+            neighbour,
+            digest,
+            _folders: folders,
+        }
+    }
+
+    impl Two {
+        fn run(&self, describe: bool, first: u64, count: u64) -> Vec<u8> {
+            let run = self.sender.pack(self.digest, describe, first, count);
+            run.expect("it is there").to_vec()
+        }
+
+        fn came(&self, run: Vec<u8>) -> Result<Vec<BlobNews>, ChunksFault> {
+            let came = self.receiver.came(7, &self.neighbour, &run.into())?;
+            Ok(came.into_iter().map(|(_, news)| news).collect())
+        }
+    }
+
+    #[test]
+    fn an_attachment_comes_over_in_any_order_and_is_whole() {
+        let two = two(64);
+        let part = BlobNews::Part {
+            size: SIZE,
+            have: Ranges::new(),
+        };
+        let stored = |chunks: &[u64]| BlobNews::Stored(chunks.iter().copied().collect());
+        let came = two.came(two.run(true, 2, 1)).expect("it counts");
+        assert_eq!(came, [part, stored(&[2])]);
+        let came = two.came(two.run(false, 3, 1)).expect("it counts");
+        assert_eq!(came, [stored(&[3])]);
+        let came = two.came(two.run(false, 0, 2)).expect("it counts");
+        assert_eq!(came, [stored(&[0, 1]), BlobNews::Whole { size: SIZE }]);
+        // Once more does no harm.
+        let came = two.came(two.run(false, 0, 2)).expect("it counts");
+        assert_eq!(came, [stored(&[0, 1]), BlobNews::Whole { size: SIZE }]);
+    }
+
+    #[test]
+    fn wrong_bytes_a_wrong_list_and_chunks_past_the_end_are_a_fault_and_leave_nothing() {
+        let two = two(64);
+        let mut wrong = two.run(true, 0, 1);
+        wrong[40] ^= 1; // in the list
+        assert!(matches!(two.came(wrong), Err(ChunksFault::List(_))));
+        let chunks_first = two.came(two.run(false, 0, 1));
+        assert!(
+            matches!(chunks_first, Err(ChunksFault::Chunk(_)))
+                || matches!(&chunks_first, Ok(news) if news.is_empty())
+        );
+        two.came(two.run(true, 0, 1)).expect("it counts");
+        let mut wrong = two.run(false, 1, 1);
+        let last = wrong.len() - 1;
+        wrong[last] ^= 1;
+        assert!(matches!(
+            two.came(wrong),
+            Err(ChunksFault::Chunk(PutError::WrongBytes(1)))
+        ));
+        let mut past = two.run(false, 1, 1);
+        past[33] = 9; // the number of the first
+        assert!(matches!(
+            two.came(past),
+            Err(ChunksFault::Chunk(PutError::PastTheEnd { .. }))
+        ));
+        let mut short = two.run(false, 1, 1);
+        short.truncate(last);
+        assert!(matches!(
+            two.came(short),
+            Err(ChunksFault::Chunk(PutError::WrongLength { .. }))
+        ));
+        assert!(matches!(
+            two.came(vec![0xc0, 1, 2]),
+            Err(ChunksFault::Broken(_))
+        ));
+        let have = two.receiver.blobs.have(&two.digest);
+        assert_eq!(have, Some([0].into_iter().collect()));
+    }
+
+    #[test]
+    fn what_was_not_asked_of_a_neighbour_is_not_taken_from_it() {
+        let two = two(64);
+        let other: UnitId = "hebi.other".parse().expect("a unit");
+        let run = Bytes::from(two.run(true, 0, 1));
+        let came = two.receiver.came(7, &other, &run).expect("no fault");
+        assert_eq!(came, [(two.digest, BlobNews::Unasked { session: 7 })]);
+        two.receiver.close(&two.digest);
+        let came = two.came(run.to_vec()).expect("no fault");
+        assert_eq!(came, [BlobNews::Unasked { session: 7 }]);
+        assert_eq!(two.receiver.blobs.bytes_used(), 0);
+    }
+
+    #[test]
+    fn one_that_is_too_large_is_refused_by_its_description() {
+        let small = two(64);
+        small.receiver.blobs.set_bounds(Bounds {
+            attachment_mib: 0,
+            attachments_mib: 64,
+        });
+        let came = small.came(small.run(true, 0, 1)).expect("no fault");
+        assert_eq!(came, [BlobNews::TooLarge]);
+        small.receiver.blobs.set_bounds(Bounds {
+            attachment_mib: 64,
+            attachments_mib: 0,
+        });
+        let came = small.came(small.run(true, 0, 1)).expect("no fault");
+        assert_eq!(came, [BlobNews::NoRoom]);
+        assert_eq!(small.receiver.take_lacking(), SIZE);
+        let huge = wire::chunks_head(&small.digest, Some((u64::MAX, &[])), 0, 0);
+        assert_eq!(small.came(huge).expect("no fault"), [BlobNews::TooLarge]);
+    }
+
+    #[test]
+    fn a_chunk_that_rots_is_not_sent_and_all_of_it_goes() {
+        let two = two(64);
+        let file = two._folders[0].path().join(two.digest.hex());
+        let mut bytes = std::fs::read(&file).expect("a file");
+        bytes[70_000] ^= 1;
+        std::fs::write(&file, bytes).expect("writes");
+        assert!(two.sender.pack(two.digest, false, 0, 1).is_ok());
+        let lost = two.sender.pack(two.digest, false, 1, 1);
+        assert_eq!(lost, Err((two.digest, BlobNews::Lost)));
+        assert_eq!(two.sender.blobs.size(&two.digest), None);
+    }
 }

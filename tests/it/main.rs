@@ -13,4 +13,5 @@ mod processes;
 mod reload;
 mod sighup;
 mod slow_syncs;
+mod transfer;
 mod world;

@@ -51,6 +51,8 @@ pub(super) struct Source {
     asked: VecDeque<BlobDigest>,
     /// What it has nothing of for now: it calls when it has.
     absent: BTreeSet<BlobDigest>,
+    /// What it had nothing of once and has not been asked for since: it may call, or have called, and is told when nothing more is wanted.
+    remembered: BTreeSet<BlobDigest>,
     /// What will never come from it, for it is too large.
     refused: BTreeSet<BlobDigest>,
 }
@@ -156,6 +158,7 @@ impl Delivery {
                 moves: false,
             };
             source.asked.push_back(digest);
+            source.remembered.remove(&digest);
             let at = self.now.mono + STALLS_MS;
             self.blobs.wake(at, Alarm::Seek(digest));
             let from = neighbour.clone();
@@ -260,8 +263,8 @@ impl Delivery {
         let mut told: Vec<UnitId> = from.iter().cloned().collect();
         for (neighbour, source) in &mut self.blobs.sources {
             source.refused.remove(&digest);
-            // It would call when it has something.
-            if source.absent.remove(&digest) {
+            source.absent.remove(&digest);
+            if source.remembered.remove(&digest) {
                 told.push(neighbour.clone());
             }
         }
@@ -290,7 +293,10 @@ impl Delivery {
         if let Some(source) = self.blobs.sources.get_mut(neighbour) {
             match absent.too_large {
                 true => source.refused.insert(digest),
-                false => source.absent.insert(digest),
+                false => {
+                    source.remembered.insert(digest);
+                    source.absent.insert(digest)
+                }
             };
         }
         if absent.too_large {
@@ -314,12 +320,6 @@ impl Delivery {
         } else if let Some(source) = self.blobs.sources.get_mut(neighbour) {
             source.absent.remove(&digest);
             self.seek(digest);
-            if self.blobs.fetches.get(&digest) == Some(&Fetch::Idle)
-                && let Some(source) = self.blobs.sources.get_mut(neighbour)
-            {
-                // It only lingers: the neighbour is to be told when that is over.
-                source.absent.insert(digest);
-            }
         }
     }
 
