@@ -223,6 +223,8 @@ pub enum Cause {
     WrongState,
     /// The receiver is not a unit that is known.
     UnknownUnit,
+    /// An attachment that the message names is not here.
+    UnknownAttachment,
     /// The message's time is past.
     Expires,
     /// The node has more to do than it can take on.
@@ -264,6 +266,7 @@ impl Refusal {
             NotAccepted::Policy { .. } => (Cause::Policy, Some("to")),
             NotAccepted::UnknownUnit(_) => (Cause::UnknownUnit, Some("to")),
             NotAccepted::Expired => (Cause::Expires, Some("expires")),
+            NotAccepted::Attachment(_) => (Cause::UnknownAttachment, Some("attachments")),
             NotAccepted::MailboxFull(_) => (Cause::MailboxFull, Some("to")),
             NotAccepted::Bound { .. } => (Cause::BoundReached, None),
             NotAccepted::DiskFull => (Cause::DiskFull, None),

@@ -43,11 +43,17 @@ pub enum Bug {
     UnreadableKept,
     /// A leased message is handed out again before its lease is over, and acks are not waited for (G4).
     DoubleHandOver,
+    /// A message is handed over before its attachments are here (G3).
+    OpenInbox,
+    /// Chunks that were under way over a session that died are not sent again (G3).
+    ForgottenRuns,
+    /// An origin keeps a message's attachments no longer than until the next node has the message (G3).
+    ForgottenAttachment,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 19] = [
+    pub const ALL: [Bug; 22] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
@@ -67,6 +73,9 @@ impl Bug {
         Bug::NotSentAgain,
         Bug::UnreadableKept,
         Bug::DoubleHandOver,
+        Bug::OpenInbox,
+        Bug::ForgottenRuns,
+        Bug::ForgottenAttachment,
     ];
 }
 

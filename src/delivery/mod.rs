@@ -6,6 +6,7 @@
 
 mod apply;
 mod arrive;
+mod blobs;
 mod bounds;
 #[cfg(any(test, feature = "sim"))]
 mod bug;
@@ -30,12 +31,14 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+pub use blobs::BlobView;
 pub use bounds::QueueLoad;
 #[cfg(any(test, feature = "sim"))]
 pub use bug::Bug;
 pub use hop::{Depth, Entry, Frame};
 pub use input::{
-    Arrival, Input, KnownUnit, LinkInfo, Order, Room, SessionId, Settings, Submission, Ticket,
+    Arrival, BlobNews, Input, KnownUnit, LinkInfo, Order, Room, SessionId, Settings, Submission,
+    Ticket,
 };
 pub use output::{
     Accepted, Answer, Close, Departure, Event, Handed, NotAccepted, OrderRefused, Output, Step,
@@ -95,6 +98,8 @@ pub struct Delivery {
     parked: VecDeque<(Lsn, Output)>,
     outputs: VecDeque<Output>,
     sessions: BTreeMap<SessionId, Session>,
+    /// Attachments. Which parcel names which is durable; the rest lives as long as the node's run.
+    blobs: blobs::Blobs,
     polls: VecDeque<Poll>,
     /// Payloads that were written again and cannot be read there yet: the record that did it, and where they were.
     moving: BTreeMap<Slot, (Lsn, Location)>,
@@ -151,6 +156,7 @@ impl Delivery {
             parked: VecDeque::new(),
             outputs: VecDeque::new(),
             sessions: BTreeMap::new(),
+            blobs: blobs::Blobs::default(),
             polls: VecDeque::new(),
             moving: BTreeMap::new(),
             expiries: Expiries::default(),
@@ -226,8 +232,11 @@ impl Delivery {
             Input::Settings(settings) => self.change_settings(*settings),
             Input::Unreadable { at, lease } => self.unreadable(at, lease, log),
             Input::Compact { segment } => self.compact(segment, log),
+            Input::Blob { digest, news } => self.on_blob(digest, news),
             Input::Tick => self.tick(log),
         }
+        self.settle_blobs(log);
+        self.flush_blob_acks();
         self.ask_for_receipts();
         self.flush_acks();
     }
@@ -260,6 +269,7 @@ impl Delivery {
             .chain(self.owed.next_due())
             .chain(self.inbox.next_lease_end())
             .chain(self.amnesia_until)
+            .chain(self.next_blob_timer())
             .min()
     }
 
@@ -281,6 +291,7 @@ impl Delivery {
         self.expire(log);
         self.purge(log);
         self.end_amnesia(log);
+        self.tick_blobs();
     }
 
     fn change_settings(&mut self, settings: Settings) {
@@ -295,6 +306,8 @@ impl Delivery {
         for session in unwelcome {
             self.close(session, Close::Blocked);
         }
+        // Ways may be others now.
+        self.seek_idle();
     }
 
     /// Sends an output once everything recorded so far is synced.
@@ -317,6 +330,7 @@ impl Delivery {
             }
         }
         self.settle_moved();
+        self.blobs_synced();
         self.hops_synced(log);
         self.serve_polls();
     }

@@ -1,17 +1,33 @@
 //! The attachments of a node: opened with it, kept within bounds, removed when nobody needs them.
 
-use std::sync::Arc;
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
-use super::{shared::Shared, start::StartError};
+use tokio::{sync::oneshot, time::sleep};
+
+use super::{
+    command::Command,
+    handle::refusal,
+    keeper::{self, News},
+    shared::Shared,
+    start::StartError,
+    workers::Urgency,
+};
 use crate::{
     api::Refusal,
     blob::{Blobs, Bounds},
     config,
+    delivery::{BlobNews, Input},
     model::{BlobDigest, Limits},
 };
 
 /// The folder of the attachments in the data folder.
 const ATTACHMENTS_FOLDER: &str = "blobs";
+/// How often what has been kept long enough is looked for.
+const LOOK_EVERY: Duration = Duration::from_secs(600);
 
 pub(super) fn bounds(limits: &Limits) -> Bounds {
     Bounds {
@@ -20,8 +36,8 @@ pub(super) fn bounds(limits: &Limits) -> Bounds {
     }
 }
 
-/// Opens them, and tells what did not fit together.
-pub(super) fn open(settings: &config::Settings) -> Result<Blobs, StartError> {
+/// Opens them, tells what did not fit together, and what there is.
+pub(super) fn open(settings: &config::Settings) -> Result<(Blobs, Vec<News>), StartError> {
     let folder = settings.data_dir.join(ATTACHMENTS_FOLDER);
     let opened = Blobs::open(&folder, bounds(&settings.limits));
     let (blobs, found) = opened.map_err(|error| StartError::Attachments {
@@ -36,20 +52,170 @@ pub(super) fn open(settings: &config::Settings) -> Result<Blobs, StartError> {
             "an attachment is damaged and was set aside"
         );
     }
-    Ok(blobs)
+    let found = keeper::found(&blobs, found);
+    Ok((blobs, found))
+}
+
+/// Removes what has been kept long enough, for as long as the node runs, and more of it when something that came finds no room.
+pub(super) fn keep_house(shared: &Arc<Shared>) {
+    let shared = Arc::downgrade(shared);
+    tokio::spawn(async move {
+        loop {
+            let Some(node) = shared.upgrade() else { return };
+            let keeper = node.keeper.clone();
+            let limits = node.live().settings.limits;
+            let kept = |hours: u32| Duration::from_secs(u64::from(hours) * 3600);
+            let keep = kept(limits.attachment_keep_hours);
+            let unclaimed = kept(limits.attachment_unclaimed_hours);
+            let now = SystemTime::now();
+            let mut old = idle(&node).await;
+            old.retain(|idle| {
+                // What had been named before a restart looks as what never was.
+                let most = if idle.was_needed {
+                    keep
+                } else {
+                    keep.max(unclaimed)
+                };
+                now.duration_since(idle.since).is_ok_and(|age| age >= most)
+            });
+            let old = old.into_iter().map(|idle| idle.digest).collect();
+            if sweep(&node, old).await.is_none() {
+                return;
+            }
+            let lacking = keeper.take_lacking();
+            if lacking > 0 {
+                make_room(&node, lacking).await;
+            }
+            drop(node);
+            tokio::select! {
+                () = sleep(LOOK_EVERY) => {}
+                () = keeper.no_room.notified() => {}
+            }
+        }
+    });
+}
+
+/// An attachment that may not be needed.
+struct Idle {
+    digest: BlobDigest,
+    since: SystemTime,
+    was_needed: bool,
+}
+
+/// What may not be needed, the oldest first: all that is whole, and what else had been needed once.
+async fn idle(shared: &Arc<Shared>) -> Vec<Idle> {
+    let blobs = shared.blobs.clone();
+    let listed = shared
+        .workers
+        .run(Urgency::Bulk, move || blobs.whole_since())
+        .await;
+    let whole = match listed {
+        Ok(Ok(whole)) => whole,
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the attachments' folder cannot be read");
+            Vec::new()
+        }
+        Err(_) => Vec::new(),
+    };
+    let mut all: HashMap<BlobDigest, Idle> = HashMap::new();
+    for (digest, _, since) in whole {
+        let idle = Idle {
+            digest,
+            since,
+            was_needed: false,
+        };
+        all.insert(digest, idle);
+    }
+    for (digest, since) in shared.keeper.freed_since().iter() {
+        let idle = Idle {
+            digest: *digest,
+            since: *since,
+            was_needed: true,
+        };
+        // An application may have brought it again since.
+        match all.get(digest) {
+            Some(whole) if whole.since > *since => {}
+            _ => {
+                all.insert(*digest, idle);
+            }
+        }
+    }
+    let mut all: Vec<Idle> = all.into_values().collect();
+    all.sort_by_key(|idle| (idle.since, idle.digest));
+    all
+}
+
+/// Removes those of them that nothing needs; none when the node stops.
+async fn sweep(shared: &Arc<Shared>, digests: Vec<BlobDigest>) -> Option<usize> {
+    if digests.is_empty() {
+        return Some(0);
+    }
+    let (reply, answer) = oneshot::channel();
+    let command = Command::Sweep { digests, reply };
+    shared.command(command).await.ok()?;
+    let unneeded = answer.await.ok()?;
+    let mut removed = 0;
+    for digest in unneeded {
+        let blobs = shared.blobs.clone();
+        let gone = shared
+            .workers
+            .run(Urgency::Bulk, move || blobs.remove(&digest))
+            .await;
+        match gone {
+            Ok(Ok(_)) => removed += 1,
+            Ok(Err(error)) => {
+                tracing::error!(attachment = %digest, %error, "an attachment cannot be removed");
+            }
+            Err(_) => {}
+        }
+        shared.keeper.freed_since().remove(&digest);
+        // An application may have brought it again in this very moment, and been believed.
+        if shared.blobs.size(&digest).is_none() {
+            let news = BlobNews::Lost;
+            let lost = Command::Tell(Input::Blob { digest, news });
+            shared.command(lost).await.ok()?;
+        }
+    }
+    Some(removed)
 }
 
 /// Removes what nobody needs, the oldest first, until an attachment of `size` bytes finds room.
-pub(super) async fn make_room(_shared: &Arc<Shared>, _size: u64) {}
+pub(super) async fn make_room(shared: &Arc<Shared>, size: u64) {
+    if shared.blobs.has_room(size).is_ok() {
+        return;
+    }
+    for idle in idle(shared).await {
+        if sweep(shared, vec![idle.digest]).await.is_none() || shared.blobs.has_room(size).is_ok() {
+            return;
+        }
+    }
+}
 
-/// An application has brought an attachment.
+/// An application has brought an attachment. Messages that are submitted from now on may name it.
 pub(super) async fn attached(
-    _shared: &Arc<Shared>,
-    _digest: BlobDigest,
-    _size: u64,
+    shared: &Arc<Shared>,
+    digest: BlobDigest,
+    size: u64,
 ) -> Result<(), Refusal> {
-    Ok(())
+    let news = BlobNews::Whole { size };
+    let told = shared
+        .command(Command::Tell(Input::Blob { digest, news }))
+        .await;
+    told.map_err(refusal)
 }
 
 /// A chunk is damaged on the disk.
-pub(super) async fn damaged(_shared: &Arc<Shared>, _digest: BlobDigest) {}
+pub(super) async fn damaged(shared: &Arc<Shared>, digest: BlobDigest) {
+    let keeper = shared.keeper.clone();
+    let told = shared.workers.run(Urgency::Bulk, move || {
+        let mut news = Vec::new();
+        keeper.tell_damaged(digest, &mut news);
+        news
+    });
+    for (digest, news) in told.await.unwrap_or_default() {
+        // A node that stops finds out again.
+        let _ = shared
+            .command(Command::Tell(Input::Blob { digest, news }))
+            .await;
+    }
+}

@@ -6,7 +6,7 @@ use crate::{
     delivery::{
         Answer, Arrival, Close, Delivery, Departure, Input, LinkInfo, SessionId, Ticket, hop::Frame,
     },
-    model::{Lane, UnitId},
+    model::{BlobDigest, Lane, UnitId},
 };
 
 /// Commands that wait for the owner. Who sends waits for room; the owner never waits for anybody.
@@ -54,6 +54,13 @@ pub(super) enum Command {
         /// Its name.
         session: SessionId,
     },
+    /// Have these attachments removed that nothing needs. Answered with them; from then on the machine does not count on them.
+    Sweep {
+        /// Those that could go.
+        digests: Vec<BlobDigest>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<BlobDigest>>,
+    },
     /// Let somebody look at the machine. What looks must be quick: everybody else waits.
     Look(Box<dyn FnOnce(&Delivery) + Send>),
     /// Finish what is under way, end every session and stop; told when nothing is left to write.
@@ -87,6 +94,17 @@ pub(super) enum ToSession {
         lane: Lane,
         /// The parcels, in order.
         parcels: Vec<Departure>,
+    },
+    /// Chunks of an attachment to read and send.
+    Run {
+        /// The attachment.
+        digest: BlobDigest,
+        /// Whether its description goes before them.
+        describe: bool,
+        /// The first.
+        first: u64,
+        /// How many.
+        count: u64,
     },
 }
 

@@ -32,6 +32,7 @@ mod handle;
 mod history;
 mod incoming;
 mod judge;
+mod keeper;
 mod links;
 mod live;
 mod outgoing;

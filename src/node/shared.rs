@@ -13,6 +13,7 @@ use super::{
     clock::Clock,
     command::Command,
     dictionaries::{Package, Shelf},
+    keeper::Keeper,
     live::Live,
     rules::Rules,
     status::{Status, StatusBoard},
@@ -59,6 +60,8 @@ pub(super) struct Shared {
     pub(super) package: Package,
     /// Attachments.
     pub(super) blobs: Blobs,
+    /// What comes of them and what leaves.
+    pub(super) keeper: Arc<Keeper>,
     /// Numbers for people.
     pub(super) figures: Figures,
     /// What submissions are judged by.
@@ -125,6 +128,7 @@ impl Shared {
             index,
             shelf: Shelf::new(&live.settings.data_dir),
             package: Package::default(),
+            keeper: Arc::new(Keeper::new(blobs.clone())),
             blobs,
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),

@@ -124,7 +124,7 @@ impl Node {
 
         let opening = settings.clone();
         let opened = tokio::task::spawn_blocking(move || attachments::open(&opening)).await;
-        let blobs = match opened {
+        let (blobs, found) = match opened {
             Ok(opened) => opened?,
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
@@ -186,7 +186,7 @@ impl Node {
             .start(index_settings, for_index, source)
             .map_err(StartError::Thread)?;
         let owner = tokio::spawn(async move {
-            owner.run().await;
+            owner.run(found).await;
             let stopped = tokio::task::spawn_blocking(move || index.stop()).await;
             if let Err(error) = stopped {
                 tracing::error!(%error, "the index did not stop in order");
@@ -205,6 +205,7 @@ impl Node {
             StartError::Listen { address, error }
         })?;
         let links = LinkTasks::start(&shared, listener);
+        attachments::keep_house(&shared);
         shared.status.tell(Status::Ready);
         tracing::info!(
             unit = %shared.live().settings.unit,

@@ -11,6 +11,7 @@
 //! `promises` and `hops` watch.
 
 mod agenda;
+mod attachments;
 mod bounds;
 pub mod disk;
 mod faults;
@@ -94,6 +95,8 @@ pub struct Faults {
     pub small_limits: bool,
     /// A county hub stands between some edges and the hub.
     pub county: bool,
+    /// Messages name attachments.
+    pub attachments: bool,
 }
 
 impl Faults {
@@ -113,6 +116,7 @@ impl Faults {
         operators: true,
         small_limits: true,
         county: true,
+        attachments: true,
     };
 
     /// Nothing.
@@ -131,6 +135,7 @@ impl Faults {
         operators: false,
         small_limits: false,
         county: false,
+        attachments: false,
     };
 }
 
@@ -184,6 +189,10 @@ pub struct Stats {
     pub handed: u64,
     /// Messages that applications took.
     pub taken: u64,
+    /// Chunks of attachments that were sent.
+    pub chunks: u64,
+    /// Those of them that had been sent to the same node before.
+    pub chunks_again: u64,
 }
 
 /// A promise that was not kept.

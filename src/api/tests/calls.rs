@@ -200,6 +200,7 @@ async fn what_the_node_refuses_is_a_problem_and_says_when_to_try_again() {
         (Cause::UnknownUnit, 422, "unknown-unit", false),
         (Cause::Expires, 422, "expires", false),
         (Cause::Busy, 429, "busy", true),
+        (Cause::UnknownAttachment, 422, "unknown-attachment", false),
         (Cause::MailboxFull, 507, "mailbox-full", true),
         (Cause::BoundReached, 507, "bound-reached", true),
         (Cause::DiskFull, 507, "disk-full", true),

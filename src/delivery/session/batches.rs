@@ -26,7 +26,8 @@ impl Delivery {
         let neighbours: Vec<UnitId> = self
             .hops
             .iter()
-            .filter(|(_, hop)| !hop.sessions.is_empty() && !hop.outbox.is_empty())
+            .filter(|(_, hop)| !hop.sessions.is_empty())
+            .filter(|(n, hop)| !hop.outbox.is_empty() || self.blobs.serves(n))
             .map(|(n, _)| n.clone())
             .collect();
         for neighbour in neighbours {
@@ -44,10 +45,24 @@ impl Delivery {
         }
         let sessions: Vec<SessionId> = hop.sessions.iter().rev().copied().collect();
         for session in sessions {
-            for express in [true, false] {
-                while self.pump_one(neighbour, session, express) {}
-            }
+            while self.pump_one(neighbour, session, true) {}
+            while self.pump_bulk(neighbour, session) {}
         }
+        while self.pump_run(neighbour) {}
+    }
+
+    /// Parcels go before runs of chunks, but for a run's turn.
+    fn pump_bulk(&mut self, neighbour: &UnitId, session: SessionId) -> bool {
+        let live = self.sessions.get(&session);
+        if !live.is_some_and(Session::has_bulk_grant) {
+            return false;
+        }
+        let hop = self.hops.get(neighbour);
+        let has_parcels = hop.is_some_and(|hop| hop.outbox.has_ready(false));
+        if has_parcels && self.is_runs_turn(neighbour) && self.pump_run(neighbour) {
+            return true;
+        }
+        self.pump_one(neighbour, session, false)
     }
 
     fn pump_one(&mut self, neighbour: &UnitId, session: SessionId, express: bool) -> bool {

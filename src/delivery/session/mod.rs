@@ -48,6 +48,14 @@ impl Session {
     pub(super) fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
     }
+
+    pub(super) fn has_bulk_grant(&self) -> bool {
+        self.is_open() && self.bulk > 0
+    }
+
+    pub(super) fn use_bulk_grant(&mut self) {
+        self.bulk = self.bulk.saturating_sub(1);
+    }
 }
 
 impl Delivery {
@@ -167,6 +175,7 @@ impl Delivery {
         self.hop(&neighbour).outbox.tell_again();
         self.tell_gone(&neighbour);
         self.ack_soon(&neighbour);
+        self.blobs_session_down(session, &neighbour);
         self.pump(&neighbour);
     }
 
@@ -261,6 +270,11 @@ impl Delivery {
             }
             Frame::Offer(parcels) => self.on_offer(session, parcels),
             Frame::OfferAnswer(answer) => self.on_offer_answer(&neighbour, answer, log),
+            Frame::Want(want) => self.on_want(session, &neighbour, want),
+            Frame::Unwant(digest) => self.on_unwant(&neighbour, digest),
+            Frame::Have(have) => self.on_have(session, &neighbour, have),
+            Frame::Absent(absent) => self.on_absent(&neighbour, absent),
+            Frame::Present(digest) => self.on_present(&neighbour, digest),
             Frame::WantCertificates(_)
             | Frame::Certificate(_)
             | Frame::Dictionaries(_)
