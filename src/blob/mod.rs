@@ -58,6 +58,14 @@ pub use self::{
 use self::{files::Files, partial::Part};
 use crate::model::{BlobDigest, Ranges};
 
+/// An attachment that was forgotten and whose files are still there.
+#[derive(Debug)]
+#[must_use = "its files stay until it is cleaned"]
+pub struct Forgotten {
+    digest: BlobDigest,
+    size: u64,
+}
+
 /// How much may be kept, MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -194,10 +202,16 @@ impl Blobs {
     /// # Errors
     /// The disk failed; the attachment is not here any more, until a restart finds what is left of it.
     pub fn remove(&self, digest: &BlobDigest) -> std::io::Result<bool> {
-        let _naming = lock(&self.0.naming);
-        let Some(entry) = lock(&self.0.state).entries.remove(digest) else {
-            return Ok(false);
-        };
+        match self.forget(digest) {
+            Some(forgotten) => self.clean(forgotten).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Forgets an attachment, whole or not, without waiting for the disk: it is not here any more, and can come anew. Its files wait
+    /// for [`clean`](Self::clean).
+    pub fn forget(&self, digest: &BlobDigest) -> Option<Forgotten> {
+        let entry = lock(&self.0.state).entries.remove(digest)?;
         let size = match &entry {
             Entry::Whole(size) => *size,
             Entry::Part(part) => {
@@ -205,9 +219,27 @@ impl Blobs {
                 part.size()
             }
         };
-        self.0.files.remove(digest)?;
+        Some(Forgotten {
+            digest: *digest,
+            size,
+        })
+    }
+
+    /// Removes the files of an attachment that was forgotten, unless it has come anew in the meantime.
+    ///
+    /// # Errors
+    /// The disk failed; a restart finds what is left of it.
+    pub fn clean(&self, forgotten: Forgotten) -> std::io::Result<()> {
+        let Forgotten { digest, size } = forgotten;
+        let _naming = lock(&self.0.naming);
+        let came_anew = lock(&self.0.state).entries.contains_key(&digest);
+        let cleaned = match came_anew {
+            true => Ok(()),
+            false => self.0.files.remove(&digest),
+        };
+        // What could not be removed is found, and counted again, at the next start.
         self.release(cost(size));
-        Ok(true)
+        cleaned
     }
 
     fn part(&self, digest: &BlobDigest) -> Option<Arc<Part>> {

@@ -65,7 +65,7 @@ enum Command {
     Demo(demo::DemoOptions),
     /// Make a CA, and issue or request certificates
     Pki(pki::PkiCommand),
-    Send(send::SendCommand),
+    Send(Box<send::SendCommand>),
     Receive(receive::ReceiveCommand),
     Queue(queue::QueueCommand),
     Track(track::TrackCommand),

@@ -1,5 +1,6 @@
 //! The integration tests: real nodes, real sockets, real disks.
 
+mod attachments;
 mod bad_input;
 mod cli;
 mod crashes;
