@@ -31,7 +31,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use blobs::BlobView;
+pub use blobs::{BlobOnItsWay, BlobView};
 pub use bounds::QueueLoad;
 #[cfg(any(test, feature = "sim"))]
 pub use bug::Bug;

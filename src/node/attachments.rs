@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     sync::Arc,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use tokio::{sync::oneshot, time::sleep};
@@ -17,15 +17,19 @@ use super::{
     workers::Urgency,
 };
 use crate::{
-    api::Refusal,
+    api::{AttachmentsView, Refusal, TransferView},
     blob::{Blobs, Bounds},
     config,
-    delivery::{BlobNews, Input},
+    delivery::{BlobNews, BlobOnItsWay, Input},
     model::{BlobDigest, Limits},
 };
 
 /// The folder of the attachments in the data folder.
 const ATTACHMENTS_FOLDER: &str = "blobs";
+/// Attachments on their way that one look shows.
+const SHOWN_MAX: usize = 100;
+/// How long what an application has brought makes no room for anything else, though no message names it yet.
+const NAMED_WITHIN: Duration = Duration::from_secs(3600);
 /// How often what has been kept long enough is looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(600);
 
@@ -54,6 +58,47 @@ pub(super) fn open(settings: &config::Settings) -> Result<(Blobs, Vec<News>), St
     }
     let found = keeper::found(&blobs, found);
     Ok((blobs, found))
+}
+
+/// What people are told of them.
+pub(super) fn view(shared: &Shared, on_their_way: Vec<BlobOnItsWay>) -> AttachmentsView {
+    let now = Instant::now();
+    let transfer = |way: BlobOnItsWay| {
+        let BlobOnItsWay {
+            digest,
+            neighbour,
+            leaves,
+            size,
+            bytes,
+        } = way;
+        let rate_bps = shared
+            .keeper
+            .paces
+            .rate_bps(digest, &neighbour, leaves, now);
+        let left = size.map(|size| size.saturating_sub(bytes));
+        let seconds_left = left
+            .zip(rate_bps)
+            .and_then(|(left, rate)| left.saturating_mul(8).checked_div(rate));
+        TransferView {
+            digest,
+            neighbour,
+            way: if leaves { "out" } else { "in" },
+            size,
+            bytes,
+            rate_bps,
+            seconds_left,
+        }
+    };
+    AttachmentsView {
+        whole: shared.blobs.whole() as u64,
+        bytes: shared.blobs.bytes_used(),
+        bytes_max: u64::from(shared.live().settings.limits.attachments_mib) << 20,
+        under_way: on_their_way
+            .into_iter()
+            .take(SHOWN_MAX)
+            .map(transfer)
+            .collect(),
+    }
 }
 
 /// Removes what has been kept long enough, for as long as the node runs, and more of it when something that came finds no room.
@@ -184,7 +229,16 @@ pub(super) async fn make_room(shared: &Arc<Shared>, size: u64) {
     if shared.blobs.has_room(size).is_ok() {
         return;
     }
-    for idle in idle(shared).await {
+    let now = SystemTime::now();
+    let mut idle = idle(shared).await;
+    // What was brought a short while ago may be named at any moment.
+    idle.retain(|idle| {
+        idle.was_needed
+            || now
+                .duration_since(idle.since)
+                .is_ok_and(|age| age >= NAMED_WITHIN)
+    });
+    for idle in idle {
         if sweep(shared, vec![idle.digest]).await.is_none() || shared.blobs.has_room(size).is_ok() {
             return;
         }

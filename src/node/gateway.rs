@@ -126,13 +126,14 @@ impl Gateway for NodeHandle {
     }
 
     async fn status(&self) -> Result<Status, Refusal> {
-        let (epoch, neighbours, inbox, awaiting) = self
+        let (epoch, neighbours, inbox, awaiting, on_their_way) = self
             .look(|machine| {
                 (
                     machine.epoch(),
                     machine.neighbours(),
                     machine.inbox_view(),
                     machine.totals().owed,
+                    machine.blobs_on_their_way(),
                 )
             })
             .await?;
@@ -167,6 +168,7 @@ impl Gateway for NodeHandle {
                 messages: inbox.messages,
                 bytes: inbox.bytes,
             },
+            attachments: attachments::view(&self.shared, on_their_way),
             awaiting_receipts: awaiting,
             journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
             journal_bytes_max: u64::from(settings.limits.journal_mib) << 20,
@@ -206,6 +208,8 @@ impl Gateway for NodeHandle {
                 }
             }
         }
+        let blobs = &self.shared.blobs;
+        metrics.set_attachments(blobs.whole() as u64, blobs.bytes_used());
         metrics.set_index(&self.shared.index.health());
         metrics.set_storage(
             self.shared.figures.disk_full.load(Ordering::Relaxed),

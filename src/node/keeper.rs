@@ -7,7 +7,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant, SystemTime},
@@ -16,10 +16,12 @@ use std::{
 use bytes::Bytes;
 use tokio::sync::Notify;
 
+use super::pace::Paces;
 use crate::{
     blob::{BeginError, Begun, Blobs, FinishError, Found, PutError, StoreError},
     delivery::{BlobNews, SessionId},
     model::{BlobDigest, Ranges, UnitId, chunk_count},
+    observe::Metrics,
     wire::{self, Chunks, Description},
 };
 
@@ -36,6 +38,9 @@ pub(super) struct Keeper {
     taken: Mutex<HashMap<BlobDigest, Taking>>,
     /// Since when something that had been needed is not any more, in this run of the node.
     freed: Mutex<HashMap<BlobDigest, SystemTime>>,
+    /// How fast they come and go.
+    pub(super) paces: Paces,
+    metrics: Arc<Metrics>,
     /// How much room something that came did not find, bytes.
     lacking: AtomicU64,
     /// Told when that is so.
@@ -70,11 +75,13 @@ pub(super) type News = (BlobDigest, BlobNews);
 
 impl Keeper {
     /// A keeper of these.
-    pub(super) fn new(blobs: Blobs) -> Self {
+    pub(super) fn new(blobs: Blobs, metrics: Arc<Metrics>) -> Self {
         Self {
             blobs,
             taken: Mutex::default(),
             freed: Mutex::default(),
+            paces: Paces::default(),
+            metrics,
             lacking: AtomicU64::new(0),
             no_room: Notify::new(),
         }
@@ -147,12 +154,18 @@ impl Keeper {
         }
         let mut stored = Ranges::new();
         let mut is_complete = false;
+        let mut fresh = 0;
         let mut failed = None;
         for (number, chunk) in (first..).zip(&chunks) {
             match self.blobs.put(&digest, number, chunk) {
                 Ok(progress) => {
                     stored.insert_range(number, number);
                     is_complete = progress.is_complete();
+                    fresh += if progress.is_new {
+                        chunk.len() as u64
+                    } else {
+                        0
+                    };
                 }
                 Err(PutError::Store(error)) => {
                     failed = Some(error);
@@ -163,6 +176,9 @@ impl Keeper {
                 Err(fault) => return Err(ChunksFault::Chunk(fault)),
             }
         }
+        self.metrics.attachment_received(fresh);
+        self.paces
+            .moved(digest, neighbour, false, fresh, Instant::now());
         if let Some(error) = failed {
             self.failed(digest, error, &mut news);
         } else if !stored.is_empty() {
@@ -281,6 +297,7 @@ impl Keeper {
     /// It cannot be read: what is left of the attachment.
     pub(super) fn pack(
         &self,
+        neighbour: &UnitId,
         digest: BlobDigest,
         describe: bool,
         first: u64,
@@ -300,12 +317,17 @@ impl Keeper {
         let description = list.as_deref().map(|list| (reader.size(), list));
         let mut out = wire::chunks_head(&digest, description, first, count);
         let mut chunk = Vec::new();
+        let mut gone = 0;
         for number in first..first + count {
             reader
                 .chunk(number, &mut chunk)
                 .map_err(|error| lost(&error))?;
             out.extend_from_slice(&chunk);
+            gone += chunk.len() as u64;
         }
+        self.metrics.attachment_sent(gone);
+        self.paces
+            .moved(digest, neighbour, true, gone, Instant::now());
         Ok(out.into())
     }
 
@@ -367,7 +389,8 @@ mod tests {
                 attachments_mib: 64,
             };
             let opened = Blobs::open(folders[at].path(), bounds);
-            Keeper::new(opened.expect("attachments").0)
+            let metrics = Arc::new(Metrics::new(1));
+            Keeper::new(opened.expect("attachments").0, metrics)
         };
         let (sender, receiver) = (open(0, 64), open(1, attachment_mib));
         let mut upload = sender.blobs.upload().expect("an upload");
@@ -387,7 +410,9 @@ mod tests {
 
     impl Two {
         fn run(&self, describe: bool, first: u64, count: u64) -> Vec<u8> {
-            let run = self.sender.pack(self.digest, describe, first, count);
+            let run = self
+                .sender
+                .pack(&self.neighbour, self.digest, describe, first, count);
             run.expect("it is there").to_vec()
         }
 
@@ -495,8 +520,12 @@ mod tests {
         let mut bytes = std::fs::read(&file).expect("a file");
         bytes[70_000] ^= 1;
         std::fs::write(&file, bytes).expect("writes");
-        assert!(two.sender.pack(two.digest, false, 0, 1).is_ok());
-        let lost = two.sender.pack(two.digest, false, 1, 1);
+        assert!(
+            two.sender
+                .pack(&two.neighbour, two.digest, false, 0, 1)
+                .is_ok()
+        );
+        let lost = two.sender.pack(&two.neighbour, two.digest, false, 1, 1);
         assert_eq!(lost, Err((two.digest, BlobNews::Lost)));
         assert_eq!(two.sender.blobs.size(&two.digest), None);
     }

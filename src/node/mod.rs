@@ -37,6 +37,7 @@ mod links;
 mod live;
 mod outgoing;
 mod owner;
+mod pace;
 mod receipts;
 mod rules;
 mod running;

@@ -116,6 +116,7 @@ impl Shared {
             blobs,
             live,
         } = parts;
+        let keeper = Arc::new(Keeper::new(blobs.clone(), metrics.clone()));
         Arc::new(Self {
             commands,
             clock,
@@ -128,7 +129,7 @@ impl Shared {
             index,
             shelf: Shelf::new(&live.settings.data_dir),
             package: Package::default(),
-            keeper: Arc::new(Keeper::new(blobs.clone())),
+            keeper,
             blobs,
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),

@@ -10,7 +10,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::processes::{Node, Town, until};
+use crate::processes::{Connected, Node, Town, run, until};
 
 /// A body of `size` bytes that is never in memory as a whole.
 struct Body {
@@ -187,9 +187,129 @@ fn what_cannot_be_attached_is_told_by_its_name() {
         (town.path(), "no plain file"),
     ] {
         let line = "send --to hebi.b --kind notice --attach";
-        let refused = crate::processes::run(node.ask(line).arg(file));
+        let refused = run(node.ask(line).arg(file));
         refused.assert_refused(65);
         assert!(refused.err.contains(part), "{}", refused.err);
     }
     assert_eq!(files(&node), BTreeMap::new());
+}
+
+#[test]
+fn files_that_are_attached_are_saved_beside_their_message_and_told_on_the_way() {
+    let net = Connected::new();
+    let folder = net.town.path();
+    let mut scan = Vec::new();
+    body(700_001).read_to_end(&mut scan).expect("reads");
+    fs::write(folder.join("扫描 1.pdf"), &scan).expect("writes");
+    fs::write(folder.join("100%.txt"), "少许").expect("writes");
+    let line = "send --to hebi.b --kind case.material --wait delivered --attach";
+    let mut send = net.a.ask(line);
+    send.arg(folder.join("扫描 1.pdf")).arg("--attach");
+    let sent = run(send.arg(folder.join("100%.txt"))).good();
+    let sent = sent.trim();
+
+    let inbox = folder.join("inbox");
+    let mut receive = net.b.ask("receive --wait 30s --json --save");
+    let saved = run(receive.arg(&inbox)).json();
+    assert_eq!(saved[0]["messageid"], *sent);
+    let attachments = saved[0]["attachments"].as_array().expect("a list");
+    assert_eq!(attachments.len(), 2);
+    for (at, (name, plain, content)) in [
+        ("扫描 1.pdf", "1.扫描_1.pdf", scan.as_slice()),
+        ("100%.txt", "2.100_.txt", "少许".as_bytes()),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let attached = &attachments[at];
+        assert_eq!(attached["name"], name);
+        assert_eq!(attached["digest"], digest(content));
+        let file = inbox.join(format!("{sent}.{plain}"));
+        assert_eq!(attached["file"], file.to_str().expect("a text"));
+        assert!(fs::read(&file).expect("a file") == content, "{name}");
+    }
+    let left = fs::read_dir(&inbox).expect("a folder").count();
+    assert_eq!(left, 3, "nothing unfinished is left");
+    assert_eq!(net.b.run("receive --json").good(), "", "it was acked");
+
+    // What is here, and what has passed, is counted.
+    let status = net.hub.run("status --json").json();
+    assert_eq!(status[0]["attachments"]["whole"], 2);
+    let shown = net.hub.run("status").good();
+    assert!(shown.contains("attached  2 files"), "{shown}");
+    let (_, metrics) = net.hub.client().get("/metrics").expect("an answer");
+    let metrics = metrics.as_str().expect("a text");
+    let bytes = 700_001 + "少许".len();
+    for line in [
+        "casegate_attachments 2".to_owned(),
+        format!("casegate_attachments_received_bytes_total {bytes}"),
+        format!("casegate_attachments_sent_bytes_total {bytes}"),
+    ] {
+        assert!(metrics.contains(&line), "{line}: {metrics}");
+    }
+}
+
+#[test]
+fn a_message_that_names_what_is_not_here_is_refused_and_names_it() {
+    let town = Town::new();
+    let node = alone(&town);
+    let missing = digest(&b"never brought"[..]);
+    let event = json!({
+        "specversion": "1.0", "id": "1", "source": "/unit/hebi.a", "type": "notice", "to": "hebi.b",
+        "attachments": missing,
+    });
+    let posted = node
+        .client()
+        .post("/v1/messages", "application/cloudevents+json", &event);
+    let (status, answer) = posted.expect("an answer");
+    assert_eq!(status, 422, "{answer}");
+    assert_eq!(answer["type"], "urn:casegate:problem:unknown-attachment");
+    assert_eq!(answer["attribute"], "attachments");
+    let detail = answer["detail"].as_str().expect("a text");
+    assert!(detail.contains(&missing), "{detail}");
+    node.client()
+        .put("/v1/attachments", &b"never brought"[..], 13)
+        .expect("an answer");
+    let posted = node
+        .client()
+        .post("/v1/messages", "application/cloudevents+json", &event);
+    assert_eq!(posted.expect("an answer").0, 202);
+}
+
+#[test]
+fn what_is_needed_stays_and_what_is_not_makes_room() {
+    let town = Town::new();
+    let mut node = town.unit("hebi.a");
+    let limits = "[limits]\nattachment-mib = 1\nattachments-mib = 3\n";
+    node.configure("[upstream]", &format!("{limits}[upstream]"));
+    node.start();
+    const SIZE: u64 = 900_000;
+    let put = |size: u64| node.client().put("/v1/attachments", body(size), size);
+    let here = |size: u64| {
+        let path = format!("/v1/attachments/{}", digest(body(size)));
+        node.client().bytes(&path, None).status() == 200
+    };
+    let name = |size: u64| {
+        json!({
+            "specversion": "1.0", "id": size.to_string(), "source": "/unit/hebi.a", "type": "notice",
+            "to": "hebi.b", "attachments": digest(body(size)),
+        })
+    };
+    for size in SIZE..SIZE + 3 {
+        assert_eq!(put(size).expect("an answer").0, 201);
+    }
+    let messages = node.client().submit(&[name(SIZE), name(SIZE + 1)]);
+    // One that no message names yet is as safe as those that are named.
+    let (status, answer) = put(SIZE + 3).expect("an answer");
+    assert_eq!((status, &answer["bound"]), (507, &json!("attachments-mib")));
+    assert!((SIZE..SIZE + 3).all(here));
+    // An operator ends a message: what only that one named is needed by nobody.
+    let drop = format!("queue drop {} --reason mistaken", messages[0]);
+    let token = node.data().join("operator.token");
+    run(node.ask(&drop).arg("--token-file").arg(token)).good();
+    until("there is room", || {
+        put(SIZE + 3).is_some_and(|(status, _)| status == 201)
+    });
+    assert!(!here(SIZE), "it made room");
+    assert!((SIZE + 1..SIZE + 4).all(here));
 }

@@ -35,7 +35,22 @@ fn figures(output: &Output) -> Value {
     assert!(number(&latency["p50"]) > 0.0);
     assert!(number(&latency["p50"]) <= number(&latency["p99"]));
     assert!(number(&latency["p99"]) <= 1000.0 * number(&figures["seconds"]));
+    let scan = &figures["attachment"];
+    assert_eq!(scan["digest_equal"], true, "{figures}");
+    let ratio = number(&scan["wire_bytes_up"]) / number(&scan["bytes"]);
+    assert!((1.0..1.4).contains(&ratio), "{figures}");
     figures
+}
+
+#[test]
+fn a_scan_goes_on_where_it_was_when_its_link_was_cut() {
+    let figures = figures(&demo(&["--json", "--messages", "10"]));
+    let scan = &figures["attachment"];
+    assert_eq!(scan["resumed"], true, "{figures}");
+    assert_eq!(scan["bytes"], 2_000_000);
+    // 1 Mbit/s, and five seconds without it.
+    let seconds = scan["seconds"].as_f64().expect("a number");
+    assert!(seconds > 20.0, "{figures}");
 }
 
 #[test]
@@ -52,8 +67,10 @@ fn a_demo_delivers_every_message_once_and_says_so_in_one_object() {
         "wire_bytes_down",
         "seconds",
         "latency_ms",
+        "attachment",
     ];
     assert_eq!(names, expected);
+    assert_eq!(figures["attachment"]["resumed"], false);
     assert_eq!(figures["sent"], 60);
 }
 

@@ -255,6 +255,7 @@ impl Gateway for Fake {
             queued: Volume::default(),
             queued_lanes: PerLane::default(),
             inbox: Volume::default(),
+            attachments: AttachmentsView::default(),
             awaiting_receipts: 0,
             journal_bytes: 0,
             journal_bytes_max: 0,

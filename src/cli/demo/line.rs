@@ -53,6 +53,14 @@ impl Line {
         (self == Self::Outage).then_some(Self::CUT)
     }
 
+    /// Bytes of the scan: a good quarter of a minute over a modem.
+    pub(super) fn scan_bytes(self) -> usize {
+        match self {
+            Self::Poor => 500_000,
+            Self::Exclusive | Self::Good | Self::Outage | Self::Lan => 2_000_000,
+        }
+    }
+
     /// Its name, and what it is like.
     pub(super) fn describe(self) -> String {
         self.to_possible_value().map_or_else(String::new, |value| {

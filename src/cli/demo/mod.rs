@@ -1,4 +1,4 @@
-//! `casegate demo`: a hub, two units and the links between them on this machine, and a few hundred messages through them.
+//! `casegate demo`: a hub, two units and the links between them on this machine, and a few hundred messages and a scan through them.
 //!
 //! Nothing is simulated but the links: certificates are issued, configuration files written and read, nodes started, messages
 //! submitted, received and acked over HTTP as an application would. Every message that comes is compared with what was sent.
@@ -11,6 +11,7 @@ mod line;
 mod plan;
 mod progress;
 mod report;
+mod scan;
 mod traffic;
 mod world;
 
@@ -40,7 +41,7 @@ const END_WITHIN: Duration = Duration::from_secs(3);
 #[command(
     long_about = "Watch a hub and two units exchange messages over an emulated link. Everything happens on this machine, in a \
                   folder that is removed at the end. The exit code is 0 only when every message arrived once, unchanged and in \
-                  the order of its case."
+                  the order of its case, and the scan that is attached to the last one as it was."
 )]
 pub struct DemoOptions {
     /// The link between each unit and the hub
@@ -110,11 +111,18 @@ async fn watched(options: &DemoOptions, folder: &DemoFolder) -> Result<Report, D
         () = signals.any() => Err(DemoError::interrupted()),
     };
     let wire = world.wire();
+    let scanned = match exchanged {
+        Ok(()) => tokio::select! {
+            scanned = scan::carry(&world, &progress) => scanned,
+            () = signals.any() => Err(DemoError::interrupted()),
+        },
+        Err(error) => Err(error),
+    };
     world.stop(options.keep).await?;
     progress.finish();
-    exchanged?;
+    let scan = scanned?;
     let kept = options.keep.then(|| folder.path().to_owned());
-    Ok(Report::new(options.link, &ledger, wire, kept))
+    Ok(Report::new(options.link, &ledger, wire, scan, kept))
 }
 
 /// What ends the demo early.

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     ledger::{Balance, Ledger},
     line::Line,
+    scan::Scan,
     world::Wire,
 };
 use crate::{emulator::Counters, model::Lane};
@@ -17,6 +18,7 @@ pub(super) struct Report {
     line: Line,
     balance: Balance,
     wire: Wire,
+    scan: Scan,
     /// The folder, when it stays.
     kept: Option<PathBuf>,
     /// What went wrong, a line each.
@@ -35,6 +37,20 @@ struct Figures {
     wire_bytes_down: u64,
     seconds: f64,
     latency_ms: Latency,
+    attachment: Attachment,
+}
+
+/// The scan, whose bytes are in none of the figures above.
+#[derive(Serialize)]
+struct Attachment {
+    bytes: u64,
+    /// From the call that names it to the call that is handed the message.
+    seconds: f64,
+    wire_bytes_up: u64,
+    /// Whether the link was cut in the middle, and what had come before was not sent again.
+    resumed: bool,
+    /// Whether it arrived with the digest that it left with.
+    digest_equal: bool,
 }
 
 /// `null` when nothing came.
@@ -45,17 +61,25 @@ struct Latency {
 }
 
 impl Report {
-    pub(super) fn new(line: Line, ledger: &Ledger, wire: Wire, kept: Option<PathBuf>) -> Self {
+    pub(super) fn new(
+        line: Line,
+        ledger: &Ledger,
+        wire: Wire,
+        scan: Scan,
+        kept: Option<PathBuf>,
+    ) -> Self {
         let mut balance = ledger.balance();
         let mut faults = std::mem::take(&mut balance.faults);
         let untold = balance.fault_count - faults.len() as u64;
         if untold > 0 {
             faults.push(format!("and {untold} more"));
         }
+        faults.extend(scan.fault.clone());
         Self {
             line,
             balance,
             wire,
+            scan,
             kept,
             faults,
         }
@@ -68,7 +92,7 @@ impl Report {
     /// 0 only when every message came once, as it was sent and in the order of its case.
     pub(super) fn exit_code(&self) -> u8 {
         let good = self.missing() == 0 && self.balance.duplicated == 0;
-        if good && self.balance.fault_count == 0 {
+        if good && self.balance.fault_count == 0 && self.scan.fault.is_none() {
             0
         } else {
             70
@@ -90,6 +114,13 @@ impl Report {
             latency_ms: Latency {
                 p50: percentile(&latencies, 50).map(milliseconds),
                 p99: percentile(&latencies, 99).map(milliseconds),
+            },
+            attachment: Attachment {
+                bytes: self.scan.bytes,
+                seconds: self.scan.time.as_millis() as f64 / 1e3,
+                wire_bytes_up: self.scan.wire_bytes_up,
+                resumed: self.scan.resumed,
+                digest_equal: self.scan.digest_equal,
             },
         };
         serde_json::to_string(&figures).expect("numbers always are JSON")
@@ -117,6 +148,26 @@ impl Report {
     }
 }
 
+impl Report {
+    fn write_scan(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scan = &self.scan;
+        let ratio = scan.wire_bytes_up as f64 / scan.bytes.max(1) as f64;
+        writeln!(
+            f,
+            "\nscan attached     {:>12}   bytes in {:.1} s, {} up, ratio {ratio:.2}{}, digest {}",
+            scan.bytes,
+            scan.time.as_secs_f64(),
+            scan.wire_bytes_up,
+            match (scan.was_cut, scan.resumed) {
+                (true, true) => ", cut in the middle and gone on with",
+                (true, false) => ", cut in the middle and begun anew",
+                (false, _) => "",
+            },
+            if scan.digest_equal { "equal" } else { "WRONG" }
+        )
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let balance = &self.balance;
@@ -138,6 +189,7 @@ impl fmt::Display for Report {
             write_latency(f, lane.as_str(), &self.sorted(|of| of == lane))?;
         }
         write_latency(f, "all", &self.sorted(|_| true))?;
+        self.write_scan(f)?;
         writeln!(
             f,
             "\nWire bytes are UDP payload and {} a packet, handshakes, acks and receipts included. Latency is from the call that\n\

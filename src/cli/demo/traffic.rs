@@ -130,7 +130,11 @@ async fn send(member: &Member, ledger: &Ledger) -> Result<(), DemoError> {
     Ok(())
 }
 
-async fn submit(member: &Member, kind: &'static str, body: &str) -> Result<(), DemoError> {
+pub(super) async fn submit(
+    member: &Member,
+    kind: &'static str,
+    body: &str,
+) -> Result<(), DemoError> {
     let mut tries = 1;
     loop {
         let (status, text) = member
@@ -170,7 +174,7 @@ async fn receive(member: &Member, ledger: &Ledger, over: &AtomicBool) -> Result<
     }
 }
 
-async fn pull(client: &Client, wait_s: u32) -> Result<Vec<Event>, DemoError> {
+pub(super) async fn pull(client: &Client, wait_s: u32) -> Result<Vec<Event>, DemoError> {
     let (status, text) = client.get(&format!("/v1/inbox?wait={wait_s}s")).await?;
     let wrong = |why: &dyn std::fmt::Display| DemoError::internal(format!("/v1/inbox: {why}"));
     if status != 200 {
@@ -179,7 +183,7 @@ async fn pull(client: &Client, wait_s: u32) -> Result<Vec<Event>, DemoError> {
     serde_json::from_str(&text).map_err(|error| wrong(&error))
 }
 
-async fn ack(client: &Client, events: &[Event]) -> Result<(), DemoError> {
+pub(super) async fn ack(client: &Client, events: &[Event]) -> Result<(), DemoError> {
     let names: Vec<_> = events
         .iter()
         .filter_map(|event| event.get("messageid"))

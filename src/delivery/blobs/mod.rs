@@ -18,7 +18,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-pub use self::view::BlobView;
+pub use self::view::{BlobOnItsWay, BlobView};
 use self::{
     fetch::{Fetch, Source},
     serve::Served,

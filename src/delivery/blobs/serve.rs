@@ -85,6 +85,12 @@ impl Served {
         Some(&self.wants.get(digest)?.sender)
     }
 
+    /// What it waits for now, and the chunks that it has of each.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = (&BlobDigest, &Ranges)> {
+        let wants = self.active.iter();
+        wants.filter_map(|digest| Some((digest, &self.wants.get(digest)?.theirs)))
+    }
+
     fn unacked(&self) -> u64 {
         let wants = self.active.iter().filter_map(|d| self.wants.get(d));
         let leases = wants.flat_map(|serving| &serving.leases);

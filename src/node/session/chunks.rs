@@ -40,8 +40,9 @@ impl Pump {
         count: u64,
     ) -> Result<(), Fault> {
         let keeper = self.shared.keeper.clone();
+        let neighbour = self.neighbour.clone();
         self.work(Urgency::Bulk, move || {
-            Done::Run(keeper.pack(digest, describe, first, count))
+            Done::Run(keeper.pack(&neighbour, digest, describe, first, count))
         });
         Ok(())
     }
