@@ -121,6 +121,65 @@ impl Read for Reading<'_> {
     }
 }
 
+/// What has gone of attachments to the next node, on a terminal.
+#[derive(Debug)]
+pub struct Leaving<'a> {
+    client: &'a Client,
+    digests: Vec<BlobDigest>,
+    bar: ProgressBar,
+}
+
+impl<'a> Leaving<'a> {
+    /// Of these.
+    pub fn of(client: &'a Client, attached: &[Attached]) -> Self {
+        Self {
+            client,
+            digests: attached.iter().map(|one| one.digest).collect(),
+            bar: bar(0, "on the way"),
+        }
+    }
+
+    /// Asks the node, if somebody sees it.
+    pub fn look(&mut self) {
+        #[derive(Deserialize)]
+        struct Status {
+            attachments: Attachments,
+        }
+        #[derive(Deserialize)]
+        struct Attachments {
+            under_way: Vec<Transfer>,
+        }
+        #[derive(Deserialize)]
+        struct Transfer {
+            digest: BlobDigest,
+            way: String,
+            size: Option<u64>,
+            bytes: u64,
+        }
+        if self.digests.is_empty() || self.bar.is_hidden() {
+            return;
+        }
+        // The wait itself tells when the node does not answer.
+        let Ok(status) = self.client.read::<Status>("/v1/status") else {
+            return;
+        };
+        let leaving =
+            |transfer: &&Transfer| transfer.way == "out" && self.digests.contains(&transfer.digest);
+        let under_way = || status.attachments.under_way.iter().filter(leaving);
+        let size = under_way().filter_map(|transfer| transfer.size).sum();
+        if size > 0 {
+            self.bar.set_length(size);
+            let bytes = under_way().map(|transfer| transfer.bytes).sum();
+            self.bar.set_position(bytes);
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn end(self) {
+        self.bar.finish_and_clear();
+    }
+}
+
 /// The attribute that names them.
 pub fn digests(attached: &[Attached]) -> String {
     let digests: Vec<_> = attached.iter().map(|one| one.digest.to_string()).collect();

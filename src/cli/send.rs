@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
-    attach::{self, Attached},
+    attach::{self, Attached, Leaving},
     client::{ApiOptions, CallError, Client},
     events,
     exit::{BAD_DATA, Failure, INTERNAL},
@@ -159,7 +159,10 @@ impl SendCommand {
         let mut accepted: Accepted = client.parse(&answer)?;
         if self.wait != Goal::Accepted {
             let wait = progress::Wait::new(self.wait, self.wait_timeout);
-            accepted.state = wait.until(client, &accepted.messageid)?;
+            let mut leaving = Leaving::of(client, &attached);
+            let waited = wait.until_seeing(client, &accepted.messageid, || leaving.look());
+            leaving.end();
+            accepted.state = waited?;
         }
         let mut out = io::stdout().lock();
         match self.json {
