@@ -17,10 +17,10 @@ use super::{
     workers::Urgency,
 };
 use crate::{
-    api::{AttachmentsView, Refusal, TransferView},
+    api::{AttachmentsView, Cause, Refusal, TransferView},
     blob::{Blobs, Bounds},
     config,
-    delivery::{BlobNews, BlobOnItsWay, Input},
+    delivery::{BlobOnItsWay, Input},
     model::{BlobDigest, Limits},
 };
 
@@ -191,37 +191,30 @@ async fn idle(shared: &Arc<Shared>) -> Vec<Idle> {
 }
 
 /// Removes those of them that nothing needs; none when the node stops.
-async fn sweep(shared: &Arc<Shared>, digests: Vec<BlobDigest>) -> Option<usize> {
+async fn sweep(shared: &Arc<Shared>, digests: Vec<BlobDigest>) -> Option<()> {
     if digests.is_empty() {
-        return Some(0);
+        return Some(());
     }
     let (reply, answer) = oneshot::channel();
-    let command = Command::Sweep { digests, reply };
+    let command = Command::Sweep {
+        digests: digests.clone(),
+        reply,
+    };
     shared.command(command).await.ok()?;
-    let unneeded = answer.await.ok()?;
-    let mut removed = 0;
-    for digest in unneeded {
+    for digest in &digests {
+        shared.keeper.freed_since().remove(digest);
+    }
+    for forgotten in answer.await.ok()? {
         let blobs = shared.blobs.clone();
-        let gone = shared
+        let cleaned = shared
             .workers
-            .run(Urgency::Bulk, move || blobs.remove(&digest))
+            .run(Urgency::Bulk, move || blobs.clean(forgotten))
             .await;
-        match gone {
-            Ok(Ok(_)) => removed += 1,
-            Ok(Err(error)) => {
-                tracing::error!(attachment = %digest, %error, "an attachment cannot be removed");
-            }
-            Err(_) => {}
-        }
-        shared.keeper.freed_since().remove(&digest);
-        // An application may have brought it again in this very moment, and been believed.
-        if shared.blobs.size(&digest).is_none() {
-            let news = BlobNews::Lost;
-            let lost = Command::Tell(Input::Blob { digest, news });
-            shared.command(lost).await.ok()?;
+        if let Ok(Err(error)) = cleaned {
+            tracing::error!(%error, "an attachment's files cannot be removed");
         }
     }
-    Some(removed)
+    Some(())
 }
 
 /// Removes what nobody needs, the oldest first, until an attachment of `size` bytes finds room.
@@ -246,16 +239,18 @@ pub(super) async fn make_room(shared: &Arc<Shared>, size: u64) {
 }
 
 /// An application has brought an attachment. Messages that are submitted from now on may name it.
-pub(super) async fn attached(
-    shared: &Arc<Shared>,
-    digest: BlobDigest,
-    size: u64,
-) -> Result<(), Refusal> {
-    let news = BlobNews::Whole { size };
-    let told = shared
-        .command(Command::Tell(Input::Blob { digest, news }))
-        .await;
-    told.map_err(refusal)
+pub(super) async fn attached(shared: &Arc<Shared>, digest: BlobDigest) -> Result<(), Refusal> {
+    let (reply, answer) = oneshot::channel();
+    let told = shared.command(Command::Attached { digest, reply }).await;
+    told.map_err(refusal)?;
+    match answer.await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refusal::new(
+            Cause::Busy,
+            "the same attachment was being removed in this very moment; bring it again",
+        )),
+        Err(_) => Err(refusal(shared.unavailable())),
+    }
 }
 
 /// A chunk is damaged on the disk.

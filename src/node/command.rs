@@ -3,6 +3,7 @@
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::{
+    blob::Forgotten,
     delivery::{
         Answer, Arrival, Close, Delivery, Departure, Input, LinkInfo, SessionId, Ticket, hop::Frame,
     },
@@ -54,12 +55,19 @@ pub(super) enum Command {
         /// Its name.
         session: SessionId,
     },
-    /// Have these attachments removed that nothing needs. Answered with them; from then on the machine does not count on them.
+    /// An application has brought an attachment. Answered whether it is still here: it may have been forgotten in that very moment.
+    Attached {
+        /// The attachment.
+        digest: BlobDigest,
+        /// Where the answer goes.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Forget those of these attachments that nothing needs. Answered with them, for their files to be removed.
     Sweep {
         /// Those that could go.
         digests: Vec<BlobDigest>,
         /// Where the answer goes.
-        reply: oneshot::Sender<Vec<BlobDigest>>,
+        reply: oneshot::Sender<Vec<Forgotten>>,
     },
     /// Let somebody look at the machine. What looks must be quick: everybody else waits.
     Look(Box<dyn FnOnce(&Delivery) + Send>),

@@ -186,8 +186,8 @@ impl Gateway for NodeHandle {
         attachments::make_room(&self.shared, size).await;
     }
 
-    async fn attached(&self, digest: BlobDigest, size: u64) -> Result<(), Refusal> {
-        attachments::attached(&self.shared, digest, size).await
+    async fn attached(&self, digest: BlobDigest, _size: u64) -> Result<(), Refusal> {
+        attachments::attached(&self.shared, digest).await
     }
 
     async fn attachment_damaged(&self, digest: BlobDigest) {

@@ -205,14 +205,29 @@ impl Owner {
                 self.ports.remove(&session);
                 self.tell(Input::SessionDown { session });
             }
-            Command::Sweep { mut digests, reply } => {
-                digests.retain(|digest| !self.machine.needs_blob(digest));
-                for digest in &digests {
-                    let (digest, news) = (*digest, BlobNews::Lost);
+            Command::Attached { digest, reply } => {
+                let size = self.shared.blobs.size(&digest);
+                if let Some(size) = size {
+                    let news = BlobNews::Whole { size };
                     self.tell(Input::Blob { digest, news });
                 }
-                // Whoever asked may be gone: then nothing is removed, and a restart finds it.
-                let _ = reply.send(digests);
+                // Whoever asked may be gone: it is there all the same.
+                let _ = reply.send(size.is_some());
+            }
+            Command::Sweep { digests, reply } => {
+                let mut all = Vec::new();
+                for digest in digests {
+                    if self.machine.needs_blob(&digest) {
+                        continue;
+                    }
+                    if let Some(forgotten) = self.shared.blobs.forget(&digest) {
+                        all.push(forgotten);
+                    }
+                    let news = BlobNews::Lost;
+                    self.tell(Input::Blob { digest, news });
+                }
+                // Whoever asked may be gone: then a restart finds the files.
+                let _ = reply.send(all);
             }
             Command::Look(look) => look(&self.machine),
             Command::Stop(told) => {
