@@ -108,9 +108,10 @@ impl Keeper {
 
     /// Nothing needs it now: from this moment on it is kept for a while. Waits for the disk.
     pub(super) fn freed(&self, digest: BlobDigest) {
-        self.freed_since().insert(digest, SystemTime::now());
         // What is whole says so itself after a restart, too. What is not, or is gone, need not.
         let _ = self.blobs.touch(&digest);
+        // Later than that: what is touched after this was brought again.
+        self.freed_since().insert(digest, SystemTime::now());
     }
 
     /// Since when something that had been needed is not any more, in this run of the node.

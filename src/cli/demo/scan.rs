@@ -68,8 +68,9 @@ pub(super) async fn carry(world: &World, progress: &Progress) -> Result<Scan, De
         "specversion": "1.0", "id": ID, "source": format!("/unit/{}", from.unit), "type": "case.material",
         "to": to.unit, "attachments": digest, "attachmentnames": "scan.tif", "subject": "扫描件",
     });
-    let before = world.wire().up.offered_bytes;
-    let carried = || world.wire().up.offered_bytes.saturating_sub(before);
+    let before = world.wire().up;
+    let carried = || world.wire().up.carried_bytes - before.carried_bytes;
+    let offered = || world.wire().up.offered_bytes - before.offered_bytes;
     let began = Instant::now();
     traffic::submit(from, "application/cloudevents+json", &event.to_string()).await?;
     let over = AtomicBool::new(false);
@@ -82,13 +83,14 @@ pub(super) async fn carry(world: &World, progress: &Progress) -> Result<Scan, De
     let mut scan = Scan {
         bytes: size,
         time: began.elapsed(),
-        wire_bytes_up: carried(),
+        wire_bytes_up: offered(),
         was_cut: cut_at.is_some(),
         ..Scan::default()
     };
-    // A scan that is begun anew takes what had been carried once more, which is a third of it. Heads of packets, what was lost on the
-    // way and what was in flight take a sixth.
-    scan.resumed = scan.was_cut && scan.wire_bytes_up < size + size / 4;
+    // Of what came through, heads of packets and acks are less than an eighth; a scan that is begun anew takes what had come before the
+    // cut once more.
+    let again = carried().saturating_sub(size + size / 8);
+    scan.resumed = cut_at.is_some_and(|at| again < at / 2);
     if !handed {
         scan.fault = Some(format!(
             "the scan did not come, with {} bytes on the wire",
