@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::error::DemoError;
+use super::error::TrialError;
 
 /// How long an answer may take: longer than any wait that the demo asks for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -33,7 +33,7 @@ impl Client {
 
     /// # Errors
     /// There is no answer.
-    pub(super) async fn get(&self, path: &str) -> Result<Answer, DemoError> {
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, TrialError> {
         let (agent, url) = (self.agent.clone(), format!("{}{path}", self.base));
         answer(move || agent.get(&url).call()).await
     }
@@ -45,7 +45,7 @@ impl Client {
         path: &str,
         content_type: &'static str,
         body: String,
-    ) -> Result<Answer, DemoError> {
+    ) -> Result<Answer, TrialError> {
         let (agent, url) = (self.agent.clone(), format!("{}{path}", self.base));
         answer(move || agent.post(&url).content_type(content_type).send(body)).await
     }
@@ -53,14 +53,14 @@ impl Client {
 
 type Response = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
-async fn answer(call: impl FnOnce() -> Response + Send + 'static) -> Result<Answer, DemoError> {
+async fn answer(call: impl FnOnce() -> Response + Send + 'static) -> Result<Answer, TrialError> {
     let called = tokio::task::spawn_blocking(move || {
         let mut response = call()?;
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
         let text = body.read_to_string()?;
         Ok((response.status().as_u16(), text))
     });
-    let failed = |why: String| DemoError::internal(format!("a gateway does not answer: {why}"));
+    let failed = |why: String| TrialError::internal(format!("a gateway does not answer: {why}"));
     match called.await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(failed(ureq::Error::to_string(&error))),

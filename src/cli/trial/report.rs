@@ -1,29 +1,45 @@
-//! What a demo comes to.
+//! What a trial comes to.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::Serialize;
 
 use super::{
+    Trial,
+    cast::{Cast, unit},
     ledger::{Balance, Ledger},
     line::Line,
     world::Wire,
 };
 use crate::{emulator::Counters, model::Lane};
 
-/// The result of a demo.
+/// The result of a trial.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(in crate::cli) struct Report {
     line: Line,
+    cast: Cast,
+    seed: u64,
+    /// What the units submit, and what the hub does, bytes.
+    payload: Ways,
     balance: Balance,
     wire: Wire,
     /// The folder, when it stays.
     kept: Option<PathBuf>,
     /// What went wrong, a line each.
-    pub(super) faults: Vec<String>,
+    faults: Vec<String>,
 }
 
-/// The object that `--json` prints.
+#[derive(Clone, Copy, Debug)]
+struct Ways {
+    up: u64,
+    down: u64,
+}
+
+/// The object that the demo's `--json` prints.
 #[derive(Serialize)]
 struct Figures {
     sent: u64,
@@ -37,6 +53,17 @@ struct Figures {
     latency_ms: Latency,
 }
 
+/// The object that the lab's `--json` prints.
+#[derive(Serialize)]
+struct LinkFigures<'a> {
+    link: &'a str,
+    seed: u64,
+    payload_bytes_up: u64,
+    payload_bytes_down: u64,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
 /// `null` when nothing came.
 #[derive(Serialize)]
 struct Latency {
@@ -45,7 +72,8 @@ struct Latency {
 }
 
 impl Report {
-    pub(super) fn new(line: Line, ledger: &Ledger, wire: Wire, kept: Option<PathBuf>) -> Self {
+    pub(super) fn new(trial: &Trial, ledger: &Ledger, wire: Wire, kept: Option<PathBuf>) -> Self {
+        let down = ledger.payload_bytes_of(&unit(trial.cast.hub));
         let mut balance = ledger.balance();
         let mut faults = std::mem::take(&mut balance.faults);
         let untold = balance.fault_count - faults.len() as u64;
@@ -53,7 +81,13 @@ impl Report {
             faults.push(format!("and {untold} more"));
         }
         Self {
-            line,
+            line: trial.line.clone(),
+            cast: trial.cast,
+            seed: trial.seed,
+            payload: Ways {
+                up: balance.payload_bytes - down,
+                down,
+            },
             balance,
             wire,
             kept,
@@ -61,12 +95,12 @@ impl Report {
         }
     }
 
-    fn missing(&self) -> u64 {
-        self.balance.sent - self.balance.delivered
-    }
-
-    /// 0 only when every message came once, as it was sent and in the order of its case.
-    pub(super) fn exit_code(&self) -> u8 {
+    /// Tells what went wrong on standard error. Returns the exit code: 0 only when every message came once, as it was sent and in the
+    /// order of its case.
+    pub(in crate::cli) fn tell_faults(&self) -> u8 {
+        for fault in &self.faults {
+            eprintln!("{fault}");
+        }
         let good = self.missing() == 0 && self.balance.duplicated == 0;
         if good && self.balance.fault_count == 0 {
             0
@@ -75,10 +109,30 @@ impl Report {
         }
     }
 
+    fn missing(&self) -> u64 {
+        self.balance.sent - self.balance.delivered
+    }
+
     /// One line of JSON.
-    pub(super) fn json(&self) -> String {
+    pub(in crate::cli) fn json(&self) -> String {
+        serde_json::to_string(&self.figures()).expect("numbers always are JSON")
+    }
+
+    /// One line of JSON that also says what link it was, and what was submitted at either end.
+    pub(in crate::cli) fn json_of_link(&self) -> String {
+        let figures = LinkFigures {
+            link: &self.line.words,
+            seed: self.seed,
+            payload_bytes_up: self.payload.up,
+            payload_bytes_down: self.payload.down,
+            figures: self.figures(),
+        };
+        serde_json::to_string(&figures).expect("numbers always are JSON")
+    }
+
+    fn figures(&self) -> Figures {
         let latencies = self.sorted(|_| true);
-        let figures = Figures {
+        Figures {
             sent: self.balance.sent,
             delivered: self.balance.delivered,
             missing: self.missing(),
@@ -86,13 +140,12 @@ impl Report {
             payload_bytes: self.balance.payload_bytes,
             wire_bytes_up: self.wire.up.offered_bytes,
             wire_bytes_down: self.wire.down.offered_bytes,
-            seconds: self.balance.time.as_millis() as f64 / 1e3,
+            seconds: self.balance.time.as_micros() as f64 / 1e6,
             latency_ms: Latency {
                 p50: percentile(&latencies, 50).map(milliseconds),
                 p99: percentile(&latencies, 99).map(milliseconds),
             },
-        };
-        serde_json::to_string(&figures).expect("numbers always are JSON")
+        }
     }
 
     fn sorted(&self, wanted: impl Fn(Lane) -> bool) -> Vec<Duration> {
@@ -115,17 +168,34 @@ impl Report {
             of.offered_bytes, of.offered_packets
         )
     }
+
+    /// What to do next, when the folder stays.
+    fn write_kept(&self, f: &mut fmt::Formatter<'_>, folder: &Path) -> fmt::Result {
+        let folder = folder.display();
+        writeln!(f, "kept in {folder}. Next, each in a terminal of its own:")?;
+        for name in [self.cast.hub].iter().chain(self.cast.units) {
+            writeln!(f, "  casegate run --config {folder}/{name}.toml")?;
+        }
+        writeln!(
+            f,
+            "and then the API of a node, at `listen` under [api] in its file: /v1/status, /v1/links, /metrics"
+        )
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let balance = &self.balance;
-        writeln!(f, "\nlink              {}", self.line.describe())?;
+        writeln!(f, "\nlink              {}", self.line.words)?;
         writeln!(f, "sent              {:>12}", balance.sent)?;
         writeln!(f, "delivered         {:>12}", balance.delivered)?;
         writeln!(f, "missing           {:>12}", self.missing())?;
         writeln!(f, "duplicated        {:>12}", balance.duplicated)?;
-        writeln!(f, "payload bytes     {:>12}", balance.payload_bytes)?;
+        write!(f, "payload bytes     {:>12}", balance.payload_bytes)?;
+        match self.payload {
+            Ways { down: 0, .. } => writeln!(f)?,
+            Ways { up, down } => writeln!(f, "   {up} submitted at the edge, {down} at the hub")?,
+        }
         self.write_wire(f, "wire bytes up", self.wire.up)?;
         self.write_wire(f, "wire bytes down", self.wire.down)?;
         writeln!(
@@ -145,25 +215,8 @@ impl fmt::Display for Report {
             crate::emulator::PACKET_OVERHEAD_BYTES
         )?;
         match &self.kept {
-            Some(folder) => {
-                let folder = folder.display();
-                writeln!(f, "kept in {folder}. Next, each in a terminal of its own:")?;
-                for name in ["hebi.hub", "hebi.tobacco", "hebi.police"] {
-                    writeln!(f, "  casegate run --config {folder}/{name}.toml")?;
-                }
-                writeln!(
-                    f,
-                    "and then the API of a node, at `listen` under [api] in its file: /v1/status, /v1/links, /metrics"
-                )
-            }
-            None => writeln!(
-                f,
-                "Next: --link {} for another link, --keep for the configurations and the data, README.md for a hub of your own.",
-                match self.line {
-                    Line::Poor => "3g-outage",
-                    _ => "3g-poor",
-                }
-            ),
+            Some(folder) => self.write_kept(f, folder),
+            None => Ok(()),
         }
     }
 }
