@@ -1,6 +1,7 @@
 //! The real binary as a node in a process of its own, and what the system says of it.
 
 use std::{
+    ffi::OsString,
     fmt, fs,
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
@@ -50,7 +51,7 @@ impl Process {
 
     fn run(folder: PathBuf, address: SocketAddr) -> (Duration, Self) {
         let began = Instant::now();
-        let child = Command::new(env!("CARGO_BIN_EXE_casegate"))
+        let child = Command::new(program())
             .args(["run", "--config", "node.toml"])
             .current_dir(&folder)
             .stderr(fs::File::create(folder.join("log")).expect("a log"))
@@ -169,8 +170,13 @@ pub(super) fn cpu_seconds_of(process: u32) -> f64 {
     ticks as f64 / TICKS_PER_SECOND
 }
 
+/// The binary: this build's, or the one at `CASEGATE_BIN`, such as an earlier one to compare with, or a tool that runs it.
+fn program() -> OsString {
+    std::env::var_os("CASEGATE_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_casegate").into())
+}
+
 fn casegate(folder: &Path, arguments: &[&str]) {
-    let done = Command::new(env!("CARGO_BIN_EXE_casegate"))
+    let done = Command::new(program())
         .args(arguments)
         .current_dir(folder)
         .output()

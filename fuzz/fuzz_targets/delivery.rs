@@ -9,8 +9,8 @@ use bytes::Bytes;
 use casegate::{
     codec,
     delivery::{
-        Arrival, BlobNews, Delivery, Input, KnownUnit, LinkInfo, Order, Output, Room, Settings,
-        Submission,
+        Arrival, BlobNews, Delivery, Input, KnownUnit, LinkInfo, LinkTerms, Order, Output, Path,
+        Room, Settings, Submission, Takes,
         hop::{
             Absent, Ack, Entry, Frame, GoneAnswer, Have, Hello, OfferAnswer, PROTOCOL_VERSION,
             Targets, Want,
@@ -296,23 +296,24 @@ impl Run {
     }
 
     fn frame(&mut self, data: &mut Unstructured<'_>, session: u64) -> Result<Frame> {
-        Ok(match data.int_in_range(0..=13)? {
-            9 => Frame::Want(Want {
+        Ok(match data.int_in_range(0..=14)? {
+            10 => Frame::Want(Want {
                 digest: blob(data)?,
                 sender: unit(data.int_in_range(0..=4)?),
                 described: bool::arbitrary(data)?,
                 have: ranges(data)?,
             }),
-            10 => Frame::Unwant(blob(data)?),
-            11 => Frame::Have(Have {
+            11 => Frame::Unwant(blob(data)?),
+            12 => Frame::Have(Have {
                 digest: blob(data)?,
                 chunks: ranges(data)?,
             }),
-            12 => Frame::Absent(Absent {
+            13 => Frame::Absent(Absent {
                 digest: blob(data)?,
                 too_large: bool::arbitrary(data)?,
             }),
-            13 => Frame::Present(blob(data)?),
+            14 => Frame::Present(blob(data)?),
+            9 => Frame::Terms(terms(data)?),
             8 => Frame::Numbered(data.int_in_range(0..=16)?),
             0..=2 => {
                 let ours = self.epochs.get(&session).copied().unwrap_or(0);
@@ -391,7 +392,7 @@ impl Run {
                     session,
                     neighbour: unit(data.int_in_range(0..=3)?),
                     link: LinkInfo {
-                        name: "lan".into(),
+                        name: data.choose(&["lan", "3g"])?.to_string(),
                         kind: "lan".into(),
                     },
                 });
@@ -422,6 +423,18 @@ impl Run {
                     let bulk = data.int_in_range(0..=3)?;
                     self.give(match (express, bulk) {
                         (0, 0) => Input::SendAgain { session },
+                        (0, 1) => Input::Terms {
+                            session,
+                            terms: terms(data)?,
+                        },
+                        (1, 0) => Input::Path {
+                            session,
+                            path: Path {
+                                rate: u16::arbitrary(data)?.into(),
+                                rtt_ms: u16::arbitrary(data)?.into(),
+                                answers: bool::arbitrary(data)?,
+                            },
+                        },
                         _ => Input::Grant {
                             session,
                             express,
@@ -553,6 +566,16 @@ fn live(machine: &Delivery) -> Vec<Location> {
 
 fn blob(data: &mut Unstructured<'_>) -> Result<BlobDigest> {
     Ok(BlobDigest([data.int_in_range(1..=3)?; 32]))
+}
+
+fn terms(data: &mut Unstructured<'_>) -> Result<LinkTerms> {
+    Ok(LinkTerms {
+        cost_ms: u16::arbitrary(data)?.into(),
+        takes: match bool::arbitrary(data)? {
+            true => Takes::All,
+            false => Takes::Express,
+        },
+    })
 }
 
 fn ranges(data: &mut Unstructured<'_>) -> Result<Ranges> {

@@ -39,8 +39,8 @@ pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
 pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
-    AttachmentsView, GapView, LinkView, MessagePage, MessageView, PerLane, QueueEntry, QueuePage,
-    ReceiptView, ReceiverView, Status, StepView, TransferView, UnitView, Volume,
+    AttachmentsView, GapView, LinkUsage, LinkView, MessagePage, MessageView, PerLane, QueueEntry,
+    QueuePage, ReceiptView, ReceiverView, Status, StepView, TransferView, UnitView, Volume,
 };
 
 use crate::{model::Limits, observe::Metrics};

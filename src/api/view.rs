@@ -212,7 +212,10 @@ pub struct LinkView {
     pub kind: String,
     /// Whether a session is open.
     pub up: bool,
-    /// Since when it has been so.
+    /// How it is relied on: `sound`; `proving`, when it answers again or is new beside another one; `silent`, when what was sent over it is not
+    /// answered; `opening`; `down`.
+    pub state: &'static str,
+    /// Since when it has been up or down.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_time")]
     pub since: Option<Millis>,
     /// The other end's address.
@@ -231,6 +234,25 @@ pub struct LinkView {
     pub bytes_sent: u64,
     /// What was received in this session, UDP payload included, bytes.
     pub bytes_received: u64,
+    /// Parcels sent in this session, before compression, bytes. What went twice counts twice.
+    pub payload_sent: u64,
+    /// Parcels received in this session, bytes.
+    pub payload_received: u64,
+    /// Bytes sent for each byte of the parcels sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio_sent: Option<f64>,
+    /// Bytes received for each byte of the parcels received.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ratio_received: Option<f64>,
+    /// Bytes of parcels that are under way from here and not acked.
+    pub in_flight_bytes: u64,
+    /// What of messages goes over it: `all`, or `express`, flash and urgent ones only.
+    pub takes: &'static str,
+    /// How much later normal and bulk messages may rather arrive over another link, seconds.
+    pub cost_s: f64,
+    /// What a link that this node dials has carried and may carry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub usage: Option<LinkUsage>,
     /// Batches sent in this session by lane, bytes.
     pub lanes_sent: PerLane,
     /// What this node's own messages are compressed against in this session: `none`, `built-in`, or the id of the node's dictionary.
@@ -239,6 +261,23 @@ pub struct LinkView {
     /// Why the last session ended, or why none could be set up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+}
+
+/// What a link has carried, as it is paid for: IP and UDP headers and attempts to connect included.
+#[derive(Clone, Debug, Serialize)]
+pub struct LinkUsage {
+    /// Bytes sent since the node started.
+    pub wire_sent: u64,
+    /// Bytes received since the node started.
+    pub wire_received: u64,
+    /// Bytes carried both ways since midnight.
+    pub today_bytes: u64,
+    /// What it may carry a day, bytes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_bytes: Option<u64>,
+    /// Why only flash and urgent messages go over it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub express_only: Option<&'static str>,
 }
 
 /// A unit that a node knows.

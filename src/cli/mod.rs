@@ -10,6 +10,7 @@ pub mod demo;
 pub mod dict;
 pub mod events;
 pub mod exit;
+pub mod lab;
 pub mod pages;
 pub mod pki;
 pub mod progress;
@@ -23,6 +24,7 @@ pub mod span;
 pub mod status;
 pub mod table;
 pub mod track;
+mod trial;
 
 use std::{
     io::{self, Write as _},
@@ -63,6 +65,7 @@ enum Command {
         json: bool,
     },
     Demo(demo::DemoOptions),
+    Lab(lab::LabOptions),
     /// Make a CA, and issue or request certificates
     Pki(pki::PkiCommand),
     Send(Box<send::SendCommand>),
@@ -103,6 +106,7 @@ pub fn main() -> ExitCode {
             report.exit_code
         }
         Command::Demo(options) => demo::run(&options),
+        Command::Lab(options) => lab::run(&options),
         Command::Pki(command) => match command.run() {
             Ok(()) => exit::DONE,
             Err(error) => {

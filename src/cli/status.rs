@@ -99,8 +99,12 @@ fn write(out: &mut impl Write, status: &Value) -> io::Result<()> {
             "STATE",
             "RTT",
             "LOSS",
+            "RATE",
+            "IN FLIGHT",
             "SENT",
             "RECEIVED",
+            "RATIO",
+            "TODAY",
             "WHY",
         ]);
         for link in list("links") {
@@ -112,12 +116,28 @@ fn write(out: &mut impl Write, status: &Value) -> io::Result<()> {
                 text(&link["link"]),
                 text(&link["kind"]),
                 text(&link["neighbour"]),
-                if link["up"] == true { "up" } else { "down" }.to_owned(),
+                match link["takes"] == "express" {
+                    true => format!("{}, urgent only", text(&link["state"])),
+                    false => text(&link["state"]),
+                },
                 figure("rtt_ms", "ms"),
                 figure("loss_percent", "%"),
+                match link["rate_bps"].as_f64() {
+                    Some(rate) => format!("{:.2} Mbit/s", rate / 1e6),
+                    None => String::new(),
+                },
+                bytes(number(&link["in_flight_bytes"])),
                 bytes(number(&link["bytes_sent"])),
                 bytes(number(&link["bytes_received"])),
-                text(&link["error"]),
+                match link["ratio_sent"].as_f64() {
+                    Some(ratio) => format!("{ratio:.2}"),
+                    None => String::new(),
+                },
+                today(&link["usage"]),
+                match link["error"].is_null() {
+                    true => text(&link["usage"]["express_only"]),
+                    false => text(&link["error"]),
+                },
             ]);
         }
         writeln!(out)?;
@@ -162,6 +182,17 @@ fn write(out: &mut impl Write, status: &Value) -> io::Result<()> {
         table.write(out)?;
     }
     Ok(())
+}
+
+/// What a link has carried today, of its budget if it has one.
+fn today(usage: &Value) -> String {
+    let Some(carried) = usage["today_bytes"].as_u64() else {
+        return String::new();
+    };
+    match usage["budget_bytes"].as_u64() {
+        Some(budget) => format!("{} of {}", bytes(carried), bytes(budget)),
+        None => bytes(carried),
+    }
 }
 
 /// A row for an attachment on its way.

@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::IpAddr};
 use super::{
     document::{Document, Section},
     field::{Field, quoted},
+    hours::Hours,
     settings::{Compression, Link, LinkKind, Local, Upstream},
 };
 use crate::model::UnitId;
@@ -105,6 +106,10 @@ fn link(
     let budget_mib_per_day = section
         .field("budget-mib-per-day")
         .and_then(|field| field.number(1..=1_048_576));
+    let cost_s = section
+        .field("cost")
+        .and_then(|field| field.number(0..=Link::COST_S_MAX));
+    let hours = section.field("hours").and_then(|field| hours(&field));
     let choices = Compression::ALL.map(|choice| (choice.as_str(), choice));
     let compression = section
         .field("compression")
@@ -121,7 +126,37 @@ fn link(
         },
         budget_mib_per_day,
         compression: compression.unwrap_or_default(),
+        cost_s: cost_s.unwrap_or(kind?.cost_s()),
+        hours: hours.unwrap_or_default(),
     })
+}
+
+/// When a link may be used for everything.
+fn hours(field: &Field<'_, '_>) -> Option<Vec<Hours>> {
+    let example = "[\"08:00-18:00\"]";
+    let items = field.list(example)?;
+    if items.is_empty() || items.len() > Link::HOURS_MAX {
+        field.error(
+            format!("there are {} times of the day", items.len()),
+            format!(
+                "write 1 to {}, such as {example}, or remove the key",
+                Link::HOURS_MAX
+            ),
+        );
+        return None;
+    }
+    let hours = items.iter().map(|item| {
+        let text = item.text()?;
+        let hours = text.parse().ok();
+        if hours.is_none() {
+            item.error(
+                format!("{} is not a time of the day", quoted(text)),
+                "write \"HH:MM-HH:MM\", such as \"08:00-18:00\"; one over midnight is \"22:00-06:00\"",
+            );
+        }
+        hours
+    });
+    hours.collect()
 }
 
 /// A link's name goes to the hub and into metrics, so it is short and plain.

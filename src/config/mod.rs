@@ -11,6 +11,7 @@ mod document;
 mod field;
 mod files;
 mod finding;
+mod hours;
 mod limits;
 mod link;
 mod read;
@@ -26,6 +27,7 @@ use std::{collections::BTreeSet, path::Path};
 pub use address::{Address, AddressError, HUB_PORT};
 pub use dictionary::{DictionaryFileError, read_dictionary};
 pub use finding::{ConfigError, Finding, Severity, Warning};
+pub use hours::{Hours, HoursError};
 pub use reload::{Changes, NotReloadable};
 pub use settings::{
     Api, Compression, Identity, Link, LinkKind, Listen, Local, Log, Settings, Unit, Upstream,

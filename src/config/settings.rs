@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::Address;
+use super::{Address, Hours};
 use crate::{
     model::{Kinds, Limits, Pattern, Policy, UnitId},
     observe::{LogFormat, LogLevel},
@@ -129,9 +129,29 @@ pub struct Link {
     pub budget_mib_per_day: Option<u32>,
     /// What a batch is compressed against.
     pub compression: Compression,
+    /// How much later normal and bulk messages may rather arrive over a link that costs less, seconds.
+    pub cost_s: u32,
+    /// When everything may go over it; always when there are none.
+    pub hours: Vec<Hours>,
 }
 
 impl Link {
+    /// Most that a link may cost, seconds.
+    pub const COST_S_MAX: u32 = 3600;
+    /// Most times of the day.
+    pub const HOURS_MAX: usize = 8;
+
+    /// Whether it differs from `other` only in when and how it is used, so that a session over it can go on.
+    pub fn is_same_path(&self, other: &Self) -> bool {
+        let used_alike = Self {
+            budget_mib_per_day: self.budget_mib_per_day,
+            cost_s: self.cost_s,
+            hours: self.hours.clone(),
+            ..other.clone()
+        };
+        *self == used_alike
+    }
+
     /// Longest name, in bytes.
     pub const NAME_BYTES_MAX: usize = 32;
 
@@ -171,6 +191,14 @@ pub enum LinkKind {
 impl LinkKind {
     /// Every kind.
     pub const ALL: [Self; 3] = [Self::Exclusive, Self::ThreeG, Self::Lan];
+
+    /// What a link of the kind costs unless the file says otherwise, seconds: traffic over a modem is paid for.
+    pub const fn cost_s(self) -> u32 {
+        match self {
+            Self::Exclusive | Self::Lan => 0,
+            Self::ThreeG => 2,
+        }
+    }
 
     /// The kind as the configuration and the protocol's hello have it.
     pub const fn as_str(self) -> &'static str {

@@ -132,8 +132,17 @@ fn every_commented_setting_of_the_shipped_files_is_the_default() {
     let (all, plain) = (link(&with_every_setting(EDGE)), link(EDGE));
     assert_eq!(all.compression, plain.compression);
     assert_eq!(all.local, Local::Interface("eth1".to_owned()));
-    assert_eq!(all.budget_mib_per_day, Some(200));
+    assert_eq!((all.budget_mib_per_day, all.cost_s), (Some(200), 0));
+    assert_eq!(all.hours, ["08:00-18:00".parse().expect("hours")]);
     assert_eq!((plain.local, plain.budget_mib_per_day), (Local::Any, None));
+    assert_eq!((plain.cost_s, plain.hours), (0, Vec::new()));
+    let dual = good(DUAL).upstream.expect("an upstream").links;
+    assert_eq!(
+        dual.iter().map(|link| link.cost_s).collect::<Vec<_>>(),
+        [0, 5]
+    );
+    let by_default = good(&SMALL.replace("kind = \"lan\"", "kind = \"3g\""));
+    assert_eq!(by_default.upstream.expect("an upstream").links[0].cost_s, 2);
 }
 
 #[test]
@@ -197,6 +206,8 @@ interface = "wwan0"
 bind = "192.0.2.7"
 budget-mib-per-day = 0
 compression = true
+cost = 3601
+hours = ["8-18"]
 [[policy.allow]]
 from = "hebi.*x"
 kinds = []
@@ -223,13 +234,15 @@ level = "information
             "18: upstream.link[1].bind: interface and bind are both set; keep interface where the link has one of its own, else bind",
             "19: upstream.link[1].budget-mib-per-day: 0 is out of range; write a whole number from 1 to 1048576",
             "20: upstream.link[1].compression: is true or false, not text; write text in quotes",
-            "21: policy.allow[0].to: is missing; write to = \"hebi.procuratorate\"",
-            "22: policy.allow[0].from: \"hebi.*x\" is not a pattern; write a unit's name, or one with * for a segment or ** for any number, such as \"hebi.**\"",
-            "23: policy.allow[0].kinds: the list is empty; write [\"case.*\", \"notice\"]",
-            "25: kind[0].name: \"receipt\" is the gateway's own kind; write another name, or remove the entry",
-            "27: limits.message-kib: is text; write a whole number from 1 to 16384",
-            "28: limits.segmnet-mib: no such key; did you mean \"segment-mib\"?",
-            "30: level: this cannot be read: invalid basic string, expected `\"`; write text in quotes: level = \"information\"",
+            "21: upstream.link[1].cost: 3601 is out of range; write a whole number from 0 to 3600",
+            "22: upstream.link[1].hours[0]: \"8-18\" is not a time of the day; write \"HH:MM-HH:MM\", such as \"08:00-18:00\"; one over midnight is \"22:00-06:00\"",
+            "23: policy.allow[0].to: is missing; write to = \"hebi.procuratorate\"",
+            "24: policy.allow[0].from: \"hebi.*x\" is not a pattern; write a unit's name, or one with * for a segment or ** for any number, such as \"hebi.**\"",
+            "25: policy.allow[0].kinds: the list is empty; write [\"case.*\", \"notice\"]",
+            "27: kind[0].name: \"receipt\" is the gateway's own kind; write another name, or remove the entry",
+            "29: limits.message-kib: is text; write a whole number from 1 to 16384",
+            "30: limits.segmnet-mib: no such key; did you mean \"segment-mib\"?",
+            "32: level: this cannot be read: invalid basic string, expected `\"`; write text in quotes: level = \"information\"",
         ]
     );
 }

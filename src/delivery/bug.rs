@@ -43,6 +43,10 @@ pub enum Bug {
     UnreadableKept,
     /// A leased message is handed out again before its lease is over, and acks are not waited for (G4).
     DoubleHandOver,
+    /// What was leased to a session that has fallen silent waits for it, whatever other links there are (G3).
+    SilentLeaseKept,
+    /// Everything goes over a link whose budget is spent (G7).
+    IgnoredTerms,
     /// A message is handed over before its attachments are here (G3).
     OpenInbox,
     /// Chunks that were under way over a session that died are not sent again (G3).
@@ -53,7 +57,7 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 22] = [
+    pub const ALL: [Bug; 24] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
@@ -73,6 +77,8 @@ impl Bug {
         Bug::NotSentAgain,
         Bug::UnreadableKept,
         Bug::DoubleHandOver,
+        Bug::SilentLeaseKept,
+        Bug::IgnoredTerms,
         Bug::OpenInbox,
         Bug::ForgottenRuns,
         Bug::ForgottenAttachment,

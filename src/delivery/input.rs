@@ -1,6 +1,6 @@
 //! What the driver tells the machine.
 
-use super::hop::{Entry, Frame, Seq};
+use super::hop::{Entry, Frame, LinkTerms, Seq};
 use crate::{
     model::{
         BlobDigest, Digest, Lane, Limits, Location, Lsn, MessageId, Millis, Pattern, Policy,
@@ -70,6 +70,20 @@ pub enum Input {
         express: u16,
         /// Batches of normal and bulk parcels.
         bulk: u16,
+    },
+    /// What the transport knows of a session's path has changed noticeably.
+    Path {
+        /// The session.
+        session: SessionId,
+        /// What it knows now.
+        path: Path,
+    },
+    /// On what terms this node, which has dialled the session, wants its link to be used from now on.
+    Terms {
+        /// The session.
+        session: SessionId,
+        /// The terms.
+        terms: LinkTerms,
     },
     /// The application asks for messages. Answered by [`Answer::Inbox`](super::Answer), at the latest at `until`.
     Inbox {
@@ -234,6 +248,18 @@ impl Order {
             | Order::Drop(id, _) => *id,
         }
     }
+}
+
+/// What is known of the path that a session takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Path {
+    /// Bytes of parcels that it carries a second, compressed as they are on it.
+    pub rate: u64,
+    /// How long it takes until the other end's answer is here, milliseconds.
+    pub rtt_ms: u32,
+    /// Whether it answers: false when something was sent that the peer's transport should have acknowledged for max(4 round trips, 600 ms),
+    /// until it acknowledges something again.
+    pub answers: bool,
 }
 
 /// What the journal has left, in bytes.

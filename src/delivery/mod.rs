@@ -35,14 +35,15 @@ pub use blobs::{BlobOnItsWay, BlobView};
 pub use bounds::QueueLoad;
 #[cfg(any(test, feature = "sim"))]
 pub use bug::Bug;
-pub use hop::{Depth, Entry, Frame};
+pub use hop::{Depth, Entry, Frame, LinkTerms, Takes};
 pub use input::{
-    Arrival, BlobNews, Input, KnownUnit, LinkInfo, Order, Room, SessionId, Settings, Submission,
-    Ticket,
+    Arrival, BlobNews, Input, KnownUnit, LinkInfo, Order, Path, Room, SessionId, Settings,
+    Submission, Ticket,
 };
 pub use output::{
     Accepted, Answer, Close, Departure, Event, Handed, NotAccepted, OrderRefused, Output, Step,
 };
+pub use session::Trust;
 pub use view::{
     HopView, InboxView, NeighbourView, ParcelView, QueueRow, ReceiverView, SessionView, Totals,
 };
@@ -101,6 +102,8 @@ pub struct Delivery {
     /// Attachments. Which parcel names which is durable; the rest lives as long as the node's run.
     blobs: blobs::Blobs,
     polls: VecDeque<Poll>,
+    /// When sessions will have proven themselves, monotonic.
+    proving: BTreeSet<(Millis, SessionId)>,
     /// Payloads that were written again and cannot be read there yet: the record that did it, and where they were.
     moving: BTreeMap<Slot, (Lsn, Location)>,
     expiries: Expiries,
@@ -158,6 +161,7 @@ impl Delivery {
             sessions: BTreeMap::new(),
             blobs: blobs::Blobs::default(),
             polls: VecDeque::new(),
+            proving: BTreeSet::new(),
             moving: BTreeMap::new(),
             expiries: Expiries::default(),
             room: None,
@@ -208,6 +212,8 @@ impl Delivery {
                 express,
                 bulk,
             } => self.grant(session, express, bulk),
+            Input::Path { session, path } => self.on_path(session, path),
+            Input::Terms { session, terms } => self.on_terms(session, terms),
             Input::Inbox { ticket, max, until } => {
                 self.polls.push_back(Poll { ticket, max, until });
                 self.serve_polls();
@@ -266,6 +272,7 @@ impl Delivery {
         });
         acks.chain(polls)
             .chain(wall)
+            .chain(self.proving.first().map(|(until, _)| *until))
             .chain(self.owed.next_due())
             .chain(self.inbox.next_lease_end())
             .chain(self.amnesia_until)
@@ -286,6 +293,7 @@ impl Delivery {
     }
 
     fn tick(&mut self, log: &mut dyn Log) {
+        self.end_proving();
         self.inbox.expire_leases(self.now.mono);
         self.serve_polls();
         self.expire(log);

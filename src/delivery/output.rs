@@ -278,6 +278,19 @@ pub enum Event {
         /// The link.
         link: String,
     },
+    /// A session's path does not answer any more, or does so again.
+    Silence {
+        /// The session.
+        session: SessionId,
+        /// The neighbour.
+        neighbour: UnitId,
+        /// The link.
+        link: String,
+        /// Whether it is silent now.
+        silent: bool,
+        /// Parcels that now go over other links.
+        moved: u64,
+    },
     /// A neighbour lost its memory, or this node did: the hop was numbered afresh.
     Reset {
         /// The neighbour.
@@ -339,7 +352,7 @@ pub enum Step {
         /// The link.
         link: String,
     },
-    /// The session that carried it died before an ack.
+    /// The session that carried it died before an ack, or its link fell silent.
     Returned {
         /// The neighbour.
         neighbour: UnitId,

@@ -1,8 +1,8 @@
 //! What people and the API may look at.
 
 use super::{
-    Delivery, LinkInfo, SessionId,
-    hop::{Depth, Epoch, Seq},
+    Delivery, LinkInfo, Path, SessionId, Trust,
+    hop::{Depth, Epoch, LinkTerms, Seq},
     parcels::Slot,
 };
 use crate::model::{Lane, Location, MessageId, Millis, Pattern, Reason, State, UnitId};
@@ -111,6 +111,14 @@ pub struct SessionView {
     pub link: LinkInfo,
     /// Whether parcels flow.
     pub open: bool,
+    /// How much it is relied on.
+    pub trust: Trust,
+    /// What is known of its path.
+    pub path: Path,
+    /// On what terms its link is used.
+    pub terms: LinkTerms,
+    /// Bytes of parcels that it was given and that are not acked.
+    pub under_way_bytes: u64,
 }
 
 /// The inbox.
@@ -277,19 +285,26 @@ impl Delivery {
 
     fn neighbour(&self, unit: &UnitId) -> NeighbourView {
         let hop = self.hops.get(unit);
-        let sessions = hop.into_iter().flat_map(|hop| &hop.sessions);
+        let sessions = hop
+            .into_iter()
+            .flat_map(|hop| hop.sessions.iter().map(move |id| (hop, id)));
         NeighbourView {
             unit: unit.clone(),
             upstream: self.is_upstream(unit),
             configured: self.settings.units.iter().any(|u| u.name == *unit),
             blocked: self.is_blocked(unit),
             sessions: sessions
-                .filter_map(|id| {
+                .filter_map(|(hop, id)| {
                     let live = self.sessions.get(id)?;
+                    let (path, terms, trust) = live.line();
                     Some(SessionView {
                         session: *id,
                         link: live.link.clone(),
                         open: live.is_open(),
+                        trust,
+                        path,
+                        terms,
+                        under_way_bytes: hop.outbox.under_way(*id),
                     })
                 })
                 .collect(),

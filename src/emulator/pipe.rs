@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Direction, Outages, SplitMix64};
+use super::{Direction, Outages, SplitMix64, trace::Reader};
 
 /// What becomes of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,8 @@ pub struct Pipe {
     outages: Outages,
     /// When the line is free again, nanoseconds: whole microseconds would round a fast link's rate.
     free_ns: u64,
+    /// How far its trace has come, if it has one.
+    reader: Reader,
     /// What waits or is being serialised: when it has left, and its bytes.
     waiting: VecDeque<(u64, u64)>,
     waiting_bytes: u64,
@@ -53,6 +55,7 @@ impl Pipe {
             direction,
             outages,
             free_ns: 0,
+            reader: Reader::default(),
             waiting: VecDeque::new(),
             waiting_bytes: 0,
             bad: false,
@@ -100,6 +103,12 @@ impl Pipe {
 
     fn serialise(&mut self, now_us: u64, bytes: u64) -> u64 {
         let now_ns = now_us.saturating_mul(1000);
+        if let Some(trace) = &self.direction.trace {
+            let left_us = self.reader.leave(trace, now_us, bytes);
+            self.waiting.push_back((left_us * 1000, bytes));
+            self.waiting_bytes += bytes;
+            return left_us;
+        }
         let Some(rate_bps) = self.direction.rate_bps else {
             return now_us;
         };

@@ -2,11 +2,15 @@
 
 use std::{str::FromStr, time::Duration};
 
+use super::Trace;
+
 /// One direction of a link.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Direction {
     /// Bit/s on the wire, headers of IP and UDP included; `None` takes no time to serialise.
     pub rate_bps: Option<u64>,
+    /// When packets can leave; takes the place of `rate_bps`.
+    pub trace: Option<Trace>,
     /// Time from the last bit sent to the last bit received.
     pub delay: Duration,
     /// Each packet's delay differs from `delay` by a uniform amount of up to this much either way.
@@ -64,6 +68,15 @@ impl Outages {
         }
     }
 
+    /// The longest of them.
+    pub fn longest(&self) -> Duration {
+        let lengths = self
+            .windows
+            .iter()
+            .map(|(from, to)| to.saturating_sub(*from));
+        lengths.max().unwrap_or_default()
+    }
+
     /// Whether the link is out at `at_us` microseconds after the start.
     pub fn covers(&self, at_us: u64) -> bool {
         let at = match self.period {
@@ -98,6 +111,7 @@ impl Direction {
     /// A direction that loses nothing and takes no time.
     pub const PERFECT: Self = Self {
         rate_bps: None,
+        trace: None,
         delay: Duration::ZERO,
         jitter: Duration::ZERO,
         reorder: false,
@@ -166,6 +180,15 @@ impl Profile {
             },
             ..Self::mobile_good()
         }
+    }
+
+    /// The longest time in which one of the directions carries nothing.
+    pub fn longest_gap(&self) -> Duration {
+        let of_traces = [&self.up, &self.down]
+            .into_iter()
+            .filter_map(|direction| direction.trace.as_ref())
+            .map(Trace::longest_gap);
+        of_traces.fold(self.outages.longest(), Duration::max)
     }
 
     fn both(up: Direction, down: Direction) -> Self {

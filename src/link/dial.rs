@@ -6,12 +6,13 @@ use std::{
     sync::Arc,
 };
 
-use quinn::ClientConfig;
+use quinn::{ClientConfig, Runtime as _};
 use tokio::{net::lookup_host, time::timeout};
 
 use super::{
-    ClientTls, CloseCode, Ended, EndpointKeys, Identify, LinkKind, Session, congestion::Valve,
-    identity::identify, session::Live, socket, tls::SERVER_NAME,
+    ClientTls, CloseCode, Ended, EndpointKeys, Identify, LinkKind, Session, WireCount,
+    congestion::Valve, identity::identify, session::Live, socket, tls::SERVER_NAME,
+    wire_count::Counted,
 };
 use crate::model::UnitId;
 
@@ -31,6 +32,10 @@ pub struct DialSettings {
     pub bind: Option<IpAddr>,
     /// The interface to send through.
     pub interface: Option<String>,
+    /// Whether there are other links to the hub, so that this one may be silent for longer.
+    pub is_one_of_several: bool,
+    /// Counts what goes over the link.
+    pub wire: Arc<WireCount>,
     /// The node's certificate, and which hubs it trusts.
     pub tls: Arc<ClientTls>,
     /// The node's keys for packets of lost sessions.
@@ -90,11 +95,13 @@ impl Dialer {
         let socket = socket::dialling(self.settings.bind, self.settings.interface.as_deref())
             .map_err(DialError::Socket)?;
         let local = socket.local_addr().map_err(DialError::Socket)?;
-        let endpoint = quinn::Endpoint::new(
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let socket = runtime.wrap_udp_socket(socket).map_err(DialError::Socket)?;
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(
             self.settings.keys.clone(),
             None,
-            socket,
-            Arc::new(quinn::TokioRuntime),
+            Counted::new(socket, self.settings.wire.clone()),
+            runtime,
         )
         .map_err(DialError::Socket)?;
         let mut last = DialError::NoAddress(self.settings.address.clone());
@@ -116,7 +123,7 @@ impl Dialer {
         let kind = self.settings.kind;
         let mut config = ClientConfig::new(self.settings.tls.clone());
         config
-            .transport_config(kind.dialling(valve))
+            .transport_config(kind.dialling(valve, self.settings.is_one_of_several))
             .initial_dst_cid_provider(Arc::new(move || kind.first_connection_id()));
         config
     }

@@ -7,6 +7,7 @@
 //! - *control messages* go over the one bidirectional stream that the dialling side opens, in order, before everything else;
 //! - *batches* go over one unidirectional stream each, by priority, and [`Event::Carried`] says when the peer's transport has
 //!   all of one. It says nothing of the peer's disk: hop acks do, and they are control messages;
+//! - [`Event::Path`] tells how the path is, so that the owner can choose between several sessions;
 //! - [`Event::Room`] grants batches. The owner sends no more than was granted, and so decides as late as possible what goes next.
 //!
 //! What is opaque here is opened in `wire` and understood in `delivery`. Only this room names quinn.
@@ -38,6 +39,7 @@ mod stats;
 mod tests;
 pub mod tls;
 mod turns;
+mod wire_count;
 
 pub use backoff::Backoff;
 pub use close::{CloseCode, Ended};
@@ -47,7 +49,8 @@ pub use listen::{ListenSettings, Listener};
 pub use profile::LinkKind;
 pub use receive::Received;
 pub use session::{Command, Event, Outgoing, Running, Session, SessionHandle};
-pub use stats::PathStats;
+pub use stats::{PathNews, PathStats};
+pub use wire_count::WireCount;
 
 /// What an endpoint keeps over a restart of the node: the stateless-reset key, and the key by which it knows the connection IDs
 /// that it gave out before (quinn answers nothing to an ID that its generator does not validate). Both come from the identity;

@@ -93,6 +93,22 @@ impl LinkKind {
         }
     }
 
+    /// How long the dialling side stays silent where the link is one of several, and paid for: the hub reaches the unit over another one as long as
+    /// there is one that answers, and the owner keeps the mapping alive when there is none ([`LinkKind::keep_awake`]). What is left of
+    /// the idle timeout is for QUIC's own repair of a keep-alive that was lost.
+    const fn keep_alive_beside(self) -> Duration {
+        match self {
+            LinkKind::Mobile => Duration::from_secs(100),
+            LinkKind::Exclusive | LinkKind::Lan => self.keep_alive(),
+        }
+    }
+
+    /// How often something must go over a link that is one of several, when there is no other session with the peer, so that the peer
+    /// reaches this side at any time; none where its own keep-alives see to that.
+    pub fn keep_awake(self) -> Option<Duration> {
+        (self.keep_alive_beside() > self.keep_alive()).then_some(self.keep_alive())
+    }
+
     /// How long the dialling side stays silent. On 3G below the 30 s for which the least patient address translators keep a UDP
     /// mapping (RFC 4787, section 4.3, asks for two minutes; many keep less).
     const fn keep_alive(self) -> Duration {
@@ -139,11 +155,15 @@ impl LinkKind {
     }
 
     /// The dialling side's transport of one connection.
-    pub(super) fn dialling(self, valve: &Valve) -> Arc<TransportConfig> {
+    pub(super) fn dialling(self, valve: &Valve, is_one_of_several: bool) -> Arc<TransportConfig> {
+        let keep_alive = match is_one_of_several {
+            true => self.keep_alive_beside(),
+            false => self.keep_alive(),
+        };
         let mut transport = self.both_sides(valve);
         transport
             .max_idle_timeout(Some(idle(self.idle_timeout())))
-            .keep_alive_interval(Some(self.keep_alive()))
+            .keep_alive_interval(Some(keep_alive))
             // One packet at a time to a modem's driver: many have no segmentation of their own and drop what overruns them.
             .enable_segmentation_offload(self != LinkKind::Mobile);
         Arc::new(transport)
@@ -241,6 +261,12 @@ mod tests {
     fn a_session_is_kept_alive_well_within_its_idle_timeout() {
         for kind in LinkKind::ALL {
             assert!(kind.keep_alive() * 3 < kind.idle_timeout(), "{kind}");
+            // The repair of one that is lost: QUIC's probe timeouts of 1, 2 and 4 s on a poor link, and as much again.
+            let for_repair = kind.idle_timeout() - kind.keep_alive_beside();
+            assert!(
+                for_repair >= Duration::from_secs(14)
+                    || kind.keep_alive_beside() == kind.keep_alive()
+            );
         }
     }
 }

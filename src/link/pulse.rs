@@ -14,11 +14,14 @@ use std::{
 
 use bytes::Bytes;
 use tokio::{
-    sync::{Notify, mpsc::WeakSender},
+    sync::{
+        Notify,
+        mpsc::{Sender, WeakSender},
+    },
     time::{Instant, sleep, timeout},
 };
 
-use super::congestion::Valve;
+use super::{Event, PathNews, congestion::Valve};
 
 /// How often it is looked whether anything has come while nothing is awaited.
 const LISTEN_EVERY: Duration = Duration::from_secs(1);
@@ -96,13 +99,21 @@ impl Pulse {
         Expected(self)
     }
 
-    /// Notices what comes, and probes when nothing does that should, for as long as it is polled.
-    pub(super) async fn watch(&self, connection: &quinn::Connection, control: &WeakSender<Bytes>) {
+    /// Notices what comes, probes when nothing does that should, and tells what has become of the path, for as long as it is polled.
+    pub(super) async fn watch(
+        &self,
+        connection: &quinn::Connection,
+        control: &WeakSender<Bytes>,
+        events: &Sender<Event>,
+    ) {
         let mut gap = PROBE_FIRST;
         let mut due = Instant::now();
+        let mut told = None;
         loop {
             self.silent(connection);
-            let Some(waited) = self.waited() else {
+            self.tell(connection, &mut told, events);
+            let waited = self.waited().max(self.unanswered());
+            let Some(waited) = waited else {
                 let _ = timeout(LISTEN_EVERY, self.waits.notified()).await;
                 continue;
             };
@@ -122,11 +133,37 @@ impl Pulse {
         }
     }
 
+    /// Tells news of the path. Where there is no room for them, the next look tells what is true then.
+    fn tell(
+        &self,
+        connection: &quinn::Connection,
+        told: &mut Option<(PathNews, Instant)>,
+        events: &Sender<Event>,
+    ) {
+        let now = Instant::now();
+        let news = PathNews::of(connection, &self.valve, self.unanswered());
+        let is_news = told.is_none_or(|(told, at)| news.differs(&told, now - at));
+        if is_news && events.try_send(Event::Path(news)).is_ok() {
+            *told = Some((news, now));
+        }
+    }
+
     /// How long the peer has owed an answer.
     fn waited(&self) -> Option<Duration> {
         let waits = self.owes_answer() || self.batches.load(Relaxed) > 0;
         let since = self.asked_ms.load(Relaxed).max(self.heard_ms.load(Relaxed));
         waits.then(|| Duration::from_millis(self.valve.now_ms().saturating_sub(since)))
+    }
+
+    /// How long the peer's transport has acknowledged nothing of what it should. What may be an error of counting is settled by a probe
+    /// before anybody calls the path silent.
+    pub(super) fn unanswered(&self) -> Option<Duration> {
+        let waits = self.owes_answer() || self.batches.load(Relaxed) > 0;
+        let since = self.valve.unanswered_since_ms().filter(|_| waits)?;
+        let since = since.max(self.asked_ms.load(Relaxed));
+        Some(Duration::from_millis(
+            self.valve.now_ms().saturating_sub(since),
+        ))
     }
 
     fn owes_answer(&self) -> bool {

@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    CloseCode, Ended, Identify, LinkKind, PathStats, Peer, Received,
+    CloseCode, Ended, Identify, LinkKind, PathNews, PathStats, Peer, Received,
     admission::Admitted,
     congestion::Valve,
     control,
@@ -67,6 +67,8 @@ pub enum Event {
         /// Of the bulk class.
         bulk: u16,
     },
+    /// The path has changed noticeably, or is known for the first time.
+    Path(PathNews),
     /// The peer's transport has all of a batch. It may not have been read, and is not on stable storage.
     Carried {
         /// The batch's name.
@@ -201,7 +203,7 @@ impl Session {
             ended = control::read(&mut from_peer, events) => ended,
             ended = receive::batches(connection, events, self.batch_bytes_max) => ended,
             error = connection.closed() => error.into(),
-            () = self.live.pulse.watch(connection, &probes) => self.live.ended_here(),
+            () = self.live.pulse.watch(connection, &probes, events) => self.live.ended_here(),
         }
     }
 }
@@ -216,7 +218,7 @@ impl Drop for Session {
 impl SessionHandle {
     /// The path now, and the totals.
     pub fn stats(&self) -> PathStats {
-        PathStats::of(&self.live.connection, self.live.silent())
+        PathStats::of(&self.live.connection, &self.live.valve, self.live.silent())
     }
 
     /// Ends the session at once, without waiting for anything under way.

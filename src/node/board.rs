@@ -7,11 +7,12 @@ use std::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
+    time::Duration,
 };
 
 use crate::{
     api::{LinkView, PerLane},
-    delivery::SessionId,
+    delivery::{SessionId, SessionView, Takes},
     link::{LinkKind, SessionHandle},
     model::{Lane, Millis, UnitId},
     observe::{LinkMetrics, Metrics, NeighbourMetrics},
@@ -39,6 +40,8 @@ struct Board {
 #[derive(Debug)]
 struct Dialled {
     kind: LinkKind,
+    /// Tasks that dial it: more than one for as long as an old one ends after a change.
+    tasks: u32,
     /// Since when there is no session, and why.
     down: Option<(Millis, String)>,
 }
@@ -70,6 +73,8 @@ pub(super) struct SessionRecord {
     handle: SessionHandle,
     link: OnceLock<Named>,
     lanes_sent: [AtomicU64; Lane::ALL.len()],
+    payload_sent: AtomicU64,
+    payload_received: AtomicU64,
     /// What this node's own messages are compressed against.
     dictionary: Mutex<String>,
     of_neighbour: NeighbourMetrics,
@@ -96,13 +101,22 @@ impl LinkBoard {
     pub(super) fn link(&self, neighbour: &UnitId, name: &str, kind: LinkKind, now: Millis) {
         let down = Some((now, "no session yet".to_owned()));
         let key = (neighbour.clone(), name.to_owned());
-        self.lock().dialled.insert(key, Dialled { kind, down });
+        let mut board = self.lock();
+        let tasks = board.dialled.get(&key).map_or(0, |link| link.tasks) + 1;
+        board.dialled.insert(key, Dialled { kind, tasks, down });
     }
 
     /// A link that is dialled no more.
     pub(super) fn forget_link(&self, neighbour: &UnitId, name: &str) {
         let key = (neighbour.clone(), name.to_owned());
-        self.lock().dialled.remove(&key);
+        let mut board = self.lock();
+        let Some(link) = board.dialled.get_mut(&key) else {
+            return;
+        };
+        link.tasks -= 1;
+        if link.tasks == 0 {
+            board.dialled.remove(&key);
+        }
     }
 
     /// There is no session over a link that this node dials. The time is that of the first failure in a row.
@@ -125,6 +139,8 @@ impl LinkBoard {
             handle: up.handle,
             link: OnceLock::new(),
             lanes_sent: Default::default(),
+            payload_sent: AtomicU64::default(),
+            payload_received: AtomicU64::default(),
             dictionary: Mutex::default(),
         });
         if let Some(name) = &up.link {
@@ -172,6 +188,21 @@ impl LinkBoard {
         }
     }
 
+    /// Whether a neighbour was heard within this time over another session than this one.
+    pub(super) fn is_heard_beside(
+        &self,
+        neighbour: &UnitId,
+        session: SessionId,
+        within: Duration,
+    ) -> bool {
+        let board = self.lock();
+        board.sessions.iter().any(|(id, record)| {
+            *id != session
+                && record.neighbour == *neighbour
+                && record.handle.stats().silent < within
+        })
+    }
+
     /// Brings what the metrics say of the wire up to date.
     pub(super) fn tell_wire(&self) {
         let sessions: Vec<_> = self.lock().sessions.values().cloned().collect();
@@ -185,13 +216,13 @@ impl LinkBoard {
         self.lock().seen.get(unit).copied()
     }
 
-    /// Every link and every session, in order of neighbour and link.
-    pub(super) fn views(&self) -> Vec<LinkView> {
+    /// Every link and every session, in order of neighbour and link, with what the machine knows of the sessions.
+    pub(super) fn views(&self, known: &BTreeMap<SessionId, SessionView>) -> Vec<LinkView> {
         let board = self.lock();
         let mut views: Vec<_> = board
             .sessions
-            .values()
-            .map(|record| record.view())
+            .iter()
+            .map(|(session, record)| record.view(known.get(session)))
             .collect();
         for ((neighbour, name), link) in &board.dialled {
             if let Some((since, why)) = &link.down {
@@ -200,6 +231,7 @@ impl LinkBoard {
                     link: name.clone(),
                     kind: link.kind.as_str().to_owned(),
                     up: false,
+                    state: "down",
                     since: Some(*since),
                     address: None,
                     rtt_ms: None,
@@ -207,6 +239,14 @@ impl LinkBoard {
                     rate_bps: None,
                     bytes_sent: 0,
                     bytes_received: 0,
+                    payload_sent: 0,
+                    payload_received: 0,
+                    ratio_sent: None,
+                    ratio_received: None,
+                    in_flight_bytes: 0,
+                    takes: Takes::All.as_str(),
+                    cost_s: 0.0,
+                    usage: None,
                     lanes_sent: PerLane::default(),
                     dictionary: None,
                     error: Some(why.clone()),
@@ -228,6 +268,8 @@ impl SessionRecord {
         if let Some(sent) = self.lanes_sent.get(lane.index()) {
             sent.fetch_add(bytes, Ordering::Relaxed);
         }
+        self.payload_sent
+            .fetch_add(payload_bytes, Ordering::Relaxed);
         if let Some(link) = self.link.get() {
             link.metrics.batch_sent(payload_bytes);
         }
@@ -235,6 +277,8 @@ impl SessionRecord {
 
     /// A batch came whose parcels have `payload_bytes`.
     pub(super) fn batch_received(&self, payload_bytes: u64) {
+        self.payload_received
+            .fetch_add(payload_bytes, Ordering::Relaxed);
         if let Some(link) = self.link.get() {
             link.metrics.batch_received(payload_bytes);
         }
@@ -281,26 +325,44 @@ impl SessionRecord {
         *told = (stats.sent_bytes, stats.received_bytes);
     }
 
-    fn view(&self) -> LinkView {
+    fn view(&self, known: Option<&SessionView>) -> LinkView {
         let stats = self.handle.stats();
         let rtt = stats.rtt.as_secs_f64();
         let lost = stats.lost_packets as f64 / stats.sent_datagrams.max(1) as f64;
         let lanes = self.lanes_sent.each_ref();
+        let payload_sent = self.payload_sent.load(Ordering::Relaxed);
+        let payload_received = self.payload_received.load(Ordering::Relaxed);
+        let state = known.filter(|session| session.open);
+        let terms = known.map(|session| session.terms).unwrap_or_default();
         LinkView {
             neighbour: self.neighbour.clone(),
             link: self.link().to_owned(),
             kind: self.kind.as_str().to_owned(),
             up: true,
+            state: state.map_or("opening", |session| session.trust.as_str()),
             since: Some(self.since),
             address: Some(self.address.to_string()),
             rtt_ms: Some((rtt * 1e5).round() / 100.0),
             loss_percent: Some((lost * 1e4).round().min(1e4) / 100.0),
-            rate_bps: (rtt > 0.0).then(|| (stats.cwnd_bytes as f64 * 8.0 / rtt) as u64),
+            rate_bps: Some(stats.rate.saturating_mul(8)),
             bytes_sent: stats.sent_bytes,
             bytes_received: stats.received_bytes,
+            payload_sent,
+            payload_received,
+            ratio_sent: ratio(stats.sent_bytes, payload_sent),
+            ratio_received: ratio(stats.received_bytes, payload_received),
+            in_flight_bytes: known.map_or(0, |session| session.under_way_bytes),
+            takes: terms.takes.as_str(),
+            cost_s: f64::from(terms.cost_ms) / 1000.0,
+            usage: None,
             lanes_sent: lanes.map(|sent| sent.load(Ordering::Relaxed)).into(),
             dictionary: Some(self.dictionary().clone()).filter(|name| !name.is_empty()),
             error: None,
         }
     }
+}
+
+/// Bytes on the wire for each byte of parcels, to a thousandth.
+fn ratio(wire: u64, payload: u64) -> Option<f64> {
+    (payload > 0).then(|| (wire as f64 / payload as f64 * 1e3).round() / 1e3)
 }

@@ -99,6 +99,22 @@ impl Events {
                 neighbour,
                 link,
             } => tracing::info!(unit = %neighbour, link, session, "a session is open"),
+            Event::Silence {
+                session,
+                neighbour,
+                link,
+                silent: true,
+                moved,
+            } => {
+                tracing::warn!(unit = %neighbour, link, session, moved, "a link does not answer; what it had goes over another, if there is one");
+            }
+            Event::Silence {
+                session,
+                neighbour,
+                link,
+                silent: false,
+                ..
+            } => tracing::info!(unit = %neighbour, link, session, "a link answers again"),
             Event::Reset { neighbour, offered } => {
                 tracing::warn!(unit = %neighbour, offered, "the hop was numbered afresh; parcels are offered again");
             }

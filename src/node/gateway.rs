@@ -6,17 +6,19 @@ use super::{
     attachments,
     handle::{NodeHandle, refusal},
     history::{gap_views, unavailable, view},
+    usage::UseView,
 };
 use crate::{
     api::{
-        Action, Cause, Gateway, Handed, InboxAsk, LinkView, MessagePage, MessageView, PerLane,
-        QueueAsk, QueueEntry, QueuePage, Refusal, Settled, Status, UnitView, Volume,
+        Action, Cause, Gateway, Handed, InboxAsk, LinkUsage, LinkView, MessagePage, MessageView,
+        PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, Settled, Status, UnitView, Volume,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
-    delivery::{Delivery, Input, NeighbourView, QueueRow, hop::Seq},
+    delivery::{Delivery, Input, NeighbourView, QueueRow, Takes, Trust, hop::Seq},
     index::Search,
     model::{BlobDigest, Lane, MessageId, Millis, State, UnitId},
+    observe::LinkFigures,
     parcel::Header,
 };
 
@@ -104,7 +106,8 @@ impl Gateway for NodeHandle {
     }
 
     async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
-        Ok(self.shared.board.views())
+        let neighbours = self.look(|machine| machine.neighbours()).await?;
+        Ok(self.link_views(neighbours))
     }
 
     async fn units(&self) -> Result<Vec<UnitView>, Refusal> {
@@ -201,6 +204,9 @@ impl Gateway for NodeHandle {
         let metrics = &self.shared.metrics;
         if let Ok((neighbours, inbox)) = seen {
             metrics.set_inbox(inbox.messages, inbox.bytes);
+            let links = self.link_views(neighbours.clone());
+            let figures = links.iter().map(|view| (view.link.as_str(), figures(view)));
+            metrics.set_links(figures);
             for neighbour in neighbours {
                 let shown = metrics.neighbour(&neighbour.unit);
                 for (lane, depth) in Lane::ALL.into_iter().zip(neighbour.lanes) {
@@ -237,6 +243,22 @@ impl NodeHandle {
         self.shared.look(look).await.map_err(refusal)
     }
 
+    /// Every link and session, with what the machine knows of the sessions with its neighbours.
+    fn link_views(&self, neighbours: Vec<NeighbourView>) -> Vec<LinkView> {
+        let sessions = neighbours.into_iter().flat_map(|n| n.sessions);
+        let known = sessions.map(|session| (session.session, session)).collect();
+        let live = self.shared.live();
+        let upstream = live.settings.upstream.as_ref().map(|up| &up.hub);
+        let mut views = self.shared.board.views(&known);
+        for view in &mut views {
+            let usage = self.shared.usage.view(&view.link);
+            if let Some(usage) = usage.filter(|_| upstream == Some(&view.neighbour)) {
+                show_usage(view, usage);
+            }
+        }
+        views
+    }
+
     /// What an operator should look at.
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
@@ -253,6 +275,11 @@ impl NodeHandle {
         if quarantined > 0 {
             warnings.push(format!(
                 "{quarantined} damaged stretches of the journal were set aside; see the data folder's quarantine"
+            ));
+        }
+        for (link, why) in self.shared.usage.express_only() {
+            warnings.push(format!(
+                "only flash and urgent messages go over the link {link}: {why}"
             ));
         }
         let index = self.shared.index.health();
@@ -353,6 +380,34 @@ fn queued_lanes(neighbours: &[NeighbourView]) -> PerLane {
         }
     }
     sums.into()
+}
+
+fn figures(view: &LinkView) -> LinkFigures {
+    LinkFigures {
+        up: view.up,
+        silent: view.state == Trust::Silent.as_str(),
+        express_only: view.takes == Takes::Express.as_str(),
+        in_flight_bytes: view.in_flight_bytes,
+        rate_bytes: view.rate_bps.unwrap_or_default() / 8,
+        round_trip_s: view.rtt_ms.unwrap_or_default() / 1000.0,
+        budget_bytes: view.usage.as_ref().and_then(|usage| usage.budget_bytes),
+        today_bytes: view.usage.as_ref().map(|usage| usage.today_bytes),
+    }
+}
+
+fn show_usage(view: &mut LinkView, usage: UseView) {
+    view.cost_s = usage.cost_s.into();
+    view.takes = match usage.express_only {
+        Some(_) => Takes::Express.as_str(),
+        None => Takes::All.as_str(),
+    };
+    view.usage = Some(LinkUsage {
+        wire_sent: usage.sent_bytes,
+        wire_received: usage.received_bytes,
+        today_bytes: usage.today_bytes,
+        budget_bytes: usage.budget_bytes,
+        express_only: usage.express_only,
+    });
 }
 
 fn unit_view(neighbour: NeighbourView, title: Option<String>, seen: Option<Millis>) -> UnitView {

@@ -9,14 +9,17 @@ use tokio::{
 };
 
 use super::{
+    live::Live,
     random,
     session::{Carrier, carry},
     shared::Shared,
+    usage::LinkUse,
 };
 use crate::{
     config::{self, Local},
     link::{
-        Backoff, DialError, DialSettings, Dialer, LinkKind, ListenSettings, Listener, Session, tls,
+        Backoff, DialError, DialSettings, Dialer, LinkKind, ListenSettings, Listener, Session,
+        WireCount, tls,
     },
     model::UnitId,
     wire::Compression,
@@ -37,10 +40,16 @@ pub(super) async fn keep_dialling(
     mut leave: watch::Receiver<bool>,
 ) {
     let kind = link_kind(link.kind);
+    let LinkUse { wire, terms } = shared.usage.link(&link, shared.clock.wall());
     let carrier = Carrier {
         name: Some(link.name.clone()),
         kind,
         compression: compression(link.compression),
+        keep_awake: match is_one_of_several(&shared.live(), &link) {
+            true => kind.keep_awake(),
+            false => None,
+        },
+        terms: Some(terms),
     };
     let mut backoff = Backoff::new();
     // A link that is out for days fills no log.
@@ -60,7 +69,7 @@ pub(super) async fn keep_dialling(
         }
         let dialled = tokio::select! {
             _ = leave.wait_for(|leave| *leave) => break,
-            dialled = dial(&shared, &hub, &link) => dialled,
+            dialled = dial(&shared, &hub, &link, &wire) => dialled,
         };
         let began = Instant::now();
         let (why, of_use) = match dialled {
@@ -82,6 +91,10 @@ pub(super) async fn keep_dialling(
                 (error.to_string(), false)
             }
         };
+        if *leave.borrow() {
+            // Another task may have the link by now.
+            break;
+        }
         shared
             .board
             .link_down(&hub, &link.name, why, shared.clock.wall());
@@ -97,6 +110,7 @@ async fn dial(
     shared: &Arc<Shared>,
     hub: &UnitId,
     link: &config::Link,
+    wire: &Arc<WireCount>,
 ) -> Result<Session, DialError> {
     let live = shared.live();
     let Some(tls) = live.client_tls.clone() else {
@@ -113,6 +127,8 @@ async fn dial(
         address: link.address.to_string(),
         bind,
         interface,
+        is_one_of_several: is_one_of_several(&live, link),
+        wire: wire.clone(),
         tls,
         keys: tls::endpoint_config(&live.identity),
     };
@@ -159,6 +175,8 @@ pub(super) async fn keep_accepting(
                         name: None,
                         kind: session.kind(),
                         compression: Compression::Isolated,
+                        keep_awake: None,
+                        terms: None,
                     };
                     carry(&shared, session, carrier, &mut left).await;
                 });
@@ -171,6 +189,16 @@ pub(super) async fn keep_accepting(
         }
     }
     while sessions.join_next().await.is_some() {}
+}
+
+/// Whether a link is paid for and there are others to the same hub.
+fn is_one_of_several(live: &Live, link: &config::Link) -> bool {
+    let links = live
+        .settings
+        .upstream
+        .as_ref()
+        .map_or(0, |up| up.links.len());
+    links > 1 && link.cost_s > 0
 }
 
 fn link_kind(kind: config::LinkKind) -> LinkKind {

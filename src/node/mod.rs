@@ -48,6 +48,7 @@ mod status;
 mod store;
 #[cfg(test)]
 mod tests;
+mod usage;
 mod workers;
 
 use std::{

@@ -15,6 +15,7 @@ use super::{
     live::{Live, LiveError},
     shared::Shared,
     status::Status,
+    usage,
 };
 use crate::{
     config::{self, Changes, NotReloadable, Settings},
@@ -175,6 +176,8 @@ fn ended(what: &str, outcome: Result<(), tokio::task::JoinError>) {
 pub(super) struct LinkTasks {
     dialling: BTreeMap<String, Dialling>,
     accepting: Option<Accepting>,
+    /// Counts what links carry, where there are any to dial.
+    usage: Option<Task>,
 }
 
 #[derive(Debug)]
@@ -211,6 +214,7 @@ impl LinkTasks {
         let mut tasks = Self {
             dialling: BTreeMap::new(),
             accepting,
+            usage: None,
         };
         tasks.follow(shared);
         tasks
@@ -223,12 +227,17 @@ impl LinkTasks {
             return;
         };
         let wanted = &upstream.links;
+        shared.usage.follow(wanted);
         self.dialling.retain(|_, dialling| {
-            let stays = wanted.contains(&dialling.link);
-            if !stays {
-                dialling.task.leave.send_replace(true);
+            // One that is only to be used on other terms keeps its session.
+            let stays = wanted.iter().find(|link| link.is_same_path(&dialling.link));
+            match stays {
+                Some(link) => dialling.link = link.clone(),
+                None => {
+                    dialling.task.leave.send_replace(true);
+                }
             }
-            stays
+            stays.is_some()
         });
         for link in wanted {
             self.dialling.entry(link.name.clone()).or_insert_with(|| {
@@ -239,6 +248,8 @@ impl LinkTasks {
                 Dialling { link, task }
             });
         }
+        self.usage
+            .get_or_insert_with(|| Task::start(|left| usage::keep(shared.clone(), left)));
     }
 
     /// Ends all of them; the owner has ended their sessions already.
@@ -248,6 +259,7 @@ impl LinkTasks {
             tasks.push(accepting.task);
             accepting.listener
         });
+        tasks.extend(self.usage);
         for task in &tasks {
             task.leave.send_replace(true);
         }

@@ -5,6 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
+use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::{
@@ -18,6 +19,7 @@ use super::{
     rules::Rules,
     status::{Status, StatusBoard},
     store::JournalReader,
+    usage::Usage,
     workers::Workers,
 };
 use crate::{
@@ -52,6 +54,8 @@ pub(super) struct Shared {
     pub(super) audit: Arc<Audit>,
     /// Links and sessions, for people.
     pub(super) board: LinkBoard,
+    /// On what terms links are used.
+    pub(super) usage: Usage,
     /// Search and history, for people.
     pub(super) index: Index,
     /// Dictionaries of neighbours.
@@ -119,11 +123,12 @@ impl Shared {
         let keeper = Arc::new(Keeper::new(blobs.clone(), metrics.clone()));
         Arc::new(Self {
             commands,
-            clock,
             status,
             workers,
             reader: OnceLock::new(),
             board: LinkBoard::new(metrics.clone()),
+            usage: Usage::load(&live.settings.data_dir, clock.wall(), TimeZone::system()),
+            clock,
             metrics,
             audit,
             index,

@@ -11,9 +11,12 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-use super::labels::{
-    BuildLabel, CertificateLabel, LaneLabel, LinkLabel, Names, NeighbourLabel, OTHER, QueueLabel,
-    ReasonLabel, RequestLabel, RouteLabel, Word,
+use super::{
+    labels::{
+        BuildLabel, CertificateLabel, LaneLabel, LinkLabel, Names, NeighbourLabel, OTHER,
+        QueueLabel, ReasonLabel, RequestLabel, RouteLabel, Word,
+    },
+    links::{LinkFigures, LinkGauges},
 };
 use crate::{
     index::Health,
@@ -48,6 +51,7 @@ pub struct Metrics {
     batches_received: Family<LinkLabel, Counter>,
     acks_sent: Family<LinkLabel, Counter>,
     acks_received: Family<LinkLabel, Counter>,
+    link_gauges: LinkGauges,
 
     journal_synced_lsn: Gauge,
     journal_bytes: Gauge,
@@ -154,6 +158,7 @@ impl Metrics {
             batches_received: all.add("batches_received", "Batches received over a link"),
             acks_sent: all.add("acks_sent", "Ack frames sent over a link"),
             acks_received: all.add("acks_received", "Ack frames received over a link"),
+            link_gauges: LinkGauges::new(&mut all.0),
 
             journal_synced_lsn: all.add("journal_synced_lsn", "The last record on stable storage"),
             journal_bytes: all.add_in(Unit::Bytes, "journal", "The journal on disk"),
@@ -329,6 +334,11 @@ impl Metrics {
             acks_sent: self.acks_sent.get_or_create_owned(&label),
             acks_received: self.acks_received.get_or_create_owned(&label),
         }
+    }
+
+    /// What links are like now; others are not shown any more.
+    pub fn set_links<'a>(&self, links: impl IntoIterator<Item = (&'a str, LinkFigures)>) {
+        self.link_gauges.set(&self.links, links);
     }
 
     /// Everything up to `lsn` is on stable storage; the last write and its fdatasync took `took`.

@@ -2,9 +2,11 @@
 
 mod audit;
 mod labels;
+mod links;
 mod logging;
 mod metrics;
 
 pub use audit::{Audit, AuditError, Entry, Verified};
+pub use links::LinkFigures;
 pub use logging::{FILTER_VARIABLE, LogControl, LogError, LogFormat, LogLevel, init};
 pub use metrics::{LinkMetrics, Metrics, NeighbourMetrics};

@@ -75,6 +75,9 @@ pub(super) enum Event {
         express: bool,
     },
 
+    /// The ends of a link's sessions learn whether it answers.
+    Answers { child: NodeIndex, link: usize },
+
     /// A node's application submits something.
     Clerk { node: NodeIndex },
     /// A node's application asks for messages, or does something else with its inbox.

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    delivery::{BlobNews, Input, SessionId},
+    delivery::{BlobNews, Input, SessionId, Takes},
     model::{BlobDigest, CHUNK_BYTES, Lane, Ranges, UnitId, chunk_count},
 };
 
@@ -323,6 +323,10 @@ impl World {
         *grants = grants
             .checked_sub(1)
             .ok_or_else(|| broken("G7", format!("n{node} sends a run that was not granted")))?;
+        if self.net.sessions[session].ends[end].terms.takes == Takes::Express {
+            let what = format!("n{node} sends a run over a link that takes only what is urgent");
+            return Err(broken("G7", what));
+        }
         let other = self.net.sessions[session].ends[1 - end].node;
         for chunk in first..first + count {
             if !self.nodes[node].blobs.has_chunk(&digest, chunk) {

@@ -1,7 +1,7 @@
 //! What breaks, and how it comes back.
 
 use crate::{
-    delivery::{Input, SessionId, hop::Seq},
+    delivery::{Input, LinkTerms, SessionId, Takes, hop::Seq},
     model::{Digest, Location},
     parcel::Parcel,
 };
@@ -65,6 +65,31 @@ impl World {
                 self.line(|| format!("n{node}'s clock is set by {by} ms"));
                 self.nodes[node].clock_off += by;
                 self.clock_ahead = self.clock_ahead.max(self.nodes[node].clock_off);
+            }
+            Fault::Alarm => {
+                let live = self.net.live().to_vec();
+                if let Some(session) = self.rng.pick(&live).copied() {
+                    let end = self.rng.below(2) as usize;
+                    let (child, link) = (
+                        self.net.sessions[session].child,
+                        self.net.sessions[session].link,
+                    );
+                    let pause = self.rng.below(5 * SECOND);
+                    self.agenda.after(pause, Event::Answers { child, link });
+                    return self.hears(session, end, false);
+                }
+            }
+            Fault::Terms => {
+                let links = self.net.links.get(&node).map_or(0, Vec::len) as u64;
+                let link = self.rng.below(links) as usize;
+                let terms = LinkTerms {
+                    cost_ms: self.rng.magnitude(1, 5_000) as u32,
+                    takes: match self.rng.per_mille(500) {
+                        true => Takes::Express,
+                        false => Takes::All,
+                    },
+                };
+                return self.use_link(node, link, terms);
             }
             Fault::Block => {
                 if self.nodes[node].parent.is_some() {
@@ -262,7 +287,36 @@ impl World {
             cut.is_cut = true;
             self.line(|| format!("link {link} of n{child} is cut"));
             self.agenda.after(pause, Event::Mend { child, link });
+            self.swallow(child, link);
         }
+    }
+
+    /// A link carries nothing any more; its sessions notice in time.
+    fn swallow(&mut self, child: NodeIndex, link: usize) {
+        let Some(cut) = self.net.link(child, link) else {
+            return;
+        };
+        cut.is_cut = true;
+        let patience = (8 * cut.latency).max(600 * MILLISECOND);
+        if self.options.faults.silence {
+            self.agenda.after(patience, Event::Answers { child, link });
+        }
+    }
+
+    /// The node that dials wants a link to be used on these terms.
+    fn use_link(&mut self, child: NodeIndex, link: usize, terms: LinkTerms) -> Kept {
+        let Some(used) = self.net.link(child, link) else {
+            return Ok(());
+        };
+        used.terms = terms;
+        self.line(|| format!("link {link} of n{child} is used on {terms:?}"));
+        for session in self.net.live().to_vec() {
+            let of = &self.net.sessions[session];
+            if (of.child, of.link) == (child, link) {
+                self.tell_terms(session)?;
+            }
+        }
+        Ok(())
     }
 
     /// Blocks a unit at the hub that it dials, or lets it in again.
@@ -329,8 +383,27 @@ impl World {
         self.line(|| "from now on nothing breaks".into());
         for child in 0..self.nodes.len() {
             self.nodes[child].slow_until = 0;
-            for link in 0..self.net.links.get(&child).map_or(0, Vec::len) {
-                self.agenda.after(SECOND, Event::Mend { child, link });
+            let links = self.net.links.get(&child).map_or(0, Vec::len);
+            // Of two links one may be bad for ever.
+            let bad = (links > 1).then_some(child % 2);
+            for link in 0..links {
+                let is_bad = bad == Some(link);
+                if is_bad && self.plan.has_holes {
+                    if let Some(hole) = self.net.link(child, link) {
+                        hole.is_hole = true;
+                    }
+                    self.swallow(child, link);
+                } else {
+                    self.agenda.after(SECOND, Event::Mend { child, link });
+                }
+                let takes = match is_bad && self.plan.has_terms {
+                    true => Takes::Express,
+                    false => Takes::All,
+                };
+                if self.plan.has_terms {
+                    let cost_ms = 1_000 * link as u32;
+                    self.use_link(child, link, LinkTerms { cost_ms, takes })?;
+                }
             }
             self.agenda.after(SECOND, Event::Start { node: child });
             self.agenda.after(SECOND, Event::Unblock { unit: child });

@@ -95,6 +95,10 @@ pub struct Faults {
     pub small_limits: bool,
     /// A county hub stands between some edges and the hub.
     pub county: bool,
+    /// Links that were cut are noticed, some that were not are taken for it, and one of two swallows everything for ever.
+    pub silence: bool,
+    /// Links are used on terms.
+    pub terms: bool,
     /// Messages name attachments.
     pub attachments: bool,
 }
@@ -116,6 +120,8 @@ impl Faults {
         operators: true,
         small_limits: true,
         county: true,
+        silence: true,
+        terms: true,
         attachments: true,
     };
 
@@ -135,6 +141,8 @@ impl Faults {
         operators: false,
         small_limits: false,
         county: false,
+        silence: false,
+        terms: false,
         attachments: false,
     };
 }

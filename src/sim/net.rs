@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use crate::{
     delivery::{
-        SessionId,
+        LinkTerms, SessionId,
         hop::{Entry, Epoch, Frame},
     },
     model::{Lane, Reason},
@@ -58,6 +58,10 @@ pub(super) struct Link {
     pub(super) jitter: Us,
     pub(super) bytes_per_ms: u64,
     pub(super) is_cut: bool,
+    /// It stays cut.
+    pub(super) is_hole: bool,
+    /// On what terms the node that dials wants it to be used.
+    pub(super) terms: LinkTerms,
 }
 
 /// A session, alive or not.
@@ -96,6 +100,10 @@ pub(super) struct End {
     pub(super) hello: Option<(Epoch, Epoch)>,
     /// Batches that this end may still send, express and bulk.
     pub(super) grants: [u16; 2],
+    /// Whether this end was told that the path answers.
+    pub(super) answers: bool,
+    /// On what terms this end was told to use the link.
+    pub(super) terms: LinkTerms,
 }
 
 /// What an end knows.
@@ -169,6 +177,8 @@ impl Net {
             stalled_batches: Vec::new(),
             hello: None,
             grants: [0; 2],
+            answers: true,
+            terms: LinkTerms::default(),
         });
         self.sessions.push(Session {
             child,
@@ -291,7 +301,7 @@ impl Net {
         }
     }
 
-    fn is_cut(&self, index: SessionIndex) -> bool {
+    pub(super) fn is_cut(&self, index: SessionIndex) -> bool {
         let session = &self.sessions[index];
         self.links
             .get(&session.child)
@@ -308,6 +318,9 @@ impl Net {
         agenda: &mut Agenda,
     ) {
         if let Some(link) = self.link(child, link) {
+            if link.is_hole {
+                return;
+            }
             link.is_cut = false;
         }
         for index in self.live.clone() {

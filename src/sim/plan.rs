@@ -1,7 +1,7 @@
 //! What a seed's world looks like: its units and links, its bounds, and how much breaks.
 
 use crate::{
-    delivery::{KnownUnit, Settings},
+    delivery::{KnownUnit, LinkTerms, Settings},
     model::{Allow, Kind, Limits, Pattern, Policy, UnitId},
 };
 
@@ -48,6 +48,10 @@ pub(super) struct Plan {
     pub(super) has_attachments: bool,
     /// Bulk batches that a session carries at once.
     pub(super) bulk_grants: u16,
+    /// Whether one of two links swallows everything in the end, and its sessions live on.
+    pub(super) has_holes: bool,
+    /// Whether links are used on terms, one of two in the end too.
+    pub(super) has_terms: bool,
 }
 
 /// A node before its first start.
@@ -83,6 +87,10 @@ pub(super) enum Fault {
     Clock,
     /// A unit is blocked for a while.
     Block,
+    /// An end of a session takes its path for silent, and it is not.
+    Alarm,
+    /// A link is to be used on other terms.
+    Terms,
 }
 
 pub(super) fn unit(name: &str) -> UnitId {
@@ -226,11 +234,26 @@ impl Plan {
             is_small,
             cases: rng.between(1, 4),
             bulk_grants: rng.between(1, 8) as u16,
+            has_holes: false,
+            has_terms: false,
             has_attachments: false,
         };
         // Not drawn, so that worlds without it are as they would be if there were no such fault.
         if (plan.calm_at / SECOND).is_multiple_of(5) && allowed.unread {
             plan.faults.extend([Fault::Unread; 2]);
+        }
+        // Drawn from a source of their own, for the same reason.
+        let mut own = rng.clone();
+        if own.per_mille(400) && allowed.silence {
+            // Two neighbours whose folders are both set back before they meet again cannot know what each of them has lost: with links that
+            // are cut so often they would.
+            plan.faults.retain(|fault| *fault != Fault::Restore);
+            plan.faults.extend([Fault::Alarm, Fault::Cut, Fault::Cut]);
+            plan.has_holes = true;
+        }
+        if own.per_mille(400) && allowed.terms {
+            plan.faults.extend([Fault::Terms; 2]);
+            plan.has_terms = true;
         }
         plan.has_attachments = (plan.calm_at / SECOND) % 3 == 1 && allowed.attachments;
         plan
@@ -246,6 +269,8 @@ impl NodePlan {
                 jitter: *jitter,
                 bytes_per_ms: *bytes_per_ms,
                 is_cut: false,
+                is_hole: false,
+                terms: LinkTerms::default(),
             })
             .collect()
     }

@@ -2,7 +2,7 @@
 
 use crate::{
     codec,
-    delivery::{Arrival, Departure, Frame, Input, LinkInfo, SessionId},
+    delivery::{Arrival, Departure, Frame, Input, LinkInfo, Path, SessionId, Takes},
     model::{Lane, Reason, ReceiptItem},
     parcel::Parcel,
 };
@@ -11,7 +11,7 @@ use super::world::{Kept, World, broken};
 use super::{
     agenda::{Event, MILLISECOND, NodeIndex, SECOND},
     hops::Direction,
-    net::{Batch, CHILD, EndState, SessionIndex},
+    net::{Batch, CHILD, EndState, PARENT, SessionIndex},
     plan::HUB,
 };
 
@@ -80,6 +80,15 @@ impl World {
                 link,
             },
         )?;
+        self.tell_path(session, end)?;
+        if end == CHILD {
+            self.tell_terms(session)?;
+        }
+        if self.options.faults.silence && self.net.is_cut(session) {
+            let of = &self.net.sessions[session];
+            let (child, link) = (of.child, of.link);
+            self.agenda.after(SECOND, Event::Answers { child, link });
+        }
         let (express, bulk) = (4, self.plan.bulk_grants);
         self.net.sessions[session].ends[end].grants = [express, bulk];
         self.give(
@@ -133,6 +142,70 @@ impl World {
                 bulk: u16::from(!express),
             },
         )
+    }
+
+    /// An end's driver tells what it knows of the path.
+    fn tell_path(&mut self, session: SessionIndex, end: usize) -> Kept {
+        let (node, id) = self.net.end(session, end);
+        let of = &self.net.sessions[session];
+        let answers = of.ends[end].answers;
+        let Some(link) = self.net.links.get(&of.child).and_then(|l| l.get(of.link)) else {
+            return Ok(());
+        };
+        let path = Path {
+            rate: link.bytes_per_ms * 1000,
+            rtt_ms: (2 * link.latency / MILLISECOND) as u32,
+            answers,
+        };
+        self.give(node, Input::Path { session: id, path })
+    }
+
+    /// An end learns whether its path answers.
+    pub(super) fn hears(&mut self, session: SessionIndex, end: usize, answers: bool) -> Kept {
+        let is_current = self.is_current(session, end);
+        let side = &mut self.net.sessions[session].ends[end];
+        if side.state != EndState::Up
+            || side.node >= self.nodes.len()
+            || !is_current
+            || side.answers == answers
+        {
+            return Ok(());
+        }
+        side.answers = answers;
+        let (node, id) = (side.node, side.id);
+        self.line(|| format!("n{node} session {id} answers: {answers}"));
+        self.tell_path(session, end)
+    }
+
+    /// The ends of a link's sessions learn whether it answers.
+    pub(super) fn answers(&mut self, child: NodeIndex, link: usize) -> Kept {
+        for session in self.net.live().to_vec() {
+            let of = &self.net.sessions[session];
+            if (of.child, of.link) != (child, link) {
+                continue;
+            }
+            let answers = !self.net.is_cut(session);
+            self.hears(session, CHILD, answers)?;
+            self.hears(session, PARENT, answers)?;
+        }
+        Ok(())
+    }
+
+    /// The end that has dialled learns on what terms the link is to be used.
+    pub(super) fn tell_terms(&mut self, session: SessionIndex) -> Kept {
+        let is_current = self.is_current(session, CHILD);
+        let of = &mut self.net.sessions[session];
+        let terms = match self.net.links.get(&of.child).and_then(|l| l.get(of.link)) {
+            Some(link) => link.terms,
+            None => return Ok(()),
+        };
+        let side = &mut of.ends[CHILD];
+        if side.state != EndState::Up || side.node >= self.nodes.len() || !is_current {
+            return Ok(());
+        }
+        side.terms = terms;
+        let (node, session) = (side.node, side.id);
+        self.give(node, Input::Terms { session, terms })
     }
 
     /// An end learns that the other could not read a batch.
@@ -215,6 +288,11 @@ impl World {
         *grants = grants
             .checked_sub(1)
             .ok_or_else(|| broken("G7", format!("n{node} sends a batch that was not granted")))?;
+        let terms = self.net.sessions[session].ends[end].terms;
+        if terms.takes == Takes::Express && !lane.has_reserve() {
+            let what = format!("n{node} sends {lane} over a link that takes only what is urgent");
+            return Err(broken("G7", what));
+        }
         let direction = self
             .direction(session, end)
             .ok_or_else(|| broken("G2", format!("n{node} sends parcels before a hello")))?;
@@ -284,6 +362,9 @@ impl World {
         if let Frame::Ack(ack) = &frame {
             let neighbour = self.net.sessions[session].ends[1 - end].node;
             self.credits.insert((node, neighbour), ack.credit);
+        }
+        if let Frame::Terms(terms) = &frame {
+            self.net.sessions[session].ends[end].terms = *terms;
         }
         self.give_from(node, Input::Frame { session: id, frame }, direction)
     }

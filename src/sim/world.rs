@@ -225,6 +225,7 @@ impl World {
                 express,
             } => self.room(session, end, express),
             Event::Unread { session, end } => self.unread(session, end),
+            Event::Answers { child, link } => self.answers(child, link),
             Event::Clerk { node } => self.clerk(node),
             Event::Poll { node } => self.poll(node),
             Event::Take { node, messages } => self.take(node, messages),
@@ -236,6 +237,8 @@ impl World {
             Event::Start { node } => self.start(node),
             Event::Mend { child, link } => {
                 self.net.mend(child, link, &mut self.rng, &mut self.agenda);
+                self.agenda
+                    .after(SECOND / 10, Event::Answers { child, link });
                 Ok(())
             }
             Event::Unblock { unit } => self.block(unit, false),

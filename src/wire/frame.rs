@@ -188,10 +188,11 @@ fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
         8 => 1 + 16 + 1 + 9 + 16,
         9 => 1 + 9 + 2,
         10 => 1 + 9,
-        11 => 1 + 32 + UNIT_BYTES_MAX + 1 + RANGES_BYTES_MAX,
-        13 => 1 + 32 + RANGES_BYTES_MAX,
-        12 | 15 => 1 + 32,
-        14 => 1 + 32 + 1,
+        11 => 1 + 5 + 1,
+        12 => 1 + 32 + UNIT_BYTES_MAX + 1 + RANGES_BYTES_MAX,
+        14 => 1 + 32 + RANGES_BYTES_MAX,
+        13 | 16 => 1 + 32,
+        15 => 1 + 32 + 1,
         other => return Err(FrameError::Kind(Some(other))),
     })
 }
@@ -227,8 +228,11 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
             within("ack.open", ack.open.len(), LIST_MAX)
         }
         Frame::Gone(_) | Frame::GoneAnswer(_) => Ok(()),
-        Frame::Dictionaries(_) | Frame::DictionaryAnswer(..) | Frame::Numbered(_) => Ok(()),
-        Frame::Want(_)
+        Frame::Dictionaries(_)
+        | Frame::DictionaryAnswer(..)
+        | Frame::Numbered(_)
+        | Frame::Terms(_)
+        | Frame::Want(_)
         | Frame::Unwant(_)
         | Frame::Have(_)
         | Frame::Absent(_)
@@ -288,6 +292,7 @@ fn cut(frame: &Frame) -> Vec<std::borrow::Cow<'_, Frame>> {
         | Frame::Dictionaries(_)
         | Frame::DictionaryAnswer(..)
         | Frame::Numbered(_)
+        | Frame::Terms(_)
         | Frame::Unwant(_)
         | Frame::Absent(_)
         | Frame::Present(_) => vec![frame.clone()],

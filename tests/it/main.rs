@@ -10,6 +10,7 @@ mod end_to_end;
 mod hostile;
 mod house;
 mod index;
+mod links;
 mod processes;
 mod reload;
 mod sighup;

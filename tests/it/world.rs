@@ -85,6 +85,8 @@ impl World {
             local: Local::Any,
             budget_mib_per_day: None,
             compression: Compression::Isolated,
+            cost_s: 0,
+            hours: Vec::new(),
         };
         Settings {
             upstream: Some(config::Upstream {

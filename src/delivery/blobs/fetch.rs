@@ -314,10 +314,20 @@ impl Delivery {
     }
 
     pub(in crate::delivery) fn on_present(&mut self, neighbour: &UnitId, digest: BlobDigest) {
-        if !self.blobs.fetches.contains_key(&digest) {
+        match self.blobs.fetches.get(&digest) {
             // It has not heard so.
-            self.say_enough(neighbour, digest);
-        } else if let Some(source) = self.blobs.sources.get_mut(neighbour) {
+            None => self.say_enough(neighbour, digest),
+            // That there was nothing was not heard here: it waits to be asked.
+            Some(Fetch::Asked { from, .. }) if from == neighbour => {
+                self.say_want(neighbour, digest);
+            }
+            Some(_) => self.may_have_after_all(neighbour, digest),
+        }
+    }
+
+    /// A neighbour that had nothing of an attachment may have something.
+    fn may_have_after_all(&mut self, neighbour: &UnitId, digest: BlobDigest) {
+        if let Some(source) = self.blobs.sources.get_mut(neighbour) {
             source.absent.remove(&digest);
             self.seek(digest);
         }
@@ -440,7 +450,11 @@ impl Delivery {
         };
         match self.blobs.fetches.get(&digest) {
             Some(Fetch::Asked { from, .. }) if *from == neighbour => {}
-            _ => self.say_enough(&neighbour, digest),
+            _ => {
+                // What it has sent and not been told of is lost: it begins anew, if it is asked again.
+                self.say_enough(&neighbour, digest);
+                self.may_have_after_all(&neighbour, digest);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use crate::delivery::{
     Close, Delivery, Output, SessionId,
     hop::{Absent, Frame, Have, Want},
 };
-use crate::model::{BlobDigest, Millis, Ranges, UnitId};
+use crate::model::{BlobDigest, CHUNK_BYTES, Millis, Ranges, UnitId};
 
 /// Attachments that a neighbour may want at once: twice what it asks for, since what ends one may come behind what begins another.
 const WANTED_AT_ONCE_MAX: usize = 2 * super::fetch::ASKED_MAX;
@@ -435,7 +435,7 @@ impl Delivery {
             return false;
         };
         if let Some(live) = self.sessions.get_mut(&session) {
-            live.use_bulk_grant();
+            live.use_grant(false);
         }
         if run.describe {
             serving.described = Described::UnderWay(session);
@@ -460,13 +460,73 @@ impl Delivery {
         true
     }
 
-    /// The session that takes the next run: the newest that may be given more bulk.
+    /// The session that takes the next run: chosen as for a batch of bulk.
     fn session_for_run(&self, neighbour: &UnitId) -> Option<SessionId> {
-        let hop = self.hops.get(neighbour)?;
-        self.open_sessions(hop).find(|session| {
-            let live = self.sessions.get(session);
-            live.is_some_and(|live| live.has_bulk_grant())
-        })
+        let size = RUN_CHUNKS * CHUNK_BYTES;
+        let served = self.blobs.served.get(neighbour)?;
+        let left = served.active.iter().map(|digest| {
+            let count = self.blobs.here.get(digest).map_or(0, Here::count);
+            let given = served
+                .wants
+                .get(digest)
+                .map_or(0, |want| want.given.count());
+            count.saturating_sub(given)
+        });
+        let waiting = left.sum::<u64>().saturating_mul(CHUNK_BYTES);
+        self.choose_session(neighbour, false, size, waiting.max(size))
+    }
+
+    /// Bytes of runs that a session of a neighbour was given and that are not acked.
+    pub(in crate::delivery) fn runs_under_way(
+        &self,
+        neighbour: &UnitId,
+        session: SessionId,
+    ) -> u64 {
+        let Some(served) = self.blobs.served.get(neighbour) else {
+            return 0;
+        };
+        let wants = served.active.iter().filter_map(|d| served.wants.get(d));
+        let leases = wants.flat_map(|serving| &serving.leases);
+        let leases = leases.filter(|lease| lease.session == session);
+        leases
+            .map(|lease| (lease.last - lease.first + 1) * CHUNK_BYTES)
+            .sum()
+    }
+
+    /// A session has fallen silent, and another one answers: runs that it was given go over that one, if `rest` may, and what was said over
+    /// it of attachments is said again.
+    pub(in crate::delivery) fn shift_runs(
+        &mut self,
+        session: SessionId,
+        neighbour: &UnitId,
+        rest: bool,
+    ) {
+        let mut told = Vec::new();
+        if let Some(served) = self.blobs.served.get_mut(neighbour) {
+            for (digest, serving) in &mut served.wants {
+                if rest {
+                    serving.give_back(|lease| lease.session == session);
+                    if serving.described == Described::UnderWay(session) {
+                        serving.described = Described::No;
+                    }
+                }
+                if !served.active.contains(digest) {
+                    told.push((*digest, serving.is_called));
+                }
+            }
+        }
+        for (digest, is_called) in told {
+            let absent = Absent {
+                digest,
+                too_large: false,
+            };
+            let frame = match is_called {
+                true => Frame::Present(digest),
+                false => Frame::Absent(absent),
+            };
+            self.say(neighbour, frame);
+        }
+        self.blobs_say_again(neighbour);
     }
 
     /// Whether it is a run's turn, though parcels wait.

@@ -39,6 +39,8 @@ pub enum Frame {
     DictionaryAnswer(u64, DictionaryAnswer),
     /// The offers are answered, and all that the sender had is numbered below this: see [`Hello::next`].
     Numbered(Seq),
+    /// On what terms the link that the session runs over is to be used, said by the node that has dialled.
+    Terms(LinkTerms),
     /// An attachment is wanted.
     Want(Want),
     /// It is wanted no longer: all of it has come, or nothing needs it any more.
@@ -49,6 +51,36 @@ pub enum Frame {
     Absent(Absent),
     /// There is something of it again: it may be wanted anew.
     Present(BlobDigest),
+}
+
+/// On what terms a link is used. Both ends keep to them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct LinkTerms {
+    /// How much later normal and bulk parcels may rather arrive over another link, milliseconds.
+    pub cost_ms: u32,
+    /// What goes over it.
+    pub takes: Takes,
+}
+
+/// What goes over a link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub enum Takes {
+    /// Everything.
+    #[default]
+    All,
+    /// Flash and urgent parcels and what goes before them, receipts, and all that neighbours say to each other: the link's budget for the
+    /// day is spent, or it is outside its hours.
+    Express,
+}
+
+impl Takes {
+    /// In one word, for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Takes::All => "all",
+            Takes::Express => "express",
+        }
+    }
 }
 
 /// What is wanted of an attachment. It counts until the neighbour has all of it, or says [`Frame::Unwant`]; said again it takes the place

@@ -10,12 +10,12 @@ use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
 pub use frame::{
     Absent, Ack, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame,
-    GoneAnswer, Have, Hello, MARKS_MAX, OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Seq,
-    Targets, Want,
+    GoneAnswer, Have, Hello, LinkTerms, MARKS_MAX, OfferAnswer, OfferedDictionary,
+    PROTOCOL_VERSION, Seq, Takes, Targets, Want,
 };
 pub(super) use inbound::{Inbound, Waiting};
 pub use outbox::Depth;
-pub(super) use outbox::{Ending, Outbox, Queued};
+pub(super) use outbox::{BATCH_BYTES_FULL, Ending, Outbox, Queued};
 
 use super::{input::SessionId, parcels::Parcels};
 use crate::model::{Digest, Lsn};

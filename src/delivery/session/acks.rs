@@ -96,6 +96,7 @@ impl Delivery {
             self.commit(record, log);
         }
         let frame = Frame::GoneAnswer(GoneAnswer { had, gone });
+        let session = self.session_to_answer(session);
         self.after_sync(Output::Send { session, frame });
         self.settle_orphans(neighbour, log);
         self.pump_all();
@@ -161,18 +162,22 @@ impl Delivery {
             .map(|(neighbour, _)| neighbour.clone())
             .collect();
         for neighbour in due {
-            let open: Vec<SessionId> = match self.hops.get(&neighbour) {
-                Some(hop) => self.open_sessions(hop).collect(),
-                None => Vec::new(),
-            };
-            if open.is_empty() {
+            let best = self
+                .hops
+                .get(&neighbour)
+                .and_then(|hop| self.open_session(hop));
+            let Some(best) = best else {
                 self.hop(&neighbour).inbound.ack_due = None;
                 continue;
-            }
+            };
             let credit = self.credit();
             let (ack, everywhere) = self.hop(&neighbour).inbound.take_news(credit);
-            let sessions = if everywhere { open.len() } else { 1 };
-            for session in open.into_iter().take(sessions) {
+            let others: Vec<SessionId> = match self.hops.get(&neighbour) {
+                Some(hop) if everywhere => self.open_sessions(hop).map(|(id, _)| id).collect(),
+                _ => Vec::new(),
+            };
+            let others = others.into_iter().filter(|other| *other != best);
+            for session in std::iter::once(best).chain(others) {
                 let frame = Frame::Ack(ack.clone());
                 self.outputs.push_back(Output::Send { session, frame });
             }

@@ -1,27 +1,12 @@
 //! Batches: parcels are leased to sessions.
 
 use crate::delivery::{
-    Delivery, Departure, Output, SessionId, Step,
-    hop::{Entry, Hop, Targets},
+    Delivery, Departure, Output, Step,
+    hop::{BATCH_BYTES_FULL, Entry, Targets},
 };
-use crate::model::UnitId;
-
-use super::Session;
+use crate::model::{Lane, UnitId};
 
 impl Delivery {
-    /// The newest session with a neighbour over which parcels flow.
-    pub(in crate::delivery) fn open_session(&self, hop: &Hop) -> Option<SessionId> {
-        self.open_sessions(hop).next()
-    }
-
-    /// The sessions with a neighbour over which parcels flow, the newest first.
-    pub(in crate::delivery) fn open_sessions(&self, hop: &Hop) -> impl Iterator<Item = SessionId> {
-        let newest_first = hop.sessions.iter().rev();
-        newest_first
-            .copied()
-            .filter(|id| self.sessions.get(id).is_some_and(Session::is_open))
-    }
-
     pub(in crate::delivery) fn pump_all(&mut self) {
         let neighbours: Vec<UnitId> = self
             .hops
@@ -43,54 +28,49 @@ impl Delivery {
         if hop.is_offering() {
             return; // first it is to be known what the neighbour lacks, or order would suffer
         }
-        let sessions: Vec<SessionId> = hop.sessions.iter().rev().copied().collect();
-        for session in sessions {
-            while self.pump_one(neighbour, session, true) {}
-            while self.pump_bulk(neighbour, session) {}
-        }
-        while self.pump_run(neighbour) {}
+        while self.pump_one(neighbour, true) {}
+        while self.pump_bulk(neighbour) {}
     }
 
     /// Parcels go before runs of chunks, but for a run's turn.
-    fn pump_bulk(&mut self, neighbour: &UnitId, session: SessionId) -> bool {
-        let live = self.sessions.get(&session);
-        if !live.is_some_and(Session::has_bulk_grant) {
-            return false;
-        }
+    fn pump_bulk(&mut self, neighbour: &UnitId) -> bool {
         let hop = self.hops.get(neighbour);
         let has_parcels = hop.is_some_and(|hop| hop.outbox.has_ready(false));
         if has_parcels && self.is_runs_turn(neighbour) && self.pump_run(neighbour) {
             return true;
         }
-        self.pump_one(neighbour, session, false)
+        self.pump_one(neighbour, false) || self.pump_run(neighbour)
     }
 
-    fn pump_one(&mut self, neighbour: &UnitId, session: SessionId, express: bool) -> bool {
-        let Some(live) = self.sessions.get_mut(&session).filter(|s| s.is_open()) else {
+    fn pump_one(&mut self, neighbour: &UnitId, express: bool) -> bool {
+        let Some(hop) = self.hops.get(neighbour) else {
             return false;
         };
-        let Some(hop) = self.hops.get_mut(neighbour) else {
-            return false;
-        };
-        let grants = if express {
-            &mut live.express
-        } else {
-            &mut live.bulk
-        };
-        if *grants == 0 || !hop.outbox.has_ready(express) {
+        if !hop.outbox.has_ready(express) {
             return false;
         }
+        let waiting = hop.outbox.waiting(express);
+        let size = waiting.min(BATCH_BYTES_FULL);
+        let Some(session) = self.choose_session(neighbour, express, size, waiting) else {
+            return false;
+        };
+        let (Some(live), Some(hop)) = (
+            self.sessions.get_mut(&session),
+            self.hops.get_mut(neighbour),
+        ) else {
+            return false;
+        };
         let Some((lane, seqs)) = hop.outbox.pick(express, session, &self.parcels) else {
             return false;
         };
-        *grants -= 1;
+        live.use_grant(express);
         if live.leases.len() > 4096 {
             let outbox = &hop.outbox;
             live.leases
                 .retain(|seq| outbox.lessee(*seq) == Some(session));
         }
         live.leases.extend(&seqs);
-        let link = live.link.name.clone();
+        let mut link = live.link.name.clone();
         let mut parcels = Vec::with_capacity(seqs.len());
         let mut slots = Vec::with_capacity(seqs.len());
         for seq in seqs {
@@ -124,18 +104,32 @@ impl Delivery {
             });
             slots.push(slot);
         }
-        for slot in slots {
-            let what = Step::Sent {
-                neighbour: neighbour.clone(),
-                link: link.clone(),
-            };
-            self.step(slot, self.now.wall, what);
+        // A flash message goes over two links. The copy is nobody's lease: should it be lost, nothing is.
+        let copy = match lane {
+            Lane::Flash => self.second_session(neighbour, session, size),
+            _ => None,
+        };
+        for session in std::iter::once(session).chain(copy) {
+            if copy == Some(session)
+                && let Some(live) = self.sessions.get_mut(&session)
+            {
+                live.use_grant(express);
+                link.clone_from(&live.link.name);
+            }
+            for slot in &slots {
+                let what = Step::Sent {
+                    neighbour: neighbour.clone(),
+                    link: link.clone(),
+                };
+                self.step(*slot, self.now.wall, what);
+            }
+            let parcels = parcels.clone();
+            self.outputs.push_back(Output::Batch {
+                session,
+                lane,
+                parcels,
+            });
         }
-        self.outputs.push_back(Output::Batch {
-            session,
-            lane,
-            parcels,
-        });
         true
     }
 }

@@ -143,6 +143,8 @@ impl Delivery {
             neighbour: neighbour.clone(),
             link,
         });
+        self.tell_terms(session);
+        self.prove_if_second(session, &neighbour);
         let now = self.now.mono;
         let hop = self.hop(&neighbour);
         hop.outbox.fresh_session();
@@ -152,6 +154,7 @@ impl Delivery {
         hop.outbox.tell_again();
         self.tell_gone(&neighbour);
         self.offer(&neighbour);
+        self.relieve_silent(&neighbour);
         if !early.is_empty() {
             self.arrive(session, &neighbour, early, log);
         }

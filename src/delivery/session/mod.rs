@@ -2,12 +2,17 @@
 
 mod acks;
 mod batches;
+mod choice;
 mod custody;
 mod hello;
+mod links;
 
+pub use self::choice::Trust;
+use self::links::Line;
 use super::{
     Close, Delivery, LinkInfo, Output, SessionId, Step,
-    hop::{Frame, Hello, PROTOCOL_VERSION, Seq},
+    hop::{Frame, Hello, LinkTerms, PROTOCOL_VERSION, Seq},
+    input::Path,
     record::Record,
 };
 use crate::model::{Log, Lsn, UnitId};
@@ -19,6 +24,7 @@ use super::Arrival;
 pub(super) struct Session {
     pub(super) neighbour: UnitId,
     pub(super) link: LinkInfo,
+    line: Line,
     stage: Stage,
     /// Batches that it may still be given: express, bulk.
     express: u16,
@@ -49,12 +55,22 @@ impl Session {
         matches!(self.stage, Stage::Open)
     }
 
-    pub(super) fn has_bulk_grant(&self) -> bool {
-        self.is_open() && self.bulk > 0
+    /// Batches that it may still be given.
+    fn grants(&self, express: bool) -> u16 {
+        if express { self.express } else { self.bulk }
     }
 
-    pub(super) fn use_bulk_grant(&mut self) {
-        self.bulk = self.bulk.saturating_sub(1);
+    /// What is known of its line, for people.
+    pub(super) fn line(&self) -> (Path, LinkTerms, Trust) {
+        (self.line.path, self.line.terms, self.line.trust())
+    }
+
+    pub(super) fn use_grant(&mut self, express: bool) {
+        let grants = match express {
+            true => &mut self.express,
+            false => &mut self.bulk,
+        };
+        *grants = grants.saturating_sub(1);
     }
 }
 
@@ -97,6 +113,7 @@ impl Delivery {
             Session {
                 neighbour: neighbour.clone(),
                 link,
+                line: Line::default(),
                 stage: Stage::ExpectHello { early: Vec::new() },
                 express: 0,
                 bulk: 0,
@@ -200,7 +217,7 @@ impl Delivery {
         neighbour: &UnitId,
         link: &str,
         mut leases: Vec<Seq>,
-    ) {
+    ) -> u64 {
         let (hop, parcels) = self.hop_and_parcels(neighbour);
         let outbox = &mut hop.outbox;
         leases.retain(|seq| outbox.lessee(*seq) == Some(session));
@@ -208,6 +225,7 @@ impl Delivery {
             .iter()
             .filter_map(|seq| Some(outbox.get(*seq)?.slot))
             .collect();
+        let count = leases.len() as u64;
         outbox.give_back(leases, parcels);
         for slot in slots {
             let what = Step::Returned {
@@ -216,6 +234,7 @@ impl Delivery {
             };
             self.step(slot, self.now.wall, what);
         }
+        count
     }
 
     pub(super) fn grant(&mut self, session: SessionId, express: u16, bulk: u16) {
@@ -270,6 +289,7 @@ impl Delivery {
             }
             Frame::Offer(parcels) => self.on_offer(session, parcels),
             Frame::OfferAnswer(answer) => self.on_offer_answer(&neighbour, answer, log),
+            Frame::Terms(terms) => self.terms_told(session, terms),
             Frame::Want(want) => self.on_want(session, &neighbour, want),
             Frame::Unwant(digest) => self.on_unwant(&neighbour, digest),
             Frame::Have(have) => self.on_have(session, &neighbour, have),

@@ -11,6 +11,7 @@
 
 mod capped;
 mod delay;
+mod meter;
 mod valve;
 
 #[cfg(test)]
@@ -49,6 +50,6 @@ impl ControllerFactory for Factory {
             LinkKind::Exclusive => Box::new(Capped::new(cubic(), now)),
             LinkKind::Lan => cubic(),
         };
-        self.valve.fit(controller)
+        self.valve.fit(controller, now)
     }
 }

@@ -6,11 +6,13 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use quinn::congestion::{Controller, ControllerMetrics};
 use quinn_proto::RttEstimator;
+
+use super::meter::Meter;
 
 /// The window of a connection that is being closed, in bytes: more than was ever in flight, so that nothing is held back, and more
 /// than the pacer paces.
@@ -30,7 +32,17 @@ struct State {
     in_flight_bytes: AtomicU64,
     /// When the peer had last acknowledged all that was in flight, milliseconds after `born`.
     settled_ms: AtomicU64,
+    /// When it had last acknowledged anything, or when something was sent after a while in which nothing was in flight.
+    answered_ms: AtomicU64,
+    /// What the line carries, bytes a second; 0 before it is known.
+    rate: AtomicU64,
+    /// The shortest round trip of the last [`TRIPS`] acks, microseconds; 0 before there was any.
+    trip_us: AtomicU64,
 }
+
+/// Acks of which the shortest round trip counts. QUIC's own mean remembers an outage or a queue for dozens of them, which on a link that is little
+/// used are minutes.
+const TRIPS: usize = 4;
 
 impl Valve {
     pub(in crate::link) fn new() -> Self {
@@ -40,6 +52,9 @@ impl Valve {
             lift_bytes: AtomicU64::new(0),
             in_flight_bytes: AtomicU64::new(0),
             settled_ms: AtomicU64::new(0),
+            answered_ms: AtomicU64::new(0),
+            rate: AtomicU64::new(0),
+            trip_us: AtomicU64::new(0),
         }))
     }
 
@@ -53,11 +68,38 @@ impl Valve {
         self.0.settled_ms.load(Relaxed)
     }
 
+    /// Since when the peer has not acknowledged anything although something is in flight, as far as is known: what the transport gave up
+    /// or threw away without an acknowledgement is known only after the next one.
+    pub(in crate::link) fn unanswered_since_ms(&self) -> Option<u64> {
+        let in_flight = self.0.in_flight_bytes.load(Relaxed) > 0;
+        in_flight.then(|| self.0.answered_ms.load(Relaxed))
+    }
+
+    /// What the line carries, bytes a second, once it was measured.
+    pub(in crate::link) fn rate(&self) -> Option<u64> {
+        Some(self.0.rate.load(Relaxed)).filter(|rate| *rate > 0)
+    }
+
+    /// The shortest round trip of the last few acks.
+    pub(in crate::link) fn trip(&self) -> Option<Duration> {
+        let trip = Some(self.0.trip_us.load(Relaxed)).filter(|us| *us > 0);
+        trip.map(Duration::from_micros)
+    }
+
+    fn ms_of(&self, now: Instant) -> u64 {
+        now.saturating_duration_since(self.0.born).as_millis() as u64
+    }
+
     /// Puts `controller` behind the valve.
-    pub(super) fn fit(&self, controller: Box<dyn Controller>) -> Box<dyn Controller> {
+    pub(super) fn fit(&self, controller: Box<dyn Controller>, now: Instant) -> Box<dyn Controller> {
         Box::new(Valved {
             controller,
             valve: self.clone(),
+            meter: Meter::new(now),
+            round_trip: Duration::ZERO,
+            of_ack: None,
+            trips: [Duration::MAX; TRIPS],
+            next_trip: 0,
         })
     }
 
@@ -90,12 +132,36 @@ impl Valve {
 struct Valved {
     controller: Box<dyn Controller>,
     valve: Valve,
+    meter: Meter,
+    round_trip: Duration,
+    /// The shortest round trip among the packets of the ack that is being read, and of the last acks.
+    of_ack: Option<Duration>,
+    trips: [Duration; TRIPS],
+    next_trip: usize,
+}
+
+impl Valved {
+    fn note_trip(&mut self) {
+        let Some(trip) = self.of_ack.take() else {
+            return;
+        };
+        if let Some(slot) = self.trips.get_mut(self.next_trip % TRIPS) {
+            *slot = trip;
+        }
+        self.next_trip += 1;
+        let shortest = self.trips.iter().min().copied().unwrap_or(trip);
+        let us = u64::try_from(shortest.as_micros()).unwrap_or(u64::MAX);
+        self.valve.0.trip_us.store(us.max(1), Relaxed);
+    }
 }
 
 impl Controller for Valved {
     fn on_sent(&mut self, now: Instant, bytes: u64, last_packet_number: u64) {
         let state = &self.valve.0;
-        state.in_flight_bytes.fetch_add(bytes, Relaxed);
+        if state.in_flight_bytes.fetch_add(bytes, Relaxed) == 0 {
+            state.answered_ms.store(self.valve.ms_of(now), Relaxed);
+            self.meter.begins(now);
+        }
         state.lift_bytes.store(0, Relaxed);
         self.controller.on_sent(now, bytes, last_packet_number);
     }
@@ -108,6 +174,10 @@ impl Controller for Valved {
         app_limited: bool,
         rtt: &RttEstimator,
     ) {
+        self.meter.acked(bytes);
+        let trip = now.saturating_duration_since(sent);
+        self.of_ack = Some(self.of_ack.map_or(trip, |shortest| shortest.min(trip)));
+        self.round_trip = rtt.get();
         self.controller.on_ack(now, sent, bytes, app_limited, rtt);
     }
 
@@ -120,6 +190,12 @@ impl Controller for Valved {
     ) {
         let state = &self.valve.0;
         state.in_flight_bytes.store(in_flight, Relaxed);
+        state.answered_ms.store(self.valve.ms_of(now), Relaxed);
+        self.note_trip();
+        let state = &self.valve.0;
+        if let Some(rate) = self.meter.ack_read(now, app_limited, self.round_trip) {
+            state.rate.store(rate, Relaxed);
+        }
         if in_flight == 0 {
             state.settled_ms.store(self.valve.now_ms(), Relaxed);
         }
@@ -163,6 +239,11 @@ impl Controller for Valved {
         Box::new(Self {
             controller: self.controller.clone_box(),
             valve: self.valve.clone(),
+            meter: self.meter.clone(),
+            round_trip: self.round_trip,
+            of_ack: self.of_ack,
+            trips: self.trips,
+            next_trip: self.next_trip,
         })
     }
 

@@ -1,6 +1,6 @@
 //! A path that goes and comes back.
 
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, Instant, timeout};
 
 use super::world::{World, in_time};
 use crate::{emulator::Profile, link::LinkKind, model::Lane};
@@ -74,4 +74,35 @@ async fn a_session_with_nothing_under_way_is_silent_while_its_path_is_out() {
     };
     let silent = timeout(Duration::from_secs(3), offered).await;
     assert!(silent.is_err(), "something was sent");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_is_told_that_its_path_does_not_answer_and_that_it_does_again() {
+    let world = World::over(Profile::lan()).await;
+    let (mut edge, mut hub) = world.ends(LinkKind::Exclusive).await;
+    edge.batch(1, Lane::Normal, vec![1; 1_000]).await;
+    hub.next_batch().await;
+    world.link.down();
+    edge.batch(2, Lane::Normal, vec![2; 1_000]).await;
+    let since = Instant::now();
+    in_time(edge.path_that(|path| !path.answers)).await;
+    let after = since.elapsed();
+    assert!(after >= Duration::from_millis(550), "{after:?}");
+    world.link.up();
+    in_time(edge.path_that(|path| path.answers)).await;
+    assert_eq!(hub.next_batch().await, vec![2; 1_000]);
+    assert!(edge.ended.is_none() && hub.ended.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_end_is_told_what_its_path_carries() {
+    let world = World::over(Profile::mobile_good()).await;
+    let (mut edge, mut hub) = world.ends(LinkKind::Mobile).await;
+    edge.batch(1, Lane::Bulk, vec![1; 400_000]).await;
+    // 1 Mbit/s up, of which headers take some.
+    let news = edge.path_that(|path| (70_000..135_000).contains(&path.rate));
+    in_time(news).await;
+    in_time(hub.next_batch()).await;
+    let rtt = edge.path.expect("a path").rtt;
+    assert!(rtt >= Duration::from_millis(100), "{rtt:?}");
 }

@@ -12,7 +12,7 @@ use crate::{
     emulator::{Emulator, Profile},
     link::{
         ClientTls, Command, DialError, DialSettings, Dialer, Ended, EndpointKeys, Event, Identify,
-        LinkKind, ListenSettings, Listener, Outgoing, Peer, Running, ServerTls, Session,
+        LinkKind, ListenSettings, Listener, Outgoing, PathNews, Peer, Running, ServerTls, Session,
         tls::SERVER_NAME,
     },
     model::{Lane, UnitId},
@@ -163,6 +163,8 @@ pub(super) fn dial_settings(
     tls: &Arc<ClientTls>,
 ) -> DialSettings {
     DialSettings {
+        is_one_of_several: false,
+        wire: Arc::default(),
         hub: hub.parse().expect("a unit"),
         kind,
         address: address.to_string(),
@@ -240,6 +242,7 @@ pub(super) struct End {
     pub(super) express: u32,
     pub(super) bulk: u32,
     pub(super) carried: Vec<u64>,
+    pub(super) path: Option<PathNews>,
     pub(super) controls: VecDeque<Vec<u8>>,
     pub(super) batches: VecDeque<Vec<u8>>,
     pub(super) ended: Option<Ended>,
@@ -252,6 +255,7 @@ impl End {
             express: 0,
             bulk: 0,
             carried: Vec::new(),
+            path: None,
             controls: VecDeque::new(),
             batches: VecDeque::new(),
             ended: None,
@@ -303,7 +307,15 @@ impl End {
                 self.bulk += u32::from(bulk);
             }
             Event::Carried { id } => self.carried.push(id),
+            Event::Path(news) => self.path = Some(news),
             Event::Closed(ended) => self.ended = Some(ended),
+        }
+    }
+
+    /// Waits until the last news of the path are such.
+    pub(super) async fn path_that(&mut self, is: impl Fn(&PathNews) -> bool) {
+        while !self.path.is_some_and(|path| is(&path)) {
+            self.step().await;
         }
     }
 

@@ -7,6 +7,7 @@
 mod certificates;
 mod chunks;
 mod dictionaries;
+mod path;
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -25,6 +26,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::path::PathReport;
 use super::{
     board::{SessionRecord, Up},
     command::{Command, End, Port, PortEnd, ToSession},
@@ -38,7 +40,7 @@ use super::{
 };
 use crate::{
     delivery::{
-        Close, Input, LinkInfo, SessionId,
+        Close, Input, LinkInfo, LinkTerms, SessionId,
         hop::{DictionaryRefusal, Frame},
     },
     link::{self, CloseCode, Ended, LinkKind, Outgoing, Received, Running, SessionHandle},
@@ -64,6 +66,10 @@ pub(super) struct Carrier {
     pub(super) kind: LinkKind,
     /// What batches are compressed against.
     pub(super) compression: Compression,
+    /// How often something must go over it when there is no other session with the neighbour.
+    pub(super) keep_awake: Option<Duration>,
+    /// On what terms the link is to be used, where this node has dialled it.
+    pub(super) terms: Option<watch::Receiver<LinkTerms>>,
 }
 
 /// What became of a session.
@@ -121,13 +127,18 @@ pub(super) async fn carry(
         wanted: BTreeSet::new(),
         untrusted: Arc::default(),
         talk: Talk::new(live.settings.unit.clone()),
+        path: PathReport::default(),
+        awake: None,
         sent: 0,
         stage: Stage::Announced,
         met: false,
         ending: None,
     };
     match pump.carrier.name.clone() {
-        Some(name) => pump.announce(port, name).await,
+        Some(name) => {
+            pump.awake = pump.carrier.keep_awake.map(|every| Instant::now() + every);
+            pump.announce(port, name).await;
+        }
         None => pump.stage = Stage::expect_hello(port),
     }
     let ended = pump.run(commands, &mut events, of_session, leave).await;
@@ -167,6 +178,9 @@ struct Pump {
     untrusted: Arc<BTreeMap<Fingerprint, Reason>>,
     /// What batches are compressed against.
     talk: Talk,
+    path: PathReport,
+    /// When to see whether the peer can reach this side over any other session.
+    awake: Option<Instant>,
     sent: u64,
     stage: Stage,
     /// Whether the neighbour said hello.
@@ -248,6 +262,7 @@ impl Pump {
         let mut reloads = self.shared.watch_reloads();
         // The session may have been let in by what was in force before the last reload.
         reloads.mark_changed();
+        let mut terms = self.carrier.terms.clone();
         loop {
             let ending = self.ending.is_some();
             let deadline = self.deadline();
@@ -282,6 +297,7 @@ impl Pump {
                     if left { Err(Fault::LinkGone) } else { Ok(()) }
                 }
                 Ok(()) = reloads.changed(), if !ending => self.reloaded(),
+                () = path::changed(&mut terms), if !ending => self.tell_terms().await,
                 () = sleep_until(deadline) => self.overdue(),
             };
             if let Err(fault) = step {
@@ -297,7 +313,7 @@ impl Pump {
             Stage::Announced => None,
         };
         let held = self.held.iter().map(|held| held.until);
-        let first = held.chain(hello).min();
+        let first = held.chain(hello).chain(self.awake).min();
         let first = first.map_or(self.look_again, |first| first.min(self.look_again));
         self.ending.unwrap_or(first)
     }
@@ -316,6 +332,7 @@ impl Pump {
         if matches!(self.stage, Stage::ExpectHello { by, .. } if by <= now) {
             return Err(Fault::Hello);
         }
+        self.keep_awake(now);
         if self.shared.clock.wall() > self.not_after {
             return Err(Fault::Expired);
         }
@@ -393,6 +410,7 @@ impl Pump {
             link::Event::Batch(batch) if wire::is_handover(&batch) => self.take_over(*batch),
             link::Event::Batch(batch) => self.judge(*batch),
             link::Event::Room { express, bulk } => self.granted(express, bulk).await,
+            link::Event::Path(news) => self.path_news(news).await,
             link::Event::Carried { .. } | link::Event::Closed(_) => Ok(()),
         }
     }
@@ -426,6 +444,7 @@ impl Pump {
         };
         // The port goes with a command that is not taken, and that ends the session.
         let _ = self.shared.command(up).await;
+        let _ = self.tell_terms().await;
     }
 
     /// A neighbour that has dialled says hello, before anything else.
@@ -436,6 +455,7 @@ impl Pump {
         let stage = std::mem::replace(&mut self.stage, Stage::Announced);
         if let Stage::ExpectHello { port, granted, .. } = stage {
             self.announce(port, self.record.link().to_owned()).await;
+            self.tell_path().await?;
             self.granted(granted.0, granted.1).await?;
         }
         Ok(())
@@ -465,6 +485,7 @@ impl Pump {
             | Frame::Offer(_)
             | Frame::OfferAnswer(_)
             | Frame::Numbered(_)
+            | Frame::Terms(_)
             | Frame::Want(_)
             | Frame::Unwant(_)
             | Frame::Have(_)
@@ -473,6 +494,10 @@ impl Pump {
         }
         let session = self.id;
         self.tell(Input::Frame { session, frame }).await
+    }
+
+    fn is_announced(&self) -> bool {
+        matches!(self.stage, Stage::Announced)
     }
 
     async fn tell(&mut self, input: Input) -> Result<(), Fault> {
@@ -574,6 +599,7 @@ impl Pump {
                 };
                 self.record
                     .batch_sent(lane, bytes.len() as u64, payload_bytes);
+                self.packed(bytes.len() as u64, payload_bytes).await?;
                 self.sent += 1;
                 self.pending.push_back(link::Command::Batch(Outgoing {
                     id: self.sent,

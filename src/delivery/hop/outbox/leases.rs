@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// A batch takes no further parcel once it has so many bytes.
-const BATCH_BYTES_FULL: u64 = 64 * 1024;
+pub(in crate::delivery) const BATCH_BYTES_FULL: u64 = 64 * 1024;
 /// Every so many turns the lower lane of a class goes first, so that it is never starved.
 const SHARE_TURNS: u32 = 4;
 
@@ -186,15 +186,16 @@ impl Outbox {
             return;
         };
         entry.set_maybe_there(true);
-        let lane = entry.lane.index();
-        self.in_flight[lane] += u64::from(parcels.get(entry.slot).bytes);
+        let (lane, slot) = (entry.lane.index(), entry.slot);
+        self.in_flight[lane] += u64::from(parcels.get(slot).bytes);
         self.ready[lane].remove(seq);
         self.blocked.remove(seq);
         self.leased.insert(seq, session);
+        *self.under_way.entry(session).or_default() += u64::from(parcels.get(slot).bytes);
     }
 }
 
-const fn lanes(express: bool) -> [Lane; 2] {
+pub(super) const fn lanes(express: bool) -> [Lane; 2] {
     if express {
         [Lane::Flash, Lane::Urgent]
     } else {

@@ -10,12 +10,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
-pub(in crate::delivery) use self::queue::Entry;
 use self::{
     chains::{Chains, Tail},
     numbers::Numbers,
     queue::{BESIDE, Queue},
 };
+pub(in crate::delivery) use self::{leases::BATCH_BYTES_FULL, queue::Entry};
 use super::frame::Seq;
 use crate::{
     codec::Each,
@@ -85,6 +85,8 @@ pub(in crate::delivery) struct Outbox {
     blocked: Numbers,
     /// Those that are under way.
     leased: BTreeMap<Seq, SessionId>,
+    /// Bytes that sessions were given and that are not acked: of those that have any.
+    under_way: BTreeMap<SessionId, u64>,
     /// All numbers that the neighbour is yet to be told of: they are gone, or to end.
     untold: BTreeSet<Seq>,
     closed: BTreeSet<UnitId>,
@@ -139,6 +141,7 @@ impl Default for Outbox {
             ready: Default::default(),
             blocked: Numbers::default(),
             leased: BTreeMap::new(),
+            under_way: BTreeMap::new(),
             untold: BTreeSet::new(),
             closed: BTreeSet::new(),
             durable: 1,
@@ -378,10 +381,17 @@ impl Outbox {
     }
 
     fn unlease(&mut self, seq: Seq, lane: Lane, bytes: u32) {
-        if self.leased.remove(&seq).is_some() {
+        if let Some(session) = self.leased.remove(&seq) {
             let in_flight = &mut self.in_flight[lane.index()];
             debug_assert!(*in_flight >= u64::from(bytes));
             *in_flight = in_flight.saturating_sub(u64::from(bytes));
+            if let Some(under_way) = self.under_way.get_mut(&session) {
+                debug_assert!(*under_way >= u64::from(bytes));
+                *under_way = under_way.saturating_sub(u64::from(bytes));
+                if *under_way == 0 {
+                    self.under_way.remove(&session);
+                }
+            }
         }
     }
 
@@ -480,6 +490,21 @@ impl Outbox {
 
     pub(in crate::delivery) fn in_flight(&self) -> u64 {
         self.in_flight.iter().sum()
+    }
+
+    /// Bytes that a session was given and that are not acked.
+    pub(in crate::delivery) fn under_way(&self, session: SessionId) -> u64 {
+        self.under_way.get(&session).copied().unwrap_or_default()
+    }
+
+    /// Bytes of a class that wait to be given to a session. Those that cannot go now (held, for a closed receiver) count too: the choice of
+    /// a link by it may then be of a slower one, and no worse.
+    pub(in crate::delivery) fn waiting(&self, express: bool) -> u64 {
+        let waiting = |lane: &Lane| {
+            let bytes = self.depth[lane.index()].bytes;
+            bytes.saturating_sub(self.in_flight[lane.index()])
+        };
+        leases::lanes(express).iter().map(waiting).sum()
     }
 
     pub(in crate::delivery) fn is_empty(&self) -> bool {

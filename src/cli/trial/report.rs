@@ -1,10 +1,16 @@
-//! What a demo comes to.
+//! What a trial comes to.
 
-use std::{fmt, path::PathBuf, time::Duration};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use serde::Serialize;
 
 use super::{
+    Trial,
+    cast::{Cast, unit},
     ledger::{Balance, Ledger},
     line::Line,
     scan::Scan,
@@ -12,20 +18,31 @@ use super::{
 };
 use crate::{emulator::Counters, model::Lane};
 
-/// The result of a demo.
+/// The result of a trial.
 #[derive(Debug)]
-pub(super) struct Report {
+pub(in crate::cli) struct Report {
     line: Line,
+    cast: Cast,
+    seed: u64,
+    /// What the units submit, and what the hub does, bytes.
+    payload: Ways,
     balance: Balance,
     wire: Wire,
-    scan: Scan,
+    /// The scan, when there was one.
+    scan: Option<Scan>,
     /// The folder, when it stays.
     kept: Option<PathBuf>,
     /// What went wrong, a line each.
-    pub(super) faults: Vec<String>,
+    faults: Vec<String>,
 }
 
-/// The object that `--json` prints.
+#[derive(Clone, Copy, Debug)]
+struct Ways {
+    up: u64,
+    down: u64,
+}
+
+/// The object that the demo's `--json` prints.
 #[derive(Serialize)]
 struct Figures {
     sent: u64,
@@ -37,7 +54,8 @@ struct Figures {
     wire_bytes_down: u64,
     seconds: f64,
     latency_ms: Latency,
-    attachment: Attachment,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachment: Option<Attachment>,
 }
 
 /// The scan, whose bytes are in none of the figures above.
@@ -53,6 +71,17 @@ struct Attachment {
     digest_equal: bool,
 }
 
+/// The object that the lab's `--json` prints.
+#[derive(Serialize)]
+struct LinkFigures<'a> {
+    link: &'a str,
+    seed: u64,
+    payload_bytes_up: u64,
+    payload_bytes_down: u64,
+    #[serde(flatten)]
+    figures: Figures,
+}
+
 /// `null` when nothing came.
 #[derive(Serialize)]
 struct Latency {
@@ -62,21 +91,28 @@ struct Latency {
 
 impl Report {
     pub(super) fn new(
-        line: Line,
+        trial: &Trial,
         ledger: &Ledger,
         wire: Wire,
-        scan: Scan,
+        scan: Option<Scan>,
         kept: Option<PathBuf>,
     ) -> Self {
+        let down = ledger.payload_bytes_of(&unit(trial.cast.hub));
         let mut balance = ledger.balance();
         let mut faults = std::mem::take(&mut balance.faults);
         let untold = balance.fault_count - faults.len() as u64;
         if untold > 0 {
             faults.push(format!("and {untold} more"));
         }
-        faults.extend(scan.fault.clone());
+        faults.extend(scan.as_ref().and_then(|scan| scan.fault.clone()));
         Self {
-            line,
+            line: trial.line.clone(),
+            cast: trial.cast,
+            seed: trial.seed,
+            payload: Ways {
+                up: balance.payload_bytes - down,
+                down,
+            },
             balance,
             wire,
             scan,
@@ -85,24 +121,45 @@ impl Report {
         }
     }
 
-    fn missing(&self) -> u64 {
-        self.balance.sent - self.balance.delivered
-    }
-
-    /// 0 only when every message came once, as it was sent and in the order of its case.
-    pub(super) fn exit_code(&self) -> u8 {
+    /// Tells what went wrong on standard error. Returns the exit code: 0 only when every message came once, as it was sent and in the
+    /// order of its case.
+    pub(in crate::cli) fn tell_faults(&self) -> u8 {
+        for fault in &self.faults {
+            eprintln!("{fault}");
+        }
         let good = self.missing() == 0 && self.balance.duplicated == 0;
-        if good && self.balance.fault_count == 0 && self.scan.fault.is_none() {
+        let scan_is_good = self.scan.as_ref().is_none_or(|scan| scan.fault.is_none());
+        if good && scan_is_good && self.balance.fault_count == 0 {
             0
         } else {
             70
         }
     }
 
+    fn missing(&self) -> u64 {
+        self.balance.sent - self.balance.delivered
+    }
+
     /// One line of JSON.
-    pub(super) fn json(&self) -> String {
+    pub(in crate::cli) fn json(&self) -> String {
+        serde_json::to_string(&self.figures()).expect("numbers always are JSON")
+    }
+
+    /// One line of JSON that also says what link it was, and what was submitted at either end.
+    pub(in crate::cli) fn json_of_link(&self) -> String {
+        let figures = LinkFigures {
+            link: &self.line.words,
+            seed: self.seed,
+            payload_bytes_up: self.payload.up,
+            payload_bytes_down: self.payload.down,
+            figures: self.figures(),
+        };
+        serde_json::to_string(&figures).expect("numbers always are JSON")
+    }
+
+    fn figures(&self) -> Figures {
         let latencies = self.sorted(|_| true);
-        let figures = Figures {
+        Figures {
             sent: self.balance.sent,
             delivered: self.balance.delivered,
             missing: self.missing(),
@@ -110,20 +167,19 @@ impl Report {
             payload_bytes: self.balance.payload_bytes,
             wire_bytes_up: self.wire.up.offered_bytes,
             wire_bytes_down: self.wire.down.offered_bytes,
-            seconds: self.balance.time.as_millis() as f64 / 1e3,
+            seconds: self.balance.time.as_micros() as f64 / 1e6,
             latency_ms: Latency {
                 p50: percentile(&latencies, 50).map(milliseconds),
                 p99: percentile(&latencies, 99).map(milliseconds),
             },
-            attachment: Attachment {
-                bytes: self.scan.bytes,
-                seconds: self.scan.time.as_millis() as f64 / 1e3,
-                wire_bytes_up: self.scan.wire_bytes_up,
-                resumed: self.scan.resumed,
-                digest_equal: self.scan.digest_equal,
-            },
-        };
-        serde_json::to_string(&figures).expect("numbers always are JSON")
+            attachment: self.scan.as_ref().map(|scan| Attachment {
+                bytes: scan.bytes,
+                seconds: scan.time.as_micros() as f64 / 1e6,
+                wire_bytes_up: scan.wire_bytes_up,
+                resumed: scan.resumed,
+                digest_equal: scan.digest_equal,
+            }),
+        }
     }
 
     fn sorted(&self, wanted: impl Fn(Lane) -> bool) -> Vec<Duration> {
@@ -146,24 +202,17 @@ impl Report {
             of.offered_bytes, of.offered_packets
         )
     }
-}
 
-impl Report {
-    fn write_scan(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scan = &self.scan;
-        let ratio = scan.wire_bytes_up as f64 / scan.bytes.max(1) as f64;
+    /// What to do next, when the folder stays.
+    fn write_kept(&self, f: &mut fmt::Formatter<'_>, folder: &Path) -> fmt::Result {
+        let folder = folder.display();
+        writeln!(f, "kept in {folder}. Next, each in a terminal of its own:")?;
+        for name in [self.cast.hub].iter().chain(self.cast.units) {
+            writeln!(f, "  casegate run --config {folder}/{name}.toml")?;
+        }
         writeln!(
             f,
-            "\nscan attached     {:>12}   bytes in {:.1} s, {} up, ratio {ratio:.2}{}, digest {}",
-            scan.bytes,
-            scan.time.as_secs_f64(),
-            scan.wire_bytes_up,
-            match (scan.was_cut, scan.resumed) {
-                (true, true) => ", cut in the middle and gone on with",
-                (true, false) => ", cut in the middle and begun anew",
-                (false, _) => "",
-            },
-            if scan.digest_equal { "equal" } else { "WRONG" }
+            "and then the API of a node, at `listen` under [api] in its file: /v1/status, /v1/links, /metrics"
         )
     }
 }
@@ -171,12 +220,16 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let balance = &self.balance;
-        writeln!(f, "\nlink              {}", self.line.describe())?;
+        writeln!(f, "\nlink              {}", self.line.words)?;
         writeln!(f, "sent              {:>12}", balance.sent)?;
         writeln!(f, "delivered         {:>12}", balance.delivered)?;
         writeln!(f, "missing           {:>12}", self.missing())?;
         writeln!(f, "duplicated        {:>12}", balance.duplicated)?;
-        writeln!(f, "payload bytes     {:>12}", balance.payload_bytes)?;
+        write!(f, "payload bytes     {:>12}", balance.payload_bytes)?;
+        match self.payload {
+            Ways { down: 0, .. } => writeln!(f)?,
+            Ways { up, down } => writeln!(f, "   {up} submitted at the edge, {down} at the hub")?,
+        }
         self.write_wire(f, "wire bytes up", self.wire.up)?;
         self.write_wire(f, "wire bytes down", self.wire.down)?;
         writeln!(
@@ -189,7 +242,9 @@ impl fmt::Display for Report {
             write_latency(f, lane.as_str(), &self.sorted(|of| of == lane))?;
         }
         write_latency(f, "all", &self.sorted(|_| true))?;
-        self.write_scan(f)?;
+        if let Some(scan) = &self.scan {
+            write_scan(f, scan)?;
+        }
         writeln!(
             f,
             "\nWire bytes are UDP payload and {} a packet, handshakes, acks and receipts included. Latency is from the call that\n\
@@ -197,27 +252,27 @@ impl fmt::Display for Report {
             crate::emulator::PACKET_OVERHEAD_BYTES
         )?;
         match &self.kept {
-            Some(folder) => {
-                let folder = folder.display();
-                writeln!(f, "kept in {folder}. Next, each in a terminal of its own:")?;
-                for name in ["hebi.hub", "hebi.tobacco", "hebi.police"] {
-                    writeln!(f, "  casegate run --config {folder}/{name}.toml")?;
-                }
-                writeln!(
-                    f,
-                    "and then the API of a node, at `listen` under [api] in its file: /v1/status, /v1/links, /metrics"
-                )
-            }
-            None => writeln!(
-                f,
-                "Next: --link {} for another link, --keep for the configurations and the data, README.md for a hub of your own.",
-                match self.line {
-                    Line::Poor => "3g-outage",
-                    _ => "3g-poor",
-                }
-            ),
+            Some(folder) => self.write_kept(f, folder),
+            None => Ok(()),
         }
     }
+}
+
+fn write_scan(f: &mut fmt::Formatter<'_>, scan: &Scan) -> fmt::Result {
+    let ratio = scan.wire_bytes_up as f64 / scan.bytes.max(1) as f64;
+    writeln!(
+        f,
+        "\nscan attached     {:>12}   bytes in {:.1} s, {} up, ratio {ratio:.2}{}, digest {}",
+        scan.bytes,
+        scan.time.as_secs_f64(),
+        scan.wire_bytes_up,
+        match (scan.was_cut, scan.resumed) {
+            (true, true) => ", cut in the middle and gone on with",
+            (true, false) => ", cut in the middle and begun anew",
+            (false, _) => "",
+        },
+        if scan.digest_equal { "equal" } else { "WRONG" }
+    )
 }
 
 fn write_latency(f: &mut fmt::Formatter<'_>, name: &str, sorted: &[Duration]) -> fmt::Result {

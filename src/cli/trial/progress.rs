@@ -1,4 +1,4 @@
-//! What is told while the demo runs, on standard error.
+//! What is told while a trial runs, on standard error.
 
 use std::{
     io::{IsTerminal as _, stderr},

@@ -1,4 +1,4 @@
-//! The folder of a demo.
+//! The folder of a trial.
 
 use std::{
     fs::{self, DirBuilder},
@@ -8,33 +8,33 @@ use std::{
     process,
 };
 
-use super::error::DemoError;
+use super::error::TrialError;
 
 /// Keys lie in it.
 const MODE: u32 = 0o700;
-/// Folders of earlier demos with this process's number that were killed, at most.
+/// Folders of earlier trials with this process's number that were killed, at most.
 const LEFT_BEHIND_MAX: u32 = 100;
 
-/// A folder that was empty and is the demo's own. It goes, with all that is in it, when this is dropped, unless it is kept.
+/// A folder that was empty and is the trial's own. It goes, with all that is in it, when this is dropped, unless it is kept.
 #[derive(Debug)]
-pub(super) struct DemoFolder {
+pub(super) struct TrialFolder {
     path: PathBuf,
     keep: bool,
 }
 
-impl DemoFolder {
+impl TrialFolder {
     /// Takes the folder that the user named, or a new one for temporary files.
     ///
     /// # Errors
     /// Exit code 73: it cannot be made, or there is something in it.
-    pub(super) fn make(named: Option<&Path>, keep: bool) -> Result<Self, DemoError> {
+    pub(super) fn make(named: Option<&Path>, keep: bool) -> Result<Self, TrialError> {
         let path = match named {
             Some(path) => {
                 take(path).map(|()| path.to_owned()).map_err(|error| {
                     let path = path.display();
-                    DemoError::cannot_create(match error.kind() {
+                    TrialError::cannot_create(match error.kind() {
                         ErrorKind::DirectoryNotEmpty => format!(
-                            "--data {path}: is not empty, and the demo removes what it leaves; name a folder that is empty or missing"
+                            "--data {path}: is not empty, and what a demo leaves is removed; name a folder that is empty or missing"
                         ),
                         _ => format!("--data {path}: cannot be made ({error}); name another folder"),
                     })
@@ -43,7 +43,7 @@ impl DemoFolder {
             None => temporary().map_err(|error| {
                 let path = std::env::temp_dir();
                 let path = path.display();
-                DemoError::cannot_create(format!(
+                TrialError::cannot_create(format!(
                     "{path}: no folder can be made in it ({error}); name one with --data"
                 ))
             })?,
@@ -56,7 +56,7 @@ impl DemoFolder {
     }
 }
 
-impl Drop for DemoFolder {
+impl Drop for TrialFolder {
     fn drop(&mut self) {
         if self.keep {
             return;
@@ -78,7 +78,7 @@ fn take(path: &Path) -> io::Result<()> {
 fn temporary() -> io::Result<PathBuf> {
     let mut last = ErrorKind::AlreadyExists.into();
     for number in 0..LEFT_BEHIND_MAX {
-        let name = format!("casegate-demo-{}-{number}", process::id());
+        let name = format!("casegate-trial-{}-{number}", process::id());
         let path = std::env::temp_dir().join(name);
         match DirBuilder::new().mode(MODE).create(&path) {
             Ok(()) => return Ok(path),
@@ -98,11 +98,11 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("letter.txt");
         fs::write(&file, "mine").expect("written");
-        let refused = DemoFolder::make(Some(folder.path()), false).expect_err("a refusal");
+        let refused = TrialFolder::make(Some(folder.path()), false).expect_err("a refusal");
         assert_eq!(refused.code, 73);
         assert!(refused.to_string().contains("is not empty"), "{refused}");
         assert!(file.exists());
-        let refused = DemoFolder::make(Some(&file), false).expect_err("a refusal");
+        let refused = TrialFolder::make(Some(&file), false).expect_err("a refusal");
         assert_eq!(refused.code, 73);
     }
 
@@ -110,13 +110,13 @@ mod tests {
     fn a_folder_goes_at_the_end_unless_it_is_kept() {
         let outer = tempfile::tempdir().expect("a folder");
         for keep in [false, true] {
-            let path = outer.path().join("deep/demo");
-            let folder = DemoFolder::make(Some(&path), keep).expect("a folder");
+            let path = outer.path().join("deep/folder");
+            let folder = TrialFolder::make(Some(&path), keep).expect("a folder");
             fs::write(folder.path().join("file"), "x").expect("written");
             drop(folder);
             assert_eq!(path.exists(), keep);
         }
-        let made = DemoFolder::make(None, false).expect("a folder");
+        let made = TrialFolder::make(None, false).expect("a folder");
         assert!(made.path().is_dir());
     }
 }

@@ -1,4 +1,4 @@
-//! What is sent in a demo.
+//! What is sent in a trial.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -32,26 +32,40 @@ pub(super) struct Planned {
 }
 
 /// A unit's messages and who gets them.
-struct Office<'a> {
+pub(super) struct Office<'a> {
     unit: &'a UnitId,
     other: &'a UnitId,
     messages: Generator,
 }
 
-/// Messages between two units, by turns, with `pairs` (message, receiver) pairs in all: every kind comes up when there is room,
-/// notices go to a pattern, reports to the hub as well, and leads and directives are flash.
-pub(super) fn plan(pairs: u32, [first, second]: &[UnitId; 2], hub: &UnitId) -> Vec<Planned> {
+/// Who gets messages beside the other unit.
+pub(super) struct Copies {
+    /// Reports go to it as well.
+    pub(super) hub: UnitId,
+    /// Notices go to this pattern, which takes in every unit.
+    pub(super) tree: String,
+}
+
+/// Messages of the offices by turns, with `pairs` (message, receiver) pairs in all: every kind comes up when there is room, leads and
+/// directives are flash.
+pub(super) fn plan(
+    pairs: u32,
+    mut offices: Vec<Office<'_>>,
+    copies: Option<&Copies>,
+) -> Vec<Planned> {
     let mut left = pairs as usize;
     let mut missing: BTreeSet<Kind> = Kinds::default()
         .iter()
         .map(|(kind, _)| kind.clone())
         .collect();
-    let mut offices = [Office::new(1, first, second), Office::new(2, second, first)];
     let mut plan = Vec::with_capacity(left);
+    let turns = offices.len().max(1);
     while left > 0 {
-        let office = &mut offices[plan.len() % 2];
+        let Some(office) = offices.get_mut(plan.len() % turns) else {
+            break;
+        };
         // What room is left belongs to the kinds that have not come up.
-        let only_missing = reserved(&missing) >= left;
+        let only_missing = reserved(&missing, copies) >= left;
         let Some(sample) = office
             .messages
             .find(|sample| !only_missing || missing.contains(&sample.kind))
@@ -59,8 +73,8 @@ pub(super) fn plan(pairs: u32, [first, second]: &[UnitId; 2], hub: &UnitId) -> V
             break;
         };
         missing.remove(&sample.kind);
-        let copy_to_hub = left >= reserved(&missing) + 2;
-        let planned = office.planned(&sample.event, sample.kind, copy_to_hub.then_some(hub));
+        let copy_to_hub = left >= reserved(&missing, copies) + 2;
+        let planned = office.planned(&sample.event, sample.kind, copies, copy_to_hub);
         left -= planned.receivers.len();
         plan.push(planned);
     }
@@ -73,12 +87,13 @@ fn is_copied(kind: &Kind) -> bool {
 }
 
 /// The (message, receiver) pairs that one message of each of these kinds makes.
-fn reserved(kinds: &BTreeSet<Kind>) -> usize {
-    kinds.len() + kinds.iter().filter(|kind| is_copied(kind)).count()
+fn reserved(kinds: &BTreeSet<Kind>, copies: Option<&Copies>) -> usize {
+    let copied = || kinds.iter().filter(|kind| is_copied(kind)).count();
+    kinds.len() + copies.map_or(0, |_| copied())
 }
 
 impl<'a> Office<'a> {
-    fn new(seed: u64, unit: &'a UnitId, other: &'a UnitId) -> Self {
+    pub(super) fn new(seed: u64, unit: &'a UnitId, other: &'a UnitId) -> Self {
         let options = Options {
             start: sample::START,
             from: Some(unit.clone()),
@@ -91,12 +106,18 @@ impl<'a> Office<'a> {
         }
     }
 
-    fn planned(&self, event: &str, kind: Kind, hub: Option<&UnitId>) -> Planned {
+    fn planned(
+        &self,
+        event: &str,
+        kind: Kind,
+        copies: Option<&Copies>,
+        copy_to_hub: bool,
+    ) -> Planned {
         let mut event: Value = serde_json::from_str(event).expect("a sample is JSON");
         let mut receivers = vec![self.other.clone()];
-        match (kind.as_str(), hub) {
-            ("notice", _) => event["to"] = "hebi.**".into(),
-            (_, Some(hub)) if is_copied(&kind) => {
+        match (kind.as_str(), copies) {
+            ("notice", Some(Copies { tree, .. })) => event["to"] = tree.as_str().into(),
+            (_, Some(Copies { hub, .. })) if copy_to_hub && is_copied(&kind) => {
                 event["to"] = format!("{},{hub}", self.other).into();
                 receivers.push(hub.clone());
             }
@@ -123,14 +144,10 @@ impl<'a> Office<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::trial::{Cast, Flow};
 
     fn planned(pairs: u32) -> Vec<Planned> {
-        let unit = |name: &str| name.parse().expect("a unit");
-        plan(
-            pairs,
-            &[unit("hebi.tobacco"), unit("hebi.police")],
-            &unit("hebi.hub"),
-        )
+        Cast::DEMO.plan(pairs, Flow::Both)
     }
 
     fn kinds(plan: &[Planned]) -> BTreeSet<&str> {
@@ -146,6 +163,27 @@ mod tests {
             let receivers: usize = plan.iter().map(|planned| planned.receivers.len()).sum();
             assert_eq!(receivers, pairs as usize);
             assert_eq!(kinds(&plan).len(), pairs.min(25) as usize);
+        }
+    }
+
+    #[test]
+    fn a_unit_and_a_hub_write_to_each_other_only() {
+        for (direction, senders) in [
+            (Flow::Up, &["lab.edge"][..]),
+            (Flow::Down, &["lab.hub"]),
+            (Flow::Both, &["lab.edge", "lab.hub"]),
+        ] {
+            let plan = Cast::LAB.plan(60, direction);
+            assert_eq!(plan.len(), 60);
+            assert_eq!(kinds(&plan).len(), 25);
+            let found: BTreeSet<&str> = plan.iter().map(|p| p.from.as_str()).collect();
+            assert_eq!(found, senders.iter().copied().collect());
+            for planned in plan {
+                let other: Vec<_> = planned.receivers.iter().map(UnitId::as_str).collect();
+                assert_eq!(other.len(), 1);
+                assert_ne!(other, [planned.from.as_str()]);
+                assert_eq!(planned.event["to"].get(), format!("\"{}\"", other[0]));
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::model::{Lane, UnitId};
 /// Most faults that are told one by one.
 const FAULTS_TOLD_MAX: usize = 10;
 
-/// The account of a demo. Senders and receivers share it.
+/// The account of a trial. Senders and receivers share it.
 #[derive(Debug)]
 pub(super) struct Ledger {
     plan: Vec<Planned>,
@@ -88,6 +88,12 @@ impl Ledger {
             .iter()
             .map(|planned| planned.receivers.len() as u64)
             .sum()
+    }
+
+    /// The structured JSON that a unit submits in all, bytes.
+    pub(super) fn payload_bytes_of(&self, unit: &UnitId) -> u64 {
+        let of = self.plan.iter().filter(|planned| planned.from == *unit);
+        of.map(|planned| planned.text.len() as u64).sum()
     }
 
     fn account(&self) -> MutexGuard<'_, Account> {
@@ -219,7 +225,7 @@ impl Account {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::demo::plan::plan;
+    use crate::cli::trial::{Cast, Flow};
 
     struct Receiver {
         ledger: Ledger,
@@ -227,9 +233,8 @@ mod tests {
     }
 
     fn sent(pairs: u32) -> Receiver {
-        let unit = |name: &str| -> UnitId { name.parse().expect("a unit") };
-        let (units, hub) = ([unit("hebi.a"), unit("hebi.b")], unit("hebi.hub"));
-        let ledger = Ledger::new(plan(pairs, &units, &hub));
+        let hub: UnitId = Cast::DEMO.hub.parse().expect("a unit");
+        let ledger = Ledger::new(Cast::DEMO.plan(pairs, Flow::Both));
         for place in 0..ledger.plan().len() {
             ledger.submit(place, Instant::now());
         }

@@ -1,4 +1,4 @@
-//! The nodes of a demo and the links between them.
+//! The nodes of a trial and the links between them.
 
 use std::{
     fs, io,
@@ -10,35 +10,37 @@ use std::{
 use serde_json::Value;
 use tokio::time::sleep;
 
-use super::{error::DemoError, http::Client, line::Line, progress::Progress};
+use super::{
+    Trial,
+    cast::{Cast, unit},
+    error::TrialError,
+    http::Client,
+    line::Line,
+    progress::Progress,
+};
 use crate::{
-    config::Settings,
+    config::{LinkKind, Settings},
     emulator::{Emulator, LinkStats},
     model::{Millis, UnitId},
     node::{Node, RunningNode},
     pki::{self, Issue},
 };
 
-const HUB: &str = "hebi.hub";
-const UNITS: [&str; 2] = ["hebi.tobacco", "hebi.police"];
-/// How long the certificates of a demo that is kept are good for.
+/// How long the certificates of a trial that is kept are good for.
 const CERTIFICATE_DAYS: u32 = 30;
 /// A port that the system chooses.
 const ANY_PORT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// The links' losses and delays come from this.
-const SEED: u64 = 20_240_115;
-/// How long sessions may take to open.
-const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
 /// How often a state that is waited for is looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// A hub and two units, connected.
+/// A hub and its units, connected.
 pub(super) struct World {
     folder: PathBuf,
+    cast: Cast,
     line: Line,
     dial_in: SocketAddr,
     hub: Member,
-    units: [Edge; 2],
+    units: Vec<Edge>,
 }
 
 /// A node and how an application reaches it.
@@ -58,59 +60,57 @@ pub(super) struct Edge {
 pub(super) type Wire = LinkStats;
 
 impl World {
-    /// Issues certificates, writes configurations, starts the nodes and waits until both units are connected.
+    /// Issues certificates, writes configurations, starts the nodes and waits until every unit is connected.
     pub(super) async fn start(
         folder: &Path,
-        line: Line,
+        trial: &Trial,
         progress: &Progress,
-    ) -> Result<Self, DemoError> {
+    ) -> Result<Self, TrialError> {
+        let (cast, line) = (trial.cast, trial.line.clone());
+        let names = cast.units.join(" and ");
         progress.phase(&format!(
-            "certificates: a CA, and keys for {HUB}, {} and {}",
-            UNITS[0], UNITS[1]
+            "certificates: a CA, and keys for {} and {names}",
+            cast.hub
         ));
         let owned = folder.to_owned();
-        let issued = tokio::task::spawn_blocking(move || issue_all(&owned)).await;
-        issued.map_err(|error| DemoError::internal(error.to_string()))??;
+        let issued = tokio::task::spawn_blocking(move || issue_all(&owned, cast)).await;
+        issued.map_err(|error| TrialError::internal(error.to_string()))??;
 
-        progress.phase("nodes: a hub and two units, each with a configuration of its own");
-        let hub = start(folder, HUB, &hub_text(ANY_PORT, ANY_PORT)).await?;
+        progress.phase(&format!(
+            "nodes: {} and {names}, each with a configuration of its own",
+            cast.hub
+        ));
+        let hub = start(folder, cast.hub, &cast.hub_text(ANY_PORT, ANY_PORT)).await?;
         let Some(dial_in) = hub.node.listen_address().await else {
-            return Err(DemoError::internal("the hub does not listen"));
+            return Err(TrialError::internal("the hub does not listen"));
         };
-        let units = [
-            Edge::start(folder, UNITS[0], line, SEED, dial_in).await?,
-            Edge::start(folder, UNITS[1], line, SEED + 1, dial_in).await?,
-        ];
+        let mut units = Vec::new();
+        for (name, seed) in cast.units.iter().zip(trial.seed..) {
+            let emulator = Emulator::start(line.profile.clone(), seed, dial_in)
+                .await
+                .map_err(|error| TrialError::internal(format!("no link can be made: {error}")))?;
+            let text = cast.edge_text(name, line.kind, emulator.address(), ANY_PORT);
+            let member = start(folder, name, &text).await?;
+            units.push(Edge { member, emulator });
+        }
         let world = Self {
             folder: folder.to_owned(),
+            cast,
             line,
             dial_in,
             hub,
             units,
         };
-        progress.phase(&format!("links: {} for each unit", line.describe()));
+        progress.phase(&format!("link of each unit: {}", world.line.words));
         world.connected().await?;
         Ok(world)
     }
 
-    pub(super) fn units(&self) -> [UnitId; 2] {
-        self.units.each_ref().map(|edge| edge.member.unit.clone())
+    pub(super) fn line(&self) -> &Line {
+        &self.line
     }
 
-    pub(super) fn hub(&self) -> UnitId {
-        self.hub.unit.clone()
-    }
-
-    pub(super) fn line(&self) -> Line {
-        self.line
-    }
-
-    /// The units, which submit.
-    pub(super) fn edges(&self) -> &[Edge; 2] {
-        &self.units
-    }
-
-    /// Every node: all of them receive.
+    /// Every node: all of them receive, and may submit.
     pub(super) fn members(&self) -> impl Iterator<Item = &Member> {
         self.units
             .iter()
@@ -118,7 +118,7 @@ impl World {
             .chain([&self.hub])
     }
 
-    /// Cuts the links of both units, or mends them.
+    /// Cuts the links of all units, or mends them.
     pub(super) fn cut(&self, out: bool) {
         for edge in &self.units {
             if out {
@@ -148,7 +148,7 @@ impl World {
     }
 
     /// Whether nothing waits anywhere: not in a queue, and not for a receipt.
-    pub(super) async fn is_quiet(&self) -> Result<bool, DemoError> {
+    pub(super) async fn is_quiet(&self) -> Result<bool, TrialError> {
         for member in self.members() {
             let status = member.status().await?;
             if status["queued"]["messages"] != 0 || status["awaiting_receipts"] != 0 {
@@ -158,31 +158,40 @@ impl World {
         Ok(true)
     }
 
-    async fn connected(&self) -> Result<(), DemoError> {
-        let deadline = Instant::now() + CONNECTED_WITHIN;
+    async fn connected(&self) -> Result<(), TrialError> {
+        let within = self.line.quiet_within();
+        let deadline = Instant::now() + within;
         loop {
-            let mut sessions = Vec::new();
+            let mut waiting = 0;
             for member in self.members() {
-                sessions.push(member.status().await?["sessions"].clone());
+                let wanted = match member.unit == self.hub.unit {
+                    true => self.units.len(),
+                    false => 1,
+                };
+                waiting += usize::from(member.status().await?["sessions"] != wanted);
             }
-            if sessions == [1, 1, 2] {
+            if waiting == 0 {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(DemoError::internal(
-                    "the units do not get through to the hub; run again with CASEGATE_LOG=info to see why",
-                ));
+                return Err(TrialError::internal(format!(
+                    "no session within {} s: the link is too bad, or something is wrong; run again with CASEGATE_LOG=info to see why",
+                    within.as_secs()
+                )));
             }
             sleep(LOOK_EVERY).await;
         }
     }
 
     /// Stops the nodes. With `keep` the configurations say afterwards where everything was, and that units dial the hub directly.
-    pub(super) async fn stop(self, keep: bool) -> Result<(), DemoError> {
-        let mut texts = vec![(HUB, hub_text(self.dial_in, self.hub.node.api_address()))];
-        for (name, edge) in UNITS.into_iter().zip(&self.units) {
+    pub(super) async fn stop(self, keep: bool) -> Result<(), TrialError> {
+        let cast = self.cast;
+        let api = self.hub.node.api_address();
+        let mut texts = vec![(cast.hub, cast.hub_text(self.dial_in, api))];
+        for (name, edge) in cast.units.iter().copied().zip(&self.units) {
             let api = edge.member.node.api_address();
-            texts.push((name, edge_text(name, self.line, self.dial_in, api)));
+            let text = cast.edge_text(name, self.line.kind, self.dial_in, api);
+            texts.push((name, text));
         }
         for edge in self.units {
             edge.member.node.stop().await;
@@ -198,39 +207,20 @@ impl World {
 }
 
 impl Member {
-    async fn status(&self) -> Result<Value, DemoError> {
+    async fn status(&self) -> Result<Value, TrialError> {
         let (_, text) = self.client.get("/v1/status").await?;
         serde_json::from_str(&text)
-            .map_err(|error| DemoError::internal(format!("/v1/status of {}: {error}", self.unit)))
+            .map_err(|error| TrialError::internal(format!("/v1/status of {}: {error}", self.unit)))
     }
 }
 
-impl Edge {
-    async fn start(
-        folder: &Path,
-        name: &str,
-        line: Line,
-        seed: u64,
-        hub: SocketAddr,
-    ) -> Result<Self, DemoError> {
-        let emulator = Emulator::start(line.profile(), seed, hub)
-            .await
-            .map_err(|error| DemoError::internal(format!("no link can be made: {error}")))?;
-        let text = edge_text(name, line, emulator.address(), ANY_PORT);
-        Ok(Self {
-            member: start(folder, name, &text).await?,
-            emulator,
-        })
-    }
-}
-
-fn issue_all(folder: &Path) -> Result<(), DemoError> {
-    let failed = |error: pki::PkiError| DemoError::internal(error.to_string());
+fn issue_all(folder: &Path, cast: Cast) -> Result<(), TrialError> {
+    let failed = |error: pki::PkiError| TrialError::internal(error.to_string());
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     let now = since.map_or(0, |since| since.as_millis() as Millis);
     let ca = folder.join("ca");
-    pki::init(&ca, "casegate demo", now).map_err(failed)?;
-    for name in UNITS.into_iter().chain([HUB]) {
+    pki::init(&ca, "casegate trial", now).map_err(failed)?;
+    for name in cast.units.iter().copied().chain([cast.hub]) {
         let asked = Issue {
             dir: &ca,
             unit: &unit(name),
@@ -244,15 +234,15 @@ fn issue_all(folder: &Path) -> Result<(), DemoError> {
     Ok(())
 }
 
-async fn start(folder: &Path, name: &str, text: &str) -> Result<Member, DemoError> {
+async fn start(folder: &Path, name: &str, text: &str) -> Result<Member, TrialError> {
     let file = write(folder, name, text)?;
     let (settings, _) = Settings::load_to_run(&file).map_err(|errors| {
         let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
-        DemoError::internal(errors.join("\n"))
+        TrialError::internal(errors.join("\n"))
     })?;
     let node = Node::start(settings)
         .await
-        .map_err(|error| DemoError::internal(error.to_string()))?;
+        .map_err(|error| TrialError::internal(error.to_string()))?;
     Ok(Member {
         unit: unit(name),
         client: Client::new(node.api_address()),
@@ -260,23 +250,21 @@ async fn start(folder: &Path, name: &str, text: &str) -> Result<Member, DemoErro
     })
 }
 
-fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, DemoError> {
+fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, TrialError> {
     let file = folder.join(format!("{name}.toml"));
     let written: io::Result<()> = fs::write(&file, text);
     written.map_err(|error| {
-        DemoError::cannot_create(format!("{}: cannot be written: {error}", file.display()))
+        TrialError::cannot_create(format!("{}: cannot be written: {error}", file.display()))
     })?;
     Ok(file)
 }
 
-fn unit(name: &str) -> UnitId {
-    name.parse().expect("the demo's own names are good")
-}
-
-/// What every configuration of the demo begins and ends with.
-fn node_text(name: &str, api: SocketAddr, between: &str) -> String {
-    format!(
-        r#"unit = "{name}"
+impl Cast {
+    /// What every configuration begins and ends with.
+    fn node_text(&self, name: &str, api: SocketAddr, between: &str) -> String {
+        let tree = self.tree;
+        format!(
+            r#"unit = "{name}"
 data-dir = "{name}/data"
 
 [identity]
@@ -287,29 +275,28 @@ listen = "{api}"
 
 {between}
 [[policy.allow]]
-from = "hebi.**"
-to = "hebi.**"
+from = "{tree}.**"
+to = "{tree}.**"
 kinds = ["**"]
 "#
-    )
-}
+        )
+    }
 
-fn hub_text(listen: SocketAddr, api: SocketAddr) -> String {
-    let units: String = UNITS
-        .iter()
-        .map(|name| format!("[[listen.unit]]\nname = \"{name}\"\n\n"))
-        .collect();
-    node_text(
-        HUB,
-        api,
-        &format!("[listen]\naddress = \"{listen}\"\n\n{units}"),
-    )
-}
+    fn hub_text(&self, listen: SocketAddr, api: SocketAddr) -> String {
+        let units: String = self
+            .units
+            .iter()
+            .map(|name| format!("[[listen.unit]]\nname = \"{name}\"\n\n"))
+            .collect();
+        let between = format!("[listen]\naddress = \"{listen}\"\n\n{units}");
+        self.node_text(self.hub, api, &between)
+    }
 
-fn edge_text(name: &str, line: Line, hub: SocketAddr, api: SocketAddr) -> String {
-    let kind = line.kind();
-    let upstream = format!(
-        "[upstream]\nhub = \"{HUB}\"\n\n[[upstream.link]]\nname = \"{kind}\"\nkind = \"{kind}\"\naddress = \"{hub}\"\n"
-    );
-    node_text(name, api, &upstream)
+    fn edge_text(&self, name: &str, kind: LinkKind, hub: SocketAddr, api: SocketAddr) -> String {
+        let unit = self.hub;
+        let upstream = format!(
+            "[upstream]\nhub = \"{unit}\"\n\n[[upstream.link]]\nname = \"{kind}\"\nkind = \"{kind}\"\naddress = \"{hub}\"\n"
+        );
+        self.node_text(name, api, &upstream)
+    }
 }

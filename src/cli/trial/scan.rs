@@ -1,4 +1,4 @@
-//! The last message of a demo: a scan is attached to it.
+//! The last message of a trial: a scan is attached to it.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::sleep;
 
 use super::{
-    error::DemoError,
+    error::TrialError,
     progress::Progress,
     traffic,
     world::{LOOK_EVERY, Member, World},
@@ -42,15 +42,21 @@ pub(super) struct Scan {
     pub(super) fault: Option<String>,
 }
 
-/// Attaches a scan to a message of the first unit to the second, and waits until that is handed out and the scan is there as it was.
+/// Attaches a scan to a message of the first unit to the next node, and waits until that is handed out and the scan is there as it was.
 ///
 /// # Errors
 /// A node does not answer, or refuses it.
-pub(super) async fn carry(world: &World, progress: &Progress) -> Result<Scan, DemoError> {
-    let [from, to] = world.edges();
-    let (from, to) = (&from.member, &to.member);
+pub(super) async fn carry(
+    world: &World,
+    bytes: usize,
+    progress: &Progress,
+) -> Result<Scan, TrialError> {
+    let mut members = world.members();
+    let (Some(from), Some(to)) = (members.next(), members.next()) else {
+        return Err(TrialError::internal("nobody is there to send a scan to"));
+    };
     // Bytes that nobody can compress, as those of a scanner's file.
-    let mut body = vec![0; world.line().scan_bytes()];
+    let mut body = vec![0; bytes];
     blake3::Hasher::new().finalize_xof().fill(&mut body);
     let (size, digest) = (body.len() as u64, BlobDigest::of(&body));
     progress.phase(&format!("scan: {size} bytes, attached to a message"));
@@ -60,7 +66,7 @@ pub(super) async fn carry(world: &World, progress: &Progress) -> Result<Scan, De
         .await?;
     if status != 201 {
         let unit = &from.unit;
-        return Err(DemoError::internal(format!(
+        return Err(TrialError::internal(format!(
             "{unit} refuses an attachment: {text}"
         )));
     }
@@ -118,7 +124,7 @@ async fn watch(
     carried: &impl Fn() -> u64,
     over: &AtomicBool,
 ) -> Option<u64> {
-    let mut cut_ahead = world.line().cut();
+    let mut cut_ahead = world.line().cut;
     let mut mend_at: Option<Instant> = None;
     let mut cut_at = None;
     let mut moved = (0, Instant::now());
@@ -155,7 +161,7 @@ async fn watch(
 }
 
 /// Waits until the message is handed out, and acks it; false when it is not before all is over.
-async fn receive(member: &Member, over: &AtomicBool) -> Result<bool, DemoError> {
+async fn receive(member: &Member, over: &AtomicBool) -> Result<bool, TrialError> {
     while !over.load(Relaxed) {
         let events = traffic::pull(&member.client, 1).await?;
         if events.is_empty() {

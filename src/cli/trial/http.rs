@@ -2,7 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use super::error::DemoError;
+use super::error::TrialError;
 use crate::model::BlobDigest;
 
 /// How long an answer may take: longer than any wait that the demo asks for.
@@ -34,7 +34,7 @@ impl Client {
 
     /// # Errors
     /// There is no answer.
-    pub(super) async fn get(&self, path: &str) -> Result<Answer, DemoError> {
+    pub(super) async fn get(&self, path: &str) -> Result<Answer, TrialError> {
         let (agent, url) = (self.agent.clone(), format!("{}{path}", self.base));
         answer(move || agent.get(&url).call()).await
     }
@@ -46,7 +46,7 @@ impl Client {
         path: &str,
         content_type: &'static str,
         body: String,
-    ) -> Result<Answer, DemoError> {
+    ) -> Result<Answer, TrialError> {
         let (agent, url) = (self.agent.clone(), format!("{}{path}", self.base));
         answer(move || agent.post(&url).content_type(content_type).send(body)).await
     }
@@ -57,7 +57,7 @@ impl Client {
     ///
     /// # Errors
     /// There is no answer.
-    pub(super) async fn put(&self, path: &str, body: Vec<u8>) -> Result<Answer, DemoError> {
+    pub(super) async fn put(&self, path: &str, body: Vec<u8>) -> Result<Answer, TrialError> {
         let (agent, url) = (self.agent.clone(), format!("{}{path}", self.base));
         let kind = "application/octet-stream";
         answer(move || agent.put(&url).content_type(kind).send(&body)).await
@@ -67,7 +67,7 @@ impl Client {
     ///
     /// # Errors
     /// There is no answer.
-    pub(super) async fn digest(&self, path: &str) -> Result<(u64, BlobDigest), DemoError> {
+    pub(super) async fn digest(&self, path: &str) -> Result<(u64, BlobDigest), TrialError> {
         let (agent, url) = (self.agent.clone(), format!("{}{path}", self.base));
         let read = tokio::task::spawn_blocking(move || {
             let mut hasher = blake3::Hasher::new();
@@ -83,13 +83,13 @@ impl Client {
     }
 }
 
-fn failed(why: String) -> DemoError {
-    DemoError::internal(format!("a gateway does not answer: {why}"))
+fn failed(why: String) -> TrialError {
+    TrialError::internal(format!("a gateway does not answer: {why}"))
 }
 
 type Response = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
-async fn answer(call: impl FnOnce() -> Response + Send + 'static) -> Result<Answer, DemoError> {
+async fn answer(call: impl FnOnce() -> Response + Send + 'static) -> Result<Answer, TrialError> {
     let called = tokio::task::spawn_blocking(move || {
         let mut response = call()?;
         let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);

@@ -1,4 +1,4 @@
-//! The applications of a demo: they submit, receive and ack.
+//! The applications of a trial: they submit, receive and ack.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering::Relaxed},
@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::{sleep, sleep_until};
 
 use super::{
-    error::DemoError,
+    error::TrialError,
     http::Client,
     ledger::Ledger,
     plan::{Event, Planned},
@@ -18,21 +18,22 @@ use super::{
     world::{LOOK_EVERY, Member, World},
 };
 
-/// The part of the messages that waits when the links come up and is submitted at once: one in so many.
-const BACKLOG_PART: usize = 3;
 /// Most messages of one batch.
 const BATCH_MESSAGES_MAX: usize = 100;
-/// Time from one of the other messages to the next, both units together.
-const PACE: Duration = Duration::from_millis(40);
-/// The other messages take so long at most, however many there are.
-const PACED_WITHIN: Duration = Duration::from_secs(15);
-/// How long nothing may come before what is left counts as missing: longer than a link is cut and takes to recover.
-const QUIET_WITHIN: Duration = Duration::from_secs(25);
 /// How long receipts and the queues may take to settle after the last delivery.
 const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 /// A submission that is answered "try again later" is tried again after this, and so often.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
 const TRIES_MAX: u32 = 20;
+
+/// When messages are submitted.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::cli) struct Pace {
+    /// The part of the messages that waits when the links come up and is submitted at once.
+    pub(in crate::cli) backlog: f64,
+    /// Time from one of the other messages to the next, all units together.
+    pub(in crate::cli) gap: Duration,
+}
 
 /// Sends everything of the plan, and receives until everything has come and nothing waits any more, or nothing comes any more.
 ///
@@ -40,12 +41,13 @@ const TRIES_MAX: u32 = 20;
 /// A node does not answer, or refuses a message.
 pub(super) async fn exchange(
     world: &World,
+    pace: &Pace,
     ledger: &Ledger,
     progress: &Progress,
-) -> Result<(), DemoError> {
+) -> Result<(), TrialError> {
     let over = AtomicBool::new(false);
     let receive = try_join_all(world.members().map(|member| receive(member, ledger, &over)));
-    let send = try_join_all(world.edges().iter().map(|edge| send(&edge.member, ledger)));
+    let send = try_join_all(world.members().map(|member| send(member, pace, ledger)));
     let conduct = async {
         try_join(send, watch(world, ledger, progress)).await?;
         progress.phase("settling: receipts on their way back, and whether anything comes twice");
@@ -60,13 +62,13 @@ pub(super) async fn exchange(
 }
 
 /// Cuts the links in the middle when the line is one that is cut, and ends when everything has come or nothing comes any more.
-async fn watch(world: &World, ledger: &Ledger, progress: &Progress) -> Result<(), DemoError> {
+async fn watch(world: &World, ledger: &Ledger, progress: &Progress) -> Result<(), TrialError> {
     let (pairs, messages) = (ledger.pairs(), ledger.plan().len());
     progress.phase(&format!(
         "traffic: {messages} messages, {pairs} to be delivered"
     ));
-    let began = Instant::now();
-    let mut cut_ahead = world.line().cut();
+    let (began, quiet_within) = (Instant::now(), world.line().quiet_within());
+    let mut cut_ahead = world.line().cut;
     let mut mend_at: Option<Instant> = None;
     loop {
         let now = Instant::now();
@@ -77,7 +79,7 @@ async fn watch(world: &World, ledger: &Ledger, progress: &Progress) -> Result<()
             world.cut(true);
             mend_at = Some(now + cut);
             progress.phase(&format!(
-                "outage: both links are cut for {} s",
+                "outage: the link of each unit is cut for {} s",
                 cut.as_secs()
             ));
         }
@@ -87,13 +89,10 @@ async fn watch(world: &World, ledger: &Ledger, progress: &Progress) -> Result<()
             progress.phase("outage: over");
         }
         let (delivered, last) = ledger.delivered();
-        progress.delivered(
-            delivered,
-            if mend_at.is_some() { "(links cut)" } else { "" },
-        );
+        progress.delivered(delivered, if mend_at.is_some() { "(link cut)" } else { "" });
         let through = delivered == pairs && mend_at.is_none();
         let given_up = submitted == messages
-            && now.saturating_duration_since(last.unwrap_or(began)) > QUIET_WITHIN;
+            && now.saturating_duration_since(last.unwrap_or(began)) > quiet_within;
         if through || given_up {
             return Ok(());
         }
@@ -102,9 +101,9 @@ async fn watch(world: &World, ledger: &Ledger, progress: &Progress) -> Result<()
 }
 
 /// A unit's application that submits: what waited at once, and the rest by and by.
-async fn send(member: &Member, ledger: &Ledger) -> Result<(), DemoError> {
+async fn send(member: &Member, pace: &Pace, ledger: &Ledger) -> Result<(), TrialError> {
     let messages = ledger.plan().len();
-    let backlog = messages / BACKLOG_PART;
+    let backlog = (messages as f64 * pace.backlog) as usize;
     let mine: Vec<(usize, &Planned)> = ledger
         .plan()
         .iter()
@@ -121,9 +120,8 @@ async fn send(member: &Member, ledger: &Ledger) -> Result<(), DemoError> {
         submit(member, "application/cloudevents-batch+json", &body).await?;
     }
     let began = tokio::time::Instant::now();
-    let pace = PACE.min(PACED_WITHIN / (messages - backlog).max(1) as u32);
     for (place, planned) in rest {
-        sleep_until(began + pace * (place - backlog) as u32).await;
+        sleep_until(began + pace.gap * (place - backlog) as u32).await;
         ledger.submit(*place, Instant::now());
         submit(member, "application/cloudevents+json", &planned.text).await?;
     }
@@ -134,7 +132,7 @@ pub(super) async fn submit(
     member: &Member,
     kind: &'static str,
     body: &str,
-) -> Result<(), DemoError> {
+) -> Result<(), TrialError> {
     let mut tries = 1;
     loop {
         let (status, text) = member
@@ -149,7 +147,7 @@ pub(super) async fn submit(
             }
             _ => {
                 let unit = &member.unit;
-                return Err(DemoError::internal(format!(
+                return Err(TrialError::internal(format!(
                     "{unit} refuses a message: {text}"
                 )));
             }
@@ -158,7 +156,7 @@ pub(super) async fn submit(
 }
 
 /// An application that receives: it pulls and acks until all is over and nothing comes any more.
-async fn receive(member: &Member, ledger: &Ledger, over: &AtomicBool) -> Result<(), DemoError> {
+async fn receive(member: &Member, ledger: &Ledger, over: &AtomicBool) -> Result<(), TrialError> {
     loop {
         let last = over.load(Relaxed);
         let events = pull(&member.client, if last { 0 } else { 1 }).await?;
@@ -174,16 +172,16 @@ async fn receive(member: &Member, ledger: &Ledger, over: &AtomicBool) -> Result<
     }
 }
 
-pub(super) async fn pull(client: &Client, wait_s: u32) -> Result<Vec<Event>, DemoError> {
+pub(super) async fn pull(client: &Client, wait_s: u32) -> Result<Vec<Event>, TrialError> {
     let (status, text) = client.get(&format!("/v1/inbox?wait={wait_s}s")).await?;
-    let wrong = |why: &dyn std::fmt::Display| DemoError::internal(format!("/v1/inbox: {why}"));
+    let wrong = |why: &dyn std::fmt::Display| TrialError::internal(format!("/v1/inbox: {why}"));
     if status != 200 {
         return Err(wrong(&text));
     }
     serde_json::from_str(&text).map_err(|error| wrong(&error))
 }
 
-pub(super) async fn ack(client: &Client, events: &[Event]) -> Result<(), DemoError> {
+pub(super) async fn ack(client: &Client, events: &[Event]) -> Result<(), TrialError> {
     let names: Vec<_> = events
         .iter()
         .filter_map(|event| event.get("messageid"))
@@ -193,7 +191,7 @@ pub(super) async fn ack(client: &Client, events: &[Event]) -> Result<(), DemoErr
         .post("/v1/inbox/ack", "application/json", body)
         .await?;
     if status != 200 {
-        return Err(DemoError::internal(format!("/v1/inbox/ack: {text}")));
+        return Err(TrialError::internal(format!("/v1/inbox/ack: {text}")));
     }
     Ok(())
 }
