@@ -267,6 +267,10 @@ impl Node {
                     ..
                 }) => self.delivered += 1,
                 Output::Close { why, .. } => panic!("{}: {why}", self.unit),
+                Output::BlobFetch { .. }
+                | Output::BlobClose(_)
+                | Output::BlobRun { .. }
+                | Output::BlobFreed(_) => panic!("no message here has attachments"),
                 Output::Reply { .. } | Output::Event(_) => {}
             }
         }

@@ -5,11 +5,11 @@ use std::{error::Error, fs, path::Path};
 use casegate::{
     codec,
     delivery::hop::{
-        Ack, Dictionaries, DictionaryAnswer, Entry, Frame, GoneAnswer, Hello, OfferAnswer,
-        OfferedDictionary, PROTOCOL_VERSION, Targets,
+        Absent, Ack, Dictionaries, DictionaryAnswer, Entry, Frame, GoneAnswer, Have, Hello,
+        OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Targets, Want,
     },
     journal::{Folder, Journal, Replay, Settings},
-    model::{Digest, Fingerprint, Limits, Location, Log as _, Lsn, Payload, Ranges},
+    model::{BlobDigest, Digest, Fingerprint, Limits, Location, Log as _, Lsn, Payload, Ranges},
     parcel::Parcel,
     sample::{Generator, Options},
     wire::{self, Against, Compression, Compressor, Dictionary, Effort},
@@ -151,7 +151,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
             "gone-answer",
             Frame::GoneAnswer(GoneAnswer {
                 had: ranges.clone(),
-                gone: ranges,
+                gone: ranges.clone(),
             }),
         ),
         ("offer", Frame::Offer(vec![digest])),
@@ -176,6 +176,31 @@ fn frames() -> Vec<(&'static str, Frame)> {
             "dictionary-answer",
             Frame::DictionaryAnswer(2, DictionaryAnswer::Want),
         ),
+        (
+            "want-attachment",
+            Frame::Want(Want {
+                digest: BlobDigest([3; 32]),
+                sender: "hebi.xunxian.tobacco".parse().expect("a unit"),
+                described: true,
+                have: ranges.clone(),
+            }),
+        ),
+        (
+            "have",
+            Frame::Have(Have {
+                digest: BlobDigest([3; 32]),
+                chunks: ranges.clone(),
+            }),
+        ),
+        (
+            "absent",
+            Frame::Absent(Absent {
+                digest: BlobDigest([3; 32]),
+                too_large: false,
+            }),
+        ),
+        ("present", Frame::Present(BlobDigest([3; 32]))),
+        ("unwant", Frame::Unwant(BlobDigest([3; 32]))),
         ("want", Frame::WantCertificates(vec![Fingerprint([7; 16])])),
         ("certificate", Frame::Certificate(vec![0x30; 300])),
     ]

@@ -13,9 +13,10 @@ use casegate::{
         self, Action, Cause, Gateway, Handed, InboxAsk, LinkView, MessagePage, MessageView,
         QueueAsk, QueuePage, Refusal, Settled, Status, UnitView,
     },
+    blob::Blobs,
     cloudevents::{Intake, Submission},
     index::Search,
-    model::{Fingerprint, Kinds, Limits, MessageId, UnitId},
+    model::{BlobDigest, Fingerprint, Kinds, Limits, MessageId, UnitId},
     observe::Metrics,
 };
 
@@ -140,6 +141,18 @@ impl Gateway for Unstored {
     async fn status(&self) -> Result<Status, Refusal> {
         nothing()
     }
+
+    fn blobs(&self) -> Result<Blobs, Refusal> {
+        nothing()
+    }
+
+    async fn make_room(&self, _size: u64) {}
+
+    async fn attached(&self, _digest: BlobDigest, _size: u64) -> Result<(), Refusal> {
+        nothing()
+    }
+
+    async fn attachment_damaged(&self, _digest: BlobDigest) {}
 
     async fn metrics(&self) -> String {
         String::new()

@@ -9,13 +9,16 @@ use bytes::Bytes;
 use casegate::{
     codec,
     delivery::{
-        Arrival, Delivery, Input, KnownUnit, LinkInfo, LinkTerms, Order, Output, Path, Room,
-        Settings, Submission, Takes,
-        hop::{Ack, Entry, Frame, GoneAnswer, Hello, OfferAnswer, PROTOCOL_VERSION, Targets},
+        Arrival, BlobNews, Delivery, Input, KnownUnit, LinkInfo, LinkTerms, Order, Output, Path,
+        Room, Settings, Submission, Takes,
+        hop::{
+            Absent, Ack, Entry, Frame, GoneAnswer, Have, Hello, OfferAnswer, PROTOCOL_VERSION,
+            Targets, Want,
+        },
     },
     model::{
-        Allow, Digest, Fingerprint, Kind, Lane, Limits, Location, Log, Lsn, MessageId, Now,
-        Outcome, Payload, Policy, Ranges, Reason, ReceiptItem, UnitId,
+        Allow, BlobDigest, Digest, Fingerprint, Kind, Lane, Limits, Location, Log, Lsn, MessageId,
+        Now, Outcome, Payload, Policy, Ranges, Reason, ReceiptItem, UnitId,
     },
     parcel::{BodyForm, Header, Parcel},
 };
@@ -202,6 +205,11 @@ impl Run {
             })
         });
         let to = to.collect::<Result<Vec<_>>>()?;
+        let attachments = match data.int_in_range(0..=5)? {
+            0 => vec![blob(data)?.0],
+            1 => vec![blob(data)?.0, blob(data)?.0],
+            _ => vec![],
+        };
         let case = match data.int_in_range(0..=2)? {
             0 => None,
             n => Some(format!("C-{n}")),
@@ -216,7 +224,7 @@ impl Run {
             accepted: self.now.wall,
             expires: self.now.wall + data.int_in_range(0..=3)? * 10_000_000,
             signer: Fingerprint([0; 16]),
-            attachments: vec![],
+            attachments,
             form: BodyForm::Binary,
             attributes: vec![],
         })
@@ -288,7 +296,23 @@ impl Run {
     }
 
     fn frame(&mut self, data: &mut Unstructured<'_>, session: u64) -> Result<Frame> {
-        Ok(match data.int_in_range(0..=9)? {
+        Ok(match data.int_in_range(0..=14)? {
+            10 => Frame::Want(Want {
+                digest: blob(data)?,
+                sender: unit(data.int_in_range(0..=4)?),
+                described: bool::arbitrary(data)?,
+                have: ranges(data)?,
+            }),
+            11 => Frame::Unwant(blob(data)?),
+            12 => Frame::Have(Have {
+                digest: blob(data)?,
+                chunks: ranges(data)?,
+            }),
+            13 => Frame::Absent(Absent {
+                digest: blob(data)?,
+                too_large: bool::arbitrary(data)?,
+            }),
+            14 => Frame::Present(blob(data)?),
             9 => Frame::Terms(terms(data)?),
             8 => Frame::Numbered(data.int_in_range(0..=16)?),
             0..=2 => {
@@ -343,7 +367,24 @@ impl Run {
     }
 
     fn step(&mut self, data: &mut Unstructured<'_>) -> Result<()> {
-        match data.int_in_range(0..=16)? {
+        match data.int_in_range(0..=18)? {
+            17 | 18 => {
+                let (digest, session) = (blob(data)?, self.session(data)?.unwrap_or(0));
+                let size = data.int_in_range(0..=24)? * 65_536;
+                let news = match data.int_in_range(0..=6)? {
+                    0 => BlobNews::Part {
+                        size,
+                        have: ranges(data)?,
+                    },
+                    1 | 2 => BlobNews::Stored(ranges(data)?),
+                    3 => BlobNews::Whole { size },
+                    4 => BlobNews::TooLarge,
+                    5 if bool::arbitrary(data)? => BlobNews::NoRoom,
+                    5 => BlobNews::Unasked { session },
+                    _ => BlobNews::Lost,
+                };
+                self.give(Input::Blob { digest, news });
+            }
             0 | 1 => {
                 let session = self.name();
                 self.sessions.push(session);
@@ -521,6 +562,10 @@ fn live(machine: &Delivery) -> Vec<Location> {
     let mut live: Vec<_> = machine.live().collect();
     live.sort_unstable();
     live
+}
+
+fn blob(data: &mut Unstructured<'_>) -> Result<BlobDigest> {
+    Ok(BlobDigest([data.int_in_range(1..=3)?; 32]))
 }
 
 fn terms(data: &mut Unstructured<'_>) -> Result<LinkTerms> {

@@ -22,7 +22,7 @@ use tokio::{
 use super::problem::Problem;
 
 /// How long a sender may pause within a body.
-const PAUSE_MAX: Duration = Duration::from_secs(30);
+pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
 /// How long the room for a body is waited for.
 const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How much of a body that nobody reads is drained, and for how long.
@@ -127,7 +127,7 @@ pub(super) fn busy(detail: &str) -> Problem {
     .retry_after(1)
 }
 
-fn broken(detail: &str) -> Problem {
+pub(super) fn broken(detail: &str) -> Problem {
     Problem::new(
         StatusCode::REQUEST_TIMEOUT,
         "broken-request",

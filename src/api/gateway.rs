@@ -6,10 +6,11 @@ use bytes::Bytes;
 
 use super::view::{LinkView, MessagePage, MessageView, QueuePage, Status, UnitView};
 use crate::{
+    blob::Blobs,
     cloudevents::{Intake, Submission},
     delivery::{NotAccepted, OrderRefused},
     index::Search,
-    model::{Lane, MessageId, Millis, State, UnitId},
+    model::{BlobDigest, Lane, MessageId, Millis, State, UnitId},
     parcel::Header,
 };
 
@@ -99,6 +100,28 @@ pub trait Gateway: Send + Sync + 'static {
     /// # Errors
     /// The node cannot say now.
     fn status(&self) -> impl Future<Output = Result<Status, Refusal>> + Send;
+
+    /// The attachments of this node.
+    ///
+    /// # Errors
+    /// They cannot be had now.
+    fn blobs(&self) -> Result<Blobs, Refusal>;
+
+    /// Makes room for an attachment of `size` bytes, of what nobody needs any more, as far as there is such.
+    fn make_room(&self, size: u64) -> impl Future<Output = ()> + Send;
+
+    /// An application has brought an attachment: it is on stable storage. Answers once messages may name it.
+    ///
+    /// # Errors
+    /// The node cannot take notice of it now.
+    fn attached(
+        &self,
+        digest: BlobDigest,
+        size: u64,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// A chunk of an attachment was found to be damaged on the disk.
+    fn attachment_damaged(&self, digest: BlobDigest) -> impl Future<Output = ()> + Send;
 
     /// Every metric in Prometheus' text format, version 0.0.4.
     fn metrics(&self) -> impl Future<Output = String> + Send;
@@ -200,6 +223,8 @@ pub enum Cause {
     WrongState,
     /// The receiver is not a unit that is known.
     UnknownUnit,
+    /// An attachment that the message names is not here.
+    UnknownAttachment,
     /// The message's time is past.
     Expires,
     /// The node has more to do than it can take on.
@@ -241,6 +266,7 @@ impl Refusal {
             NotAccepted::Policy { .. } => (Cause::Policy, Some("to")),
             NotAccepted::UnknownUnit(_) => (Cause::UnknownUnit, Some("to")),
             NotAccepted::Expired => (Cause::Expires, Some("expires")),
+            NotAccepted::Attachment(_) => (Cause::UnknownAttachment, Some("attachments")),
             NotAccepted::MailboxFull(_) => (Cause::MailboxFull, Some("to")),
             NotAccepted::Bound { .. } => (Cause::BoundReached, None),
             NotAccepted::DiskFull => (Cause::DiskFull, None),

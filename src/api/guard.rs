@@ -30,7 +30,16 @@ impl Guard {
         let headers = &request.headers;
         let host = self.check_host(headers, &request.uri)?;
         check_origin(headers, &host)?;
-        if changes(&request.method) && !has_event_headers(headers) && !has_json_type(headers) {
+        if request.method == Method::PUT {
+            // What is uploaded may be anything, so only what a form sends is refused. No form sends a PUT either, and a script of another
+            // origin has to ask first.
+            if !has_event_headers(headers) && has_form_type(headers) {
+                return Err(unsupported_type(
+                    "a PUT needs a content type, such as application/octet-stream, that no form has",
+                ));
+            }
+        } else if changes(&request.method) && !has_event_headers(headers) && !has_json_type(headers)
+        {
             return Err(unsupported_type(
                 "a POST needs the content type application/json or application/cloudevents+json, or ce- headers",
             ));
@@ -163,6 +172,16 @@ fn has_json_type(headers: &HeaderMap) -> bool {
     content_type(headers).is_some_and(is_json)
 }
 
+/// Whether the content type is one of those that a form can send, or none that can be read.
+fn has_form_type(headers: &HeaderMap) -> bool {
+    let essence = content_type(headers).and_then(|given| given.split(';').next());
+    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
+    matches!(
+        essence.as_str(),
+        "" | "text/plain" | "application/x-www-form-urlencoded" | "multipart/form-data"
+    )
+}
+
 pub(super) fn content_type(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::CONTENT_TYPE)?.to_str().ok()
 }
@@ -292,6 +311,31 @@ mod tests {
         }
         let binary = [host, ("content-type", "application/pdf"), ("ce-id", "1")];
         assert_eq!(admit(&guard(), "POST", &binary), Ok(()));
+    }
+
+    #[test]
+    fn a_put_has_any_content_type_but_those_of_forms() {
+        let host = ("host", "localhost:8440");
+        for kind in [
+            "application/octet-stream",
+            "application/pdf",
+            "application/json",
+            "image/tiff",
+        ] {
+            let let_in = admit(&guard(), "PUT", &[host, ("content-type", kind)]);
+            assert_eq!(let_in, Ok(()), "{kind}");
+        }
+        for kind in [
+            "",
+            "text/plain",
+            "Text/Plain; charset=utf-8",
+            "application/x-www-form-urlencoded",
+            "multipart/form-data; boundary=x",
+        ] {
+            let refused = admit(&guard(), "PUT", &[host, ("content-type", kind)]);
+            assert_eq!(refused, Err("unsupported-media-type"), "{kind}");
+        }
+        assert!(admit(&guard(), "PUT", &[host]).is_err());
     }
 
     #[test]

@@ -2,9 +2,10 @@
 //!
 //! A request passes, in this order: [`serve`] (connections, bounded), `front` (one log line, panics, what is left of bodies, the
 //! bound on requests), `guard` (hosts, origins, content types, tokens), the routing table below, and one of the rooms `messages`,
-//! `find`, `inbox`, `queue` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
+//! `find`, `inbox`, `attachments`, `queue` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
 //! a [`Problem`].
 
+mod attachments;
 mod body;
 mod find;
 mod front;
@@ -15,6 +16,7 @@ mod messages;
 mod node;
 mod problem;
 mod queue;
+mod range;
 mod request;
 mod server;
 #[cfg(test)]
@@ -28,17 +30,17 @@ use axum::{
     Router,
     http::{Method, StatusCode, Uri},
     middleware::from_fn_with_state,
-    routing::{get, post},
+    routing::{get, post, put},
 };
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 pub use gateway::{Action, Cause, Gateway, Handed, InboxAsk, QueueAsk, Refusal, Settled};
 pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
 pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
-    GapView, LinkUsage, LinkView, MessagePage, MessageView, PerLane, QueueEntry, QueuePage,
-    ReceiptView, ReceiverView, Status, StepView, UnitView, Volume,
+    AttachmentsView, GapView, LinkUsage, LinkView, MessagePage, MessageView, PerLane, QueueEntry,
+    QueuePage, ReceiptView, ReceiverView, Status, StepView, TransferView, UnitView, Volume,
 };
 
 use crate::{model::Limits, observe::Metrics};
@@ -63,6 +65,7 @@ struct Api<G> {
     gateway: Arc<G>,
     guard: Arc<guard::Guard>,
     bodies: body::Bodies,
+    attachments: Arc<Semaphore>,
     limits: Limits,
     stopping: watch::Receiver<bool>,
 }
@@ -100,6 +103,7 @@ fn router<G: Gateway>(
         gateway,
         guard,
         bodies: body::Bodies::new(limits.request_kib),
+        attachments: Arc::new(Semaphore::new(attachments::CALLS_MAX)),
         limits,
         stopping,
     });
@@ -113,6 +117,8 @@ fn router<G: Gateway>(
         .route("/v1/inbox", get(inbox::pull::<G>))
         .route("/v1/inbox/ack", post(inbox::ack::<G>))
         .route("/v1/inbox/release", post(inbox::release::<G>))
+        .route("/v1/attachments", put(attachments::upload::<G>))
+        .route("/v1/attachments/{digest}", get(attachments::download::<G>))
         .route("/v1/queue", get(queue::list::<G>))
         .route("/v1/queue/{messageid}/hold", post(queue::hold::<G>))
         .route("/v1/queue/{messageid}/release", post(queue::release::<G>))

@@ -193,6 +193,12 @@ fn told(cause: Cause) -> Told {
             "the receiver is not a unit that is known",
             None,
         ),
+        Cause::UnknownAttachment => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "unknown-attachment",
+            "an attachment that the message names is not here",
+            None,
+        ),
         Cause::Expires => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "expires",

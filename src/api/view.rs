@@ -2,7 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::model::{Kind, Lane, MessageId, Millis, Outcome, Pattern, Reason, State, UnitId};
+use crate::model::{
+    BlobDigest, Kind, Lane, MessageId, Millis, Outcome, Pattern, Reason, State, UnitId,
+};
 
 /// Everything that a node knows of one message.
 #[derive(Clone, Debug, Serialize)]
@@ -330,6 +332,41 @@ impl From<[u64; 4]> for PerLane {
     }
 }
 
+/// A node's attachments.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct AttachmentsView {
+    /// How many are here whole.
+    pub whole: u64,
+    /// What all take on disk, those that are coming and what is set aside included, bytes.
+    pub bytes: u64,
+    /// The bound on that, bytes.
+    pub bytes_max: u64,
+    /// Those that come from neighbours or go to them now.
+    pub under_way: Vec<TransferView>,
+}
+
+/// An attachment on its way.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct TransferView {
+    /// Its name.
+    pub digest: BlobDigest,
+    /// The neighbour that it comes from or goes to.
+    pub neighbour: UnitId,
+    /// `in` or `out`.
+    pub way: &'static str,
+    /// Its size, bytes, once that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Bytes that are where it goes.
+    pub bytes: u64,
+    /// What has come or gone lately, bits a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate_bps: Option<u64>,
+    /// How long the rest takes at that rate, seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds_left: Option<u64>,
+}
+
 /// A node in numbers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -361,6 +398,8 @@ pub struct Status {
     pub queued_lanes: PerLane,
     /// What waits for the local application.
     pub inbox: Volume,
+    /// Attachments.
+    pub attachments: AttachmentsView,
     /// Messages that were accepted here and have not ended for every receiver.
     pub awaiting_receipts: u64,
     /// The journal on disk, bytes.

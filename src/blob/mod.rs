@@ -58,6 +58,14 @@ pub use self::{
 use self::{files::Files, partial::Part};
 use crate::model::{BlobDigest, Ranges};
 
+/// An attachment that was forgotten and whose files are still there.
+#[derive(Debug)]
+#[must_use = "its files stay until it is cleaned"]
+pub struct Forgotten {
+    digest: BlobDigest,
+    size: u64,
+}
+
 /// How much may be kept, MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Bounds {
@@ -194,10 +202,16 @@ impl Blobs {
     /// # Errors
     /// The disk failed; the attachment is not here any more, until a restart finds what is left of it.
     pub fn remove(&self, digest: &BlobDigest) -> std::io::Result<bool> {
-        let _naming = lock(&self.0.naming);
-        let Some(entry) = lock(&self.0.state).entries.remove(digest) else {
-            return Ok(false);
-        };
+        match self.forget(digest) {
+            Some(forgotten) => self.clean(forgotten).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Forgets an attachment, whole or not, without waiting for the disk: it is not here any more, and can come anew. Its files wait
+    /// for [`clean`](Self::clean).
+    pub fn forget(&self, digest: &BlobDigest) -> Option<Forgotten> {
+        let entry = lock(&self.0.state).entries.remove(digest)?;
         let size = match &entry {
             Entry::Whole(size) => *size,
             Entry::Part(part) => {
@@ -205,9 +219,27 @@ impl Blobs {
                 part.size()
             }
         };
-        self.0.files.remove(digest)?;
+        Some(Forgotten {
+            digest: *digest,
+            size,
+        })
+    }
+
+    /// Removes the files of an attachment that was forgotten, unless it has come anew in the meantime.
+    ///
+    /// # Errors
+    /// The disk failed; a restart finds what is left of it.
+    pub fn clean(&self, forgotten: Forgotten) -> std::io::Result<()> {
+        let Forgotten { digest, size } = forgotten;
+        let _naming = lock(&self.0.naming);
+        let came_anew = lock(&self.0.state).entries.contains_key(&digest);
+        let cleaned = match came_anew {
+            true => Ok(()),
+            false => self.0.files.remove(&digest),
+        };
+        // What could not be removed is found, and counted again, at the next start.
         self.release(cost(size));
-        Ok(true)
+        cleaned
     }
 
     fn part(&self, digest: &BlobDigest) -> Option<Arc<Part>> {
@@ -217,8 +249,25 @@ impl Blobs {
         }
     }
 
+    /// Whether one more attachment of `size` bytes would find room now.
+    ///
+    /// # Errors
+    /// The bound that it would pass.
+    pub fn has_room(&self, size: u64) -> Result<(), StoreError> {
+        let used = lock(&self.0.state).bytes_used;
+        self.admit(size, used.saturating_add(cost(size)))
+    }
+
     /// Takes `more` bytes of room for an attachment that has `size` bytes so far.
     fn reserve(&self, size: u64, more: u64) -> Result<(), StoreError> {
+        let mut state = lock(&self.0.state);
+        let used = state.bytes_used.saturating_add(more);
+        self.admit(size, used)?;
+        state.bytes_used = used;
+        Ok(())
+    }
+
+    fn admit(&self, size: u64, used: u64) -> Result<(), StoreError> {
         const MIB: u64 = 1024 * 1024;
         let bounds = *lock(&self.0.bounds);
         if size > u64::from(bounds.attachment_mib) * MIB {
@@ -226,14 +275,11 @@ impl Blobs {
                 mib_max: bounds.attachment_mib,
             });
         }
-        let mut state = lock(&self.0.state);
-        let used = state.bytes_used.saturating_add(more);
         if used > u64::from(bounds.attachments_mib) * MIB {
             return Err(StoreError::Full {
                 mib_max: bounds.attachments_mib,
             });
         }
-        state.bytes_used = used;
         Ok(())
     }
 

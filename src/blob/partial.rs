@@ -339,15 +339,22 @@ impl Blobs {
         }
         files.promote(digest).map_err(StoreError::from)?;
         part.end();
-        if let Err(error) = files.sync() {
+        let synced = files.sync();
+        let mut state = lock(&self.0.state);
+        let is_this = |entry: &Entry| matches!(entry, Entry::Part(now) if Arc::ptr_eq(now, &part));
+        if !state.entries.get(digest).is_some_and(is_this) {
+            // Forgotten in the meantime: what is left of it is cleaned away.
+            return Err(FinishError::Unknown(*digest));
+        }
+        if let Err(error) = synced {
             // Whether it has its name is not known before a restart.
-            lock(&self.0.state).entries.remove(digest);
+            state.entries.remove(digest);
+            drop(state);
             self.release(cost(part.size));
             return Err(StoreError::from(error).into());
         }
-        lock(&self.0.state)
-            .entries
-            .insert(*digest, Entry::Whole(part.size));
+        state.entries.insert(*digest, Entry::Whole(part.size));
+        drop(state);
         // A leftover that the next start removes, if it stays.
         let _ = files.remove_one(digest, Role::Progress);
         Ok(part.size)

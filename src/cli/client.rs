@@ -19,6 +19,8 @@ pub const OPERATOR_TOKEN_VARIABLE: &str = "CASEGATE_OPERATOR_TOKEN";
 
 /// How long a call may take, beside what it is asked to wait.
 const CALL_WITHIN: Duration = Duration::from_secs(60);
+/// How long a node may take to write what it was sent to its disk.
+const STORED_WITHIN: Duration = Duration::from_secs(600);
 /// How long a connection may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Largest answer, in bytes: a batch of the largest request that can be configured, in base64 and with room to spare.
@@ -320,6 +322,73 @@ impl Client {
             .timeout_global(Some(CALL_WITHIN))
             .build();
         self.answer(request.send(body.as_ref()))
+    }
+
+    /// The answer to a PUT of `size` bytes, as text. It takes as long as it takes, as long as it moves.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn put(
+        &self,
+        path: &str,
+        mut body: &mut dyn io::Read,
+        size: u64,
+    ) -> Result<String, CallError> {
+        let mut request = self.agent.put(format!("{}{path}", self.api));
+        if let Some(Token(token)) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request
+            .content_type("application/octet-stream")
+            .header("content-length", size)
+            .config()
+            .timeout_per_write(Some(CALL_WITHIN))
+            .timeout_recv_response(Some(STORED_WITHIN))
+            .build();
+        self.answer(request.send(ureq::SendBody::from_reader(&mut body)))
+    }
+
+    /// What the node sends of `path` from byte `from` on: where that begins (where it was asked for, or at 0), how long the whole is
+    /// when the node says so, and the bytes.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn stream(
+        &self,
+        path: &str,
+        from: u64,
+    ) -> Result<(u64, Option<u64>, impl io::Read), CallError> {
+        let mut request = self.agent.get(format!("{}{path}", self.api));
+        if let Some(Token(token)) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if from > 0 {
+            request = request.header("range", format!("bytes={from}-"));
+        }
+        let request = request
+            .config()
+            .timeout_recv_response(Some(CALL_WITHIN))
+            .timeout_per_read(Some(CALL_WITHIN))
+            .build();
+        let answer = request.call().map_err(|error| self.not_reachable(&error))?;
+        let length = answer.headers().get("content-length");
+        let length = length.and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+        let begins = match answer.status().as_u16() {
+            200 => Some(0),
+            206 => Some(from),
+            _ => None,
+        };
+        match begins {
+            Some(begins) => {
+                let total = length.and_then(|length| length.checked_add(begins));
+                Ok((begins, total, answer.into_body().into_reader()))
+            }
+            None => Err(match self.answer(Ok(answer)) {
+                Err(error) => error,
+                // A success that is neither is none of this API's.
+                Ok(text) => CallError::Strange(Failure::new(INTERNAL, text)),
+            }),
+        }
     }
 
     /// Reads an answer of this API.

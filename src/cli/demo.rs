@@ -1,4 +1,4 @@
-//! `casegate demo`: a hub, two units and the links between them on this machine, and a few hundred messages through them.
+//! `casegate demo`: a hub, two units and the links between them on this machine, and a few hundred messages and a scan through them.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -22,7 +22,7 @@ const SEED: u64 = 20_240_115;
 #[command(
     long_about = "Watch a hub and two units exchange messages over an emulated link. Everything happens on this machine, in a \
                   folder that is removed at the end. The exit code is 0 only when every message arrived once, unchanged and in \
-                  the order of its case."
+                  the order of its case, and the scan that is attached to the last one as it was."
 )]
 pub struct DemoOptions {
     /// The link between each unit and the hub
@@ -73,6 +73,7 @@ pub fn run(options: &DemoOptions) -> u8 {
             backlog: BACKLOG,
             gap: GAP.min(PACED_WITHIN.div_f64(paced.max(1.0))),
         },
+        scan_bytes: Some(options.link.scan_bytes()),
     };
     match trial.run(options.data.as_deref(), options.keep) {
         Ok(report) => {
@@ -99,6 +100,14 @@ pub fn run(options: &DemoOptions) -> u8 {
 impl Link {
     /// How long the link is cut, once half of the messages are submitted.
     const CUT: Duration = Duration::from_secs(5);
+
+    /// Bytes of the scan: a quarter of a minute over a modem.
+    fn scan_bytes(self) -> usize {
+        match self {
+            Self::Poor => 500_000,
+            Self::Exclusive | Self::Good | Self::Outage | Self::Lan => 2_000_000,
+        }
+    }
 
     fn line(self) -> Line {
         let words = self.to_possible_value().map_or_else(String::new, |value| {

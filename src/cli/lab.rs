@@ -143,6 +143,7 @@ pub fn run(options: &LabOptions) -> u8 {
                 gap: Duration::ZERO,
             },
         },
+        scan_bytes: None,
     };
     match trial.run(None, false) {
         Ok(report) => {

@@ -3,6 +3,7 @@
 //! Every command ends with one of the codes of [`exit`]; what was asked for goes to standard output, everything else to standard
 //! error. `run`, `check`, `pki` and `dict` work on files; the others ask a node through its HTTP API ([`client`]).
 
+pub mod attach;
 pub mod check;
 pub mod client;
 pub mod demo;
@@ -67,7 +68,7 @@ enum Command {
     Lab(lab::LabOptions),
     /// Make a CA, and issue or request certificates
     Pki(pki::PkiCommand),
-    Send(send::SendCommand),
+    Send(Box<send::SendCommand>),
     Receive(receive::ReceiveCommand),
     Queue(queue::QueueCommand),
     Track(track::TrackCommand),

@@ -66,8 +66,22 @@ impl Wait {
     /// It ended otherwise for a receiver (77 when it was refused or dropped, 65 when the message is at fault, 75 when it expired),
     /// or is not there in time (75); it is under way all the same.
     pub fn until(&self, client: &Client, message: &str) -> Result<String, Failure> {
+        self.until_seeing(client, message, || {})
+    }
+
+    /// The same; `see` is called at every look.
+    ///
+    /// # Errors
+    /// As those of [`until`](Self::until).
+    pub fn until_seeing(
+        &self,
+        client: &Client,
+        message: &str,
+        mut see: impl FnMut(),
+    ) -> Result<String, Failure> {
         let mut pause = LOOK_AGAIN_FIRST;
         loop {
+            see();
             let view: View = client.read(&format!("/v1/messages/{message}"))?;
             if let Some(failure) = view.receivers.iter().find_map(|r| r.failure(message)) {
                 return Err(failure);

@@ -18,6 +18,7 @@ use serde_json::{Value, json, value::RawValue};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
+    attach,
     client::{ApiOptions, Client},
     exit::{Failure, INTERNAL, one_line},
     save,
@@ -35,13 +36,14 @@ const PULL_WAIT: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 #[command(
     long_about = "Take messages out of the inbox. A message is acked, and so not handed out again, once it is printed or, with \
-                  --save, on stable storage; what is not acked comes again.",
+                  --save, on stable storage with its attachments; what is not acked comes again.",
     after_help = "Examples:\n  \
         casegate receive --json | jq .data\n  \
         casegate receive --wait 30s --max 1\n  \
         casegate receive --follow --save /srv/inbox\n\n\
         --save DIR makes DIR and writes MESSAGEID.json, the whole CloudEvent as it came. Data that is not JSON is also written \
-        by itself, to MESSAGEID.txt, .pdf, .bin or what its media type says, before that file is there."
+        by itself, to MESSAGEID.txt, .pdf, .bin or what its media type says, before that file is there. \
+        Attachments are fetched, compared with their digests and written before it too, to MESSAGEID.1.NAME and so on."
 )]
 pub struct ReceiveCommand {
     #[command(flatten)]
@@ -111,7 +113,7 @@ impl ReceiveCommand {
             }
             let handed_over = match stop.load(Ordering::Relaxed) {
                 true => Ok(false),
-                false => self.hand_over(&messages).map(|()| true),
+                false => self.hand_over(&client, &messages).map(|()| true),
             };
             match handed_over {
                 Ok(true) => settle(&client, "ack", &messages)?,
@@ -130,22 +132,33 @@ impl ReceiveCommand {
     }
 
     /// Saves or prints messages; returns once they are there.
-    fn hand_over(&self, messages: &[Received]) -> Result<(), Failure> {
+    fn hand_over(&self, client: &Client, messages: &[Received]) -> Result<(), Failure> {
         let files = match &self.save {
-            Some(folder) => save::save(folder, messages)?,
+            Some(folder) => save::save(client, folder, messages)?,
             None => Vec::new(),
         };
         let mut text = String::new();
         for (at, message) in messages.iter().enumerate() {
             let line = match (files.get(at), self.json) {
-                (Some(file), true) => to_json(&json!({
-                    "messageid": message.message,
-                    "id": message.event["id"],
-                    "source": message.event["source"],
-                    "type": message.event["type"],
-                    "file": file.to_string_lossy(),
-                }))?,
-                (Some(file), false) => file.display().to_string(),
+                (Some(saved), true) => {
+                    let mut told = json!({
+                        "messageid": message.message,
+                        "id": message.event["id"],
+                        "source": message.event["source"],
+                        "type": message.event["type"],
+                        "file": saved.event.to_string_lossy(),
+                    });
+                    if !saved.attachments.is_empty() {
+                        told["attachments"] = json!(saved.attachments);
+                    }
+                    to_json(&told)?
+                }
+                (Some(saved), false) => {
+                    let attachments = saved.attachments.iter().map(|saved| &saved.file);
+                    let files: Vec<_> = [&saved.event].into_iter().chain(attachments).collect();
+                    let files = files.iter().map(|file| file.display().to_string());
+                    files.collect::<Vec<_>>().join("\n")
+                }
                 (None, true) => compact(message.raw.get()),
                 (None, false) => message.for_people(),
             };
@@ -182,6 +195,13 @@ impl Received {
         put("received", "receivedtime");
         put("signed by", "signedby");
         put("data is", "datacontenttype");
+        for (digest, name) in attach::of(&self.event) {
+            text += &format!(
+                "{:<10}{digest} {}\n",
+                "attached",
+                one_line(&name.unwrap_or_default())
+            );
+        }
         text.push('\n');
         if let Some(data) = self.event.get("data") {
             let data = match data.as_str() {

@@ -10,11 +10,13 @@ use data_encoding::BASE64;
 use serde_json::Value;
 
 use super::{
+    attach,
+    client::Client,
     exit::{BAD_DATA, CANNOT_CREATE, Failure},
     receive::Received,
     send::media_types,
 };
-use crate::cloudevents::is_json;
+use crate::{cloudevents::is_json, model::BlobDigest};
 
 /// Makes the folder when it is not there, durably.
 ///
@@ -42,20 +44,54 @@ pub fn prepare(folder: &Path) -> Result<(), Failure> {
         })
 }
 
-/// Writes messages into the folder; returns once they are on stable storage, with the file of each. A message that is there already
-/// is written anew: it came again because it was not acked.
+/// The files of one message.
+#[derive(Debug)]
+pub struct Saved {
+    /// Of the event.
+    pub event: PathBuf,
+    /// Of its attachments, in order.
+    pub attachments: Vec<SavedAttachment>,
+}
+
+/// An attachment's file.
+#[derive(Debug, serde::Serialize)]
+pub struct SavedAttachment {
+    /// Its digest.
+    pub digest: BlobDigest,
+    /// Its name, as its sender gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Where it is.
+    pub file: PathBuf,
+}
+
+/// Writes messages into the folder, and fetches their attachments; returns once they are on stable storage, with the files of each. A
+/// message that is there already is written anew: it came again because it was not acked.
 ///
 /// # Errors
-/// One cannot be written. Files of the others may be there.
-pub fn save(folder: &Path, messages: &[Received]) -> Result<Vec<PathBuf>, Failure> {
+/// One cannot be written or fetched. Files of the others may be there.
+pub fn save(client: &Client, folder: &Path, messages: &[Received]) -> Result<Vec<Saved>, Failure> {
     let mut files = Vec::with_capacity(messages.len());
     for message in messages {
         if let Some((extension, data)) = data(message)? {
             put(folder, &format!("{}.{extension}", message.message), &data)?;
         }
+        let mut attachments = Vec::new();
+        for (number, (digest, name)) in (1..).zip(attach::of(&message.event)) {
+            let plain = attach::plain(name.as_deref());
+            let file = folder.join(format!("{}.{number}.{plain}", message.message));
+            let unfinished = unfinished(folder, &format!("{}.{number}", message.message));
+            attach::fetch(client, &digest, &unfinished, plain.as_str())
+                .and_then(|()| fs::rename(&unfinished, &file).map_err(|e| cannot_write(&file, &e)))
+                .inspect_err(|_| drop(fs::remove_file(&unfinished)))?;
+            attachments.push(SavedAttachment { digest, name, file });
+        }
         let event = format!("{}\n", message.raw.get());
         let name = format!("{}.json", message.message);
-        files.push(put(folder, &name, event.as_bytes())?);
+        files.push(Saved {
+            event: put(folder, &name, event.as_bytes())?,
+            attachments,
+        });
     }
     let synced = File::open(folder).and_then(|folder| folder.sync_all());
     synced.map_err(|error| cannot_write(folder, &error))?;
@@ -63,10 +99,11 @@ pub fn save(folder: &Path, messages: &[Received]) -> Result<Vec<PathBuf>, Failur
 }
 
 /// Writes one file, whole or not at all. Its name is durable once the folder is synced. Names are made of a messageid and a known
-/// extension, so that nothing that a sender wrote becomes part of a path.
+/// extension, so that nothing that a sender wrote becomes part of a path; of an attachment's name only harmless letters do
+/// ([`attach::plain`]).
 fn put(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, Failure> {
     let path = folder.join(name);
-    let unfinished = folder.join(format!(".{name}.{}.part", std::process::id()));
+    let unfinished = unfinished(folder, name);
     let written = write(&unfinished, content).and_then(|()| fs::rename(&unfinished, &path));
     written.map_err(|error| {
         // What is left of it has a name that says so.
@@ -74,6 +111,11 @@ fn put(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, Failure> {
         cannot_write(&path, &error)
     })?;
     Ok(path)
+}
+
+/// What a file is called until it is whole.
+fn unfinished(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!(".{name}.{}.part", std::process::id()))
 }
 
 fn write(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -86,7 +128,8 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> Failure {
+/// A file cannot be written.
+pub fn cannot_write(path: &Path, error: &io::Error) -> Failure {
     let text = format!(
         "{}: cannot be written: {error}; make room, or name another folder with --save",
         path.display()

@@ -13,6 +13,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 use super::{
+    attach::{self, Attached, Leaving},
     client::{ApiOptions, CallError, Client},
     events,
     exit::{BAD_DATA, Failure, INTERNAL},
@@ -32,6 +33,7 @@ const DATA_BYTES_MAX: u64 = 16 << 20;
 #[command(after_help = "Examples:\n  \
         casegate send --to hebi.police --kind case.transfer --case 2026-0017 transfer.json\n  \
         echo '{\"text\":\"closed\"}' | casegate send --to 'hebi.**' --kind notice --wait delivered\n  \
+        casegate send --to hebi.procuratorate --kind case.material --case 2026-0017 --attach scan.pdf --attach video.mp4\n  \
         casegate send --events month.jsonl --json\n\n\
         The messageid is printed; `casegate queue show MESSAGEID` tells what became of it. Sending the same --id (or the same \
         file of events) again is safe: what was accepted before is not sent twice.")]
@@ -73,9 +75,12 @@ pub struct SendCommand {
     /// The data's media type [default: what the file's name or its content shows]
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
+    /// A file to attach, of any size; may be given several times
+    #[arg(long, value_name = "FILE")]
+    attach: Vec<PathBuf>,
     /// Send a file of CloudEvents instead, one JSON object a line (- is standard input)
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = [
-        "to", "kind", "case", "priority", "expires", "title", "id", "in_reply_to", "attributes", "content_type", "file",
+        "to", "kind", "case", "priority", "expires", "title", "id", "in_reply_to", "attributes", "content_type", "attach", "file",
     ])]
     events: Option<PathBuf>,
     /// Wait until every receiver's part is so far
@@ -87,7 +92,7 @@ pub struct SendCommand {
     /// Print what the node answers as JSON, one object a message
     #[arg(long)]
     json: bool,
-    /// The data; - or nothing is standard input
+    /// The data; - is standard input, and so is nothing unless files are attached
     #[arg(value_name = "FILE")]
     file: Option<PathBuf>,
 }
@@ -135,7 +140,8 @@ impl SendCommand {
             Some(id) => id.clone(),
             None => random_id()?,
         };
-        let event = self.event(&unit, &id, &data)?;
+        let attached = attach::upload(client, &self.attach)?;
+        let event = self.event(&unit, &id, &data, &attached)?;
         let answer = client
             .post("/v1/messages", Mode::STRUCTURED, event)
             .map_err(|error| {
@@ -153,7 +159,10 @@ impl SendCommand {
         let mut accepted: Accepted = client.parse(&answer)?;
         if self.wait != Goal::Accepted {
             let wait = progress::Wait::new(self.wait, self.wait_timeout);
-            accepted.state = wait.until(client, &accepted.messageid)?;
+            let mut leaving = Leaving::of(client, &attached);
+            let waited = wait.until_seeing(client, &accepted.messageid, || leaving.look());
+            leaving.end();
+            accepted.state = waited?;
         }
         let mut out = io::stdout().lock();
         match self.json {
@@ -164,7 +173,13 @@ impl SendCommand {
     }
 
     /// The event, structured JSON; the data stands in it as it was given.
-    fn event(&self, unit: &str, id: &str, data: &Data) -> Result<String, Failure> {
+    fn event(
+        &self,
+        unit: &str,
+        id: &str,
+        data: &Data,
+        attached: &[Attached],
+    ) -> Result<String, Failure> {
         let mut event = Map::new();
         let mut put = |name: &str, value: Option<String>| {
             if let Some(value) = value {
@@ -183,6 +198,9 @@ impl SendCommand {
         put("subject", self.title.clone());
         put("inreplyto", self.in_reply_to.clone());
         put("datacontenttype", data.media_type.clone());
+        let given = |text: String| (!text.is_empty()).then_some(text);
+        put("attachments", given(attach::digests(attached)));
+        put(attach::NAMES, given(attach::names(attached)));
         for (name, value) in &self.attributes {
             if event
                 .insert(name.clone(), Value::String(value.clone()))
@@ -227,6 +245,9 @@ impl SendCommand {
                 let opened = fs::File::open(file).map_err(|error| unreadable(&name, &error))?;
                 let bytes = read(&name, opened)?;
                 (name, bytes)
+            }
+            None if self.file.is_none() && !self.attach.is_empty() => {
+                return Data::new("", None, self.content_type.as_deref(), Vec::new());
             }
             None => {
                 let input = io::stdin();

@@ -79,6 +79,10 @@ fn write(out: &mut impl Write, status: &Value) -> io::Result<()> {
     let journal = bytes(number(&status["journal_bytes"]));
     let journal_max = bytes(number(&status["journal_bytes_max"]));
     line("journal", format!("{journal} of {journal_max}"))?;
+    let attachments = &status["attachments"];
+    let [used, used_max] = ["bytes", "bytes_max"].map(|name| bytes(number(&attachments[name])));
+    let whole = number(&attachments["whole"]);
+    line("attached", format!("{whole} files, {used} of {used_max}"))?;
     line("data", member("data_dir"))?;
     let list = |name: &str| {
         let list = status[name].as_array().map(Vec::as_slice);
@@ -139,6 +143,23 @@ fn write(out: &mut impl Write, status: &Value) -> io::Result<()> {
         writeln!(out)?;
         table.write(out)?;
     }
+    let under_way = attachments["under_way"].as_array().map(Vec::as_slice);
+    if let Some(under_way) = under_way.filter(|under_way| !under_way.is_empty()) {
+        let mut table = Table::new([
+            "ATTACHMENT",
+            "WAY",
+            "NEIGHBOUR",
+            "SIZE",
+            "DONE",
+            "RATE",
+            "LEFT",
+        ]);
+        for transfer in under_way {
+            table.row(transfer_row(transfer));
+        }
+        writeln!(out)?;
+        table.write(out)?;
+    }
     if !list("neighbours").is_empty() {
         let mut table = Table::new(["UNIT", "TITLE", "STATE", "LINKS", "SEEN", "WAITING", "SIZE"]);
         for unit in list("neighbours") {
@@ -171,5 +192,54 @@ fn today(usage: &Value) -> String {
     match usage["budget_bytes"].as_u64() {
         Some(budget) => format!("{} of {}", bytes(carried), bytes(budget)),
         None => bytes(carried),
+    }
+}
+
+/// A row for an attachment on its way.
+fn transfer_row(transfer: &Value) -> [String; 7] {
+    let number = |name: &str| transfer[name].as_u64();
+    let done = number("bytes").unwrap_or_default();
+    let percent = number("size").map(|size| match size {
+        0 => 100,
+        size => u128::from(done) * 100 / u128::from(size),
+    });
+    let digest = text(&transfer["digest"]);
+    [
+        // Enough of it to tell it from others.
+        digest.chars().take("blake3:".len() + 16).collect(),
+        text(&transfer["way"]),
+        text(&transfer["neighbour"]),
+        number("size").map(bytes).unwrap_or_default(),
+        percent.map_or_else(|| bytes(done), |percent| format!("{percent} %")),
+        number("rate_bps").map_or_else(String::new, |rate| format!("{}/s", bytes(rate / 8))),
+        number("seconds_left").map_or_else(String::new, |seconds| {
+            let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+            format!("{hours}:{minutes:02}:{:02}", seconds % 60)
+        }),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_attachment_on_its_way_is_told_with_what_is_known_of_it() {
+        let digest = crate::model::BlobDigest::of(b"a scan");
+        let row = transfer_row(&json!({
+            "digest": digest, "way": "out", "neighbour": "hebi.hub", "size": 2_000_000, "bytes": 500_000,
+            "rate_bps": 800_000, "seconds_left": 3_725,
+        }));
+        assert_eq!(row[0], digest.to_string()[..23]);
+        assert_eq!(row[1..3], ["out", "hebi.hub"]);
+        assert_eq!(row[4], "25 %");
+        assert_eq!(row[6], "1:02:05");
+        let row = transfer_row(&json!({
+            "digest": digest, "way": "in", "neighbour": "hebi.hub", "bytes": 0,
+        }));
+        assert_eq!(row[3], "");
+        assert_eq!(row[5..], ["", ""]);
     }
 }

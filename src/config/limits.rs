@@ -49,6 +49,10 @@ bounds! {
     inbox_lease_s "inbox-lease-s" 1..=3_600,
     inbox_max "inbox-max" 1..=10_000,
     api_requests "api-requests" 1..=16_384,
+    attachment_mib "attachment-mib" 1..=65_536,
+    attachments_mib "attachments-mib" 1..=16_777_216,
+    attachment_unclaimed_hours "attachment-unclaimed-hours" 1..=8_760,
+    attachment_keep_hours "attachment-keep-hours" 0..=8_760,
     custody_grace_s "custody-grace-s" 0..=7_776_000,
 }
 
@@ -110,6 +114,16 @@ fn check_fit(document: &Document<'_>, section: &Section<'_, '_>, limits: &Limits
                 limits.journal_mib, limits.segment_mib
             ),
             format!("write journal-mib = {journal_mib} or more, or a smaller segment-mib"),
+        );
+    }
+    if limits.attachments_mib < limits.attachment_mib {
+        refuse(
+            ["attachments-mib", "attachment-mib"],
+            format!(
+                "an attachment of attachment-mib = {} does not fit into attachments-mib = {}",
+                limits.attachment_mib, limits.attachments_mib
+            ),
+            format!("write attachments-mib = {} or more", limits.attachment_mib),
         );
     }
     if limits.connections < limits.connections_per_unit {

@@ -376,16 +376,18 @@ impl Delivery {
         owed.chain(told).all(|to| self.receipts_take(to, 0))
     }
 
-    /// Whether a parcel for this node is here and waits for a predecessor.
+    /// Whether a parcel for this node is here and waits for a predecessor, or for attachments.
     fn waits_here(&self, digest: Digest) -> bool {
         let Some(slot) = self.parcels.of_digest(digest) else {
             return false;
         };
         let mut waiting = self.hops.values().flat_map(|hop| hop.inbound.all_waiting());
-        waiting.any(|w| {
-            let is_here = |route: &Route| matches!(route, Route::Here { .. });
-            w.slot == Some(slot) && w.routes.iter().any(is_here)
-        })
+        // One whose attachments are not here yet is told of when they are.
+        self.inbox.is_shut(slot)
+            || waiting.any(|w| {
+                let is_here = |route: &Route| matches!(route, Route::Here { .. });
+                w.slot == Some(slot) && w.routes.iter().any(is_here)
+            })
     }
 
     /// Whether a receiver is far beyond its bounds with messages that wait for no other.

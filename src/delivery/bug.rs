@@ -47,11 +47,17 @@ pub enum Bug {
     SilentLeaseKept,
     /// Everything goes over a link whose budget is spent (G7).
     IgnoredTerms,
+    /// A message is handed over before its attachments are here (G3).
+    OpenInbox,
+    /// Chunks that were under way over a session that died are not sent again (G3).
+    ForgottenRuns,
+    /// An origin keeps a message's attachments no longer than until the next node has the message (G3).
+    ForgottenAttachment,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 21] = [
+    pub const ALL: [Bug; 24] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
@@ -73,6 +79,9 @@ impl Bug {
         Bug::DoubleHandOver,
         Bug::SilentLeaseKept,
         Bug::IgnoredTerms,
+        Bug::OpenInbox,
+        Bug::ForgottenRuns,
+        Bug::ForgottenAttachment,
     ];
 }
 

@@ -9,6 +9,7 @@ use bincode::{Decode, de::Decoder, error::DecodeError};
 
 use super::{
     Delivery, ReplayError, Settings,
+    blobs::Blobs,
     hop::{Epoch, Hop, Waiting},
     memory::Memory,
     parcels::{Parcels, Slot},
@@ -16,7 +17,7 @@ use super::{
 };
 use crate::{
     codec::{self, Each},
-    model::{Digest, Lsn, Millis, UnitId},
+    model::{BlobDigest, Digest, Lsn, Millis, UnitId},
 };
 
 /// Largest checkpoint, in bytes.
@@ -35,6 +36,9 @@ struct Checkpoint {
     inbox: Vec<Slot>,
     owed: Vec<(UnitId, Vec<Line>)>,
     fanouts: BTreeMap<Digest, Vec<Fanout>>,
+    attachments: BTreeMap<Slot, Box<[BlobDigest]>>,
+    /// Of the inbox, what is shut.
+    shut: BTreeSet<Slot>,
 }
 
 /// Field by field, what is large one item after another.
@@ -52,6 +56,8 @@ impl Decode<()> for Checkpoint {
             inbox: Vec::new(),
             owed: Vec::new(),
             fanouts: BTreeMap::new(),
+            attachments: BTreeMap::new(),
+            shut: BTreeSet::new(),
         };
         for _ in 0..u64::decode(decoder)? {
             let unit = Decode::decode(decoder)?;
@@ -61,6 +67,16 @@ impl Decode<()> for Checkpoint {
         checkpoint.inbox = Decode::decode(decoder)?;
         checkpoint.owed = Decode::decode(decoder)?;
         checkpoint.fanouts = Decode::decode(decoder)?;
+        // A checkpoint that was written before there were attachments ends here.
+        match Decode::decode(decoder) {
+            Ok(attachments) => checkpoint.attachments = attachments,
+            Err(DecodeError::UnexpectedEnd { .. }) => return Ok(checkpoint),
+            Err(DecodeError::Io { inner, .. }) if inner.kind() == io::ErrorKind::UnexpectedEof => {
+                return Ok(checkpoint);
+            }
+            Err(error) => return Err(error),
+        }
+        checkpoint.shut = Decode::decode(decoder)?;
         Ok(checkpoint)
     }
 }
@@ -89,6 +105,10 @@ impl Delivery {
             inbox,
             self.owed.snapshot(),
             &self.fanouts,
+            (
+                self.blobs.snapshot(),
+                self.inbox.shut().collect::<BTreeSet<_>>(),
+            ),
         );
         codec::encode_to(&state, out)
     }
@@ -113,9 +133,11 @@ impl Delivery {
         for slot in checkpoint.inbox {
             if let Some(kept) = node.parcels.find(slot) {
                 let (lane, chain, bytes) = (kept.lane, kept.chain, kept.bytes);
-                node.inbox.push(slot, lane, chain, bytes, 0);
+                let is_shut = checkpoint.shut.contains(&slot);
+                node.inbox.push(slot, lane, chain, bytes, 0, is_shut);
             }
         }
+        node.blobs = Blobs::restore(checkpoint.attachments);
         let waiting: Vec<Waiting> = node
             .hops
             .values()

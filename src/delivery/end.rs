@@ -73,6 +73,16 @@ impl Delivery {
         for (neighbour, seq) in self.parcels.copies_of(slot) {
             self.begin_end(&neighbour, seq, State::Expired, Reason::Expiry, "", log);
         }
+        if self.inbox.is_shut(slot) {
+            let record = Record::Unattached {
+                parcel,
+                state: State::Expired,
+                reason: Reason::Expiry,
+                wall: now,
+            };
+            self.commit(record, log);
+            self.reopen();
+        }
         if gives_up && self.parcels.find(slot).is_some() {
             self.commit(Record::GivenUp { parcel, wall: now }, log);
         }
@@ -287,7 +297,7 @@ impl Delivery {
     fn inbox_slot(&self, message: MessageId) -> Option<Slot> {
         self.parcels
             .of_message(message)
-            .find(|slot| self.inbox.contains(*slot))
+            .find(|slot| self.inbox.contains(*slot) && !self.inbox.is_shut(*slot))
     }
 
     /// Answers applications that wait, while there is something for them, or when their time is up.

@@ -30,10 +30,21 @@ struct Entry {
     bytes: u32,
     lease: Option<(Millis, Ticket)>,
     lsn: Lsn,
+    /// Its attachments are not all here.
+    is_shut: bool,
 }
 
 impl Inbox {
-    pub(super) fn push(&mut self, slot: Slot, lane: Lane, chain: u64, bytes: u32, lsn: Lsn) {
+    /// Puts a message in. One that is shut keeps its place, and its case, until it is opened.
+    pub(super) fn push(
+        &mut self,
+        slot: Slot,
+        lane: Lane,
+        chain: u64,
+        bytes: u32,
+        lsn: Lsn,
+        is_shut: bool,
+    ) {
         let place = self.next;
         self.next += 1;
         self.entries.insert(
@@ -45,19 +56,59 @@ impl Inbox {
                 bytes,
                 lease: None,
                 lsn,
+                is_shut,
             },
         );
         self.places.insert(slot, place);
         self.bytes += u64::from(bytes);
-        if chain == 0 {
-            self.ready[lane.index()].insert(place);
+        if chain != 0 {
+            self.chains.entry(chain).or_default().push_back(place);
+        }
+        self.make_ready(place);
+    }
+
+    /// Opens a message that was shut, by a record; false when it is not there, or was open.
+    pub(super) fn open(&mut self, slot: Slot, lsn: Lsn) -> bool {
+        let Some(place) = self.places.get(&slot).copied() else {
+            return false;
+        };
+        match self.entries.get_mut(&place) {
+            Some(entry) if entry.is_shut => {
+                entry.is_shut = false;
+                entry.lsn = lsn;
+            }
+            _ => return false,
+        }
+        self.make_ready(place);
+        true
+    }
+
+    /// A message can go, unless it is shut, leased, or not the first of its chain.
+    fn make_ready(&mut self, place: Place) {
+        let Some(entry) = self.entries.get(&place) else {
             return;
+        };
+        let first = self
+            .chains
+            .get(&entry.chain)
+            .and_then(|chain| chain.front());
+        let is_first = entry.chain == 0 || first == Some(&place);
+        if is_first && !entry.is_shut && entry.lease.is_none() {
+            self.ready[entry.lane.index()].insert(place);
         }
-        let places = self.chains.entry(chain).or_default();
-        places.push_back(place);
-        if places.len() == 1 {
-            self.ready[lane.index()].insert(place);
-        }
+    }
+
+    /// Whether a message is there whose attachments are not.
+    pub(super) fn is_shut(&self, slot: Slot) -> bool {
+        let place = self.places.get(&slot);
+        let entry = place.and_then(|place| self.entries.get(place));
+        entry.is_some_and(|entry| entry.is_shut)
+    }
+
+    /// Messages that are shut, for a checkpoint.
+    pub(super) fn shut(&self) -> impl Iterator<Item = Slot> + '_ {
+        let shut = self.entries.values().filter(|entry| entry.is_shut);
+        shut.map(|entry| entry.slot)
     }
 
     /// Takes a message out: the application is done with it. Its successor in the chain becomes ready.
@@ -80,11 +131,8 @@ impl Inbox {
                     self.chains.remove(&entry.chain);
                 }
                 Some(first) => {
-                    if let Some(successor) = self.entries.get(first)
-                        && successor.lease.is_none()
-                    {
-                        self.ready[successor.lane.index()].insert(*first);
-                    }
+                    let first = *first;
+                    self.make_ready(first);
                 }
             }
         }
@@ -185,7 +233,7 @@ impl Inbox {
     fn next_ready(&self, synced: Lsn) -> Option<Place> {
         self.ready.iter().find_map(|lane| {
             let place = *lane.first()?;
-            // Places and records run in the same order.
+            // Places and records run in the same order, but where one was opened late: then others wait for a sync.
             (self.entries.get(&place)?.lsn <= synced).then_some(place)
         })
     }
@@ -223,9 +271,9 @@ mod tests {
     #[test]
     fn a_later_message_of_a_case_waits_while_an_earlier_one_is_leased() {
         let mut inbox = Inbox::default();
-        inbox.push(1, Lane::Normal, 7, 10, 1);
-        inbox.push(2, Lane::Flash, 7, 10, 1);
-        inbox.push(3, Lane::Normal, 0, 10, 1);
+        inbox.push(1, Lane::Normal, 7, 10, 1, false);
+        inbox.push(2, Lane::Flash, 7, 10, 1, false);
+        inbox.push(3, Lane::Normal, 0, 10, 1, false);
         assert_eq!(inbox.lease(10, 1, 100, 1), [1, 3]);
         assert!(inbox.lease(10, 2, 100, 1).is_empty());
         inbox.expire_leases(100);
@@ -235,9 +283,28 @@ mod tests {
     }
 
     #[test]
+    fn a_message_that_is_shut_holds_its_case_and_nothing_else() {
+        let mut inbox = Inbox::default();
+        inbox.push(1, Lane::Normal, 7, 10, 1, true);
+        inbox.push(2, Lane::Flash, 7, 10, 2, false);
+        inbox.push(3, Lane::Normal, 0, 10, 3, false);
+        assert!(inbox.is_shut(1) && !inbox.is_shut(2));
+        assert_eq!(inbox.lease(10, 1, 100, 3), [3]);
+        assert!(!inbox.open(2, 4), "it was never shut");
+        assert!(inbox.open(1, 4));
+        assert!(
+            inbox.lease(10, 1, 100, 3).is_empty(),
+            "its record is not synced"
+        );
+        assert_eq!(inbox.lease(10, 1, 100, 4), [1]);
+        assert!(inbox.remove(1));
+        assert_eq!(inbox.lease(10, 1, 100, 4), [2]);
+    }
+
+    #[test]
     fn leases_of_an_answer_that_nobody_read_are_free_again() {
         let mut inbox = Inbox::default();
-        inbox.push(1, Lane::Normal, 0, 10, 1);
+        inbox.push(1, Lane::Normal, 0, 10, 1, false);
         assert_eq!(inbox.lease(10, 5, 100, 1), [1]);
         inbox.forget(5);
         assert_eq!(inbox.lease(10, 6, 100, 1), [1]);

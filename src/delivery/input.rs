@@ -3,7 +3,8 @@
 use super::hop::{Entry, Frame, LinkTerms, Seq};
 use crate::{
     model::{
-        Digest, Lane, Limits, Location, Lsn, MessageId, Millis, Pattern, Policy, Reason, UnitId,
+        BlobDigest, Digest, Lane, Limits, Location, Lsn, MessageId, Millis, Pattern, Policy,
+        Ranges, Reason, UnitId,
     },
     parcel::{Header, Parcel},
 };
@@ -145,8 +146,45 @@ pub enum Input {
         /// The session and the number by which it was to leave; none when it was to be handed over.
         lease: Option<(SessionId, Seq)>,
     },
+    /// The keeper of attachments says something of one. At the start it says what it has, before any session is up.
+    Blob {
+        /// The attachment.
+        digest: BlobDigest,
+        /// What.
+        news: BlobNews,
+    },
     /// Time has passed; see [`Delivery::next_timer`](super::Delivery::next_timer).
     Tick,
+}
+
+/// What the keeper of attachments says of one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BlobNews {
+    /// Its description has come, or was here at the start, and these chunks; or just these are left of it, since others were damaged.
+    Part {
+        /// Its size, bytes.
+        size: u64,
+        /// The chunks, from 0 on.
+        have: Ranges,
+    },
+    /// These chunks have come and were verified.
+    Stored(Ranges),
+    /// All of it is on stable storage: it has come, or was here at the start, or an application has brought it.
+    Whole {
+        /// Its size, bytes.
+        size: u64,
+    },
+    /// It is larger than this node takes.
+    TooLarge,
+    /// There was no room for what came of it. It was not kept.
+    NoRoom,
+    /// Nothing of it is here any more: it was damaged, or removed.
+    Lost,
+    /// Something of it came over a session that it was not asked for over.
+    Unasked {
+        /// The session.
+        session: SessionId,
+    },
 }
 
 /// One message as an application submitted it, signed by the API's handler.

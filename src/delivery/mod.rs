@@ -6,6 +6,7 @@
 
 mod apply;
 mod arrive;
+mod blobs;
 mod bounds;
 #[cfg(any(test, feature = "sim"))]
 mod bug;
@@ -30,12 +31,14 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+pub use blobs::{BlobOnItsWay, BlobView};
 pub use bounds::QueueLoad;
 #[cfg(any(test, feature = "sim"))]
 pub use bug::Bug;
 pub use hop::{Depth, Entry, Frame, LinkTerms, Takes};
 pub use input::{
-    Arrival, Input, KnownUnit, LinkInfo, Order, Path, Room, SessionId, Settings, Submission, Ticket,
+    Arrival, BlobNews, Input, KnownUnit, LinkInfo, Order, Path, Room, SessionId, Settings,
+    Submission, Ticket,
 };
 pub use output::{
     Accepted, Answer, Close, Departure, Event, Handed, NotAccepted, OrderRefused, Output, Step,
@@ -96,6 +99,8 @@ pub struct Delivery {
     parked: VecDeque<(Lsn, Output)>,
     outputs: VecDeque<Output>,
     sessions: BTreeMap<SessionId, Session>,
+    /// Attachments. Which parcel names which is durable; the rest lives as long as the node's run.
+    blobs: blobs::Blobs,
     polls: VecDeque<Poll>,
     /// When sessions will have proven themselves, monotonic.
     proving: BTreeSet<(Millis, SessionId)>,
@@ -154,6 +159,7 @@ impl Delivery {
             parked: VecDeque::new(),
             outputs: VecDeque::new(),
             sessions: BTreeMap::new(),
+            blobs: blobs::Blobs::default(),
             polls: VecDeque::new(),
             proving: BTreeSet::new(),
             moving: BTreeMap::new(),
@@ -232,8 +238,11 @@ impl Delivery {
             Input::Settings(settings) => self.change_settings(*settings),
             Input::Unreadable { at, lease } => self.unreadable(at, lease, log),
             Input::Compact { segment } => self.compact(segment, log),
+            Input::Blob { digest, news } => self.on_blob(digest, news),
             Input::Tick => self.tick(log),
         }
+        self.settle_blobs(log);
+        self.flush_blob_acks();
         self.ask_for_receipts();
         self.flush_acks();
     }
@@ -267,6 +276,7 @@ impl Delivery {
             .chain(self.owed.next_due())
             .chain(self.inbox.next_lease_end())
             .chain(self.amnesia_until)
+            .chain(self.next_blob_timer())
             .min()
     }
 
@@ -289,6 +299,7 @@ impl Delivery {
         self.expire(log);
         self.purge(log);
         self.end_amnesia(log);
+        self.tick_blobs();
     }
 
     fn change_settings(&mut self, settings: Settings) {
@@ -303,6 +314,8 @@ impl Delivery {
         for session in unwelcome {
             self.close(session, Close::Blocked);
         }
+        // Ways may be others now.
+        self.seek_idle();
     }
 
     /// Sends an output once everything recorded so far is synced.
@@ -325,6 +338,7 @@ impl Delivery {
             }
         }
         self.settle_moved();
+        self.blobs_synced();
         self.hops_synced(log);
         self.serve_polls();
     }

@@ -5,7 +5,8 @@ use super::{
     input::{SessionId, Ticket},
 };
 use crate::model::{
-    Digest, Kind, Lane, Location, MessageId, Millis, Pattern, Reason, ReceiptItem, State, UnitId,
+    BlobDigest, Digest, Kind, Lane, Location, MessageId, Millis, Pattern, Reason, ReceiptItem,
+    State, UnitId,
 };
 
 /// An action for the driver to carry out.
@@ -57,6 +58,32 @@ pub enum Output {
     },
     /// The payload at this place is no longer needed.
     Freed(Location),
+    /// A neighbour is asked for an attachment: take its description and its chunks from that neighbour, and from no other.
+    BlobFetch {
+        /// The attachment.
+        digest: BlobDigest,
+        /// The neighbour.
+        from: UnitId,
+    },
+    /// Take nothing of the attachment any more. What is here of it stays.
+    BlobClose(BlobDigest),
+    /// Send a run of chunks of an attachment, against one bulk grant.
+    ///
+    /// One that cannot be read is told by [`BlobNews::Lost`](super::BlobNews::Lost), and its grant is given again.
+    BlobRun {
+        /// The session.
+        session: SessionId,
+        /// The attachment.
+        digest: BlobDigest,
+        /// Whether its description goes before the chunks.
+        describe: bool,
+        /// The first chunk.
+        first: u64,
+        /// How many chunks; none with a description when no chunk is here yet.
+        count: u64,
+    },
+    /// Nothing needs the attachment now. Ask [`Delivery::needs_blob`](super::Delivery::needs_blob) before it is removed.
+    BlobFreed(BlobDigest),
     /// Something that people want to know of.
     Event(Event),
 }
@@ -155,6 +182,9 @@ pub enum NotAccepted {
     /// A receiver's mailbox at the hub is full.
     #[error("the mailbox of {0} is full")]
     MailboxFull(UnitId),
+    /// An attachment that it names is not here.
+    #[error("no attachment {0} is here; bring it first")]
+    Attachment(BlobDigest),
     /// A bound is reached.
     #[error("{name} is reached: {bound}")]
     Bound {

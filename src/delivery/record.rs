@@ -90,6 +90,15 @@ pub(super) enum Record {
     Kept { parcel: Digest },
     /// A parcel in the inbox cannot be read: it will not be handed over.
     Unreadable { parcel: Digest, wall: Millis },
+    /// All the attachments of a parcel in the inbox are here: it is delivered.
+    Attached { parcel: Digest, wall: Millis },
+    /// A parcel in the inbox ends because its attachments did not come.
+    Unattached {
+        parcel: Digest,
+        state: State,
+        reason: Reason,
+        wall: Millis,
+    },
 }
 
 /// A parcel from a neighbour, and what is to be done with it.

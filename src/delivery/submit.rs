@@ -83,6 +83,7 @@ impl Delivery {
                 return Err(NotAccepted::MailboxFull(unit));
             }
         }
+        self.has_blobs(header)?;
         let bytes = more_bytes + message.parcel.bytes().len() as u64;
         self.journal_takes(header.lane, bytes)?;
         self.keeps(header.lane, more + 1)?;

@@ -53,6 +53,14 @@ pub struct Limits {
     pub inbox_max: u32,
     /// HTTP requests under way at once.
     pub api_requests: u32,
+    /// Largest single attachment, MiB.
+    pub attachment_mib: u32,
+    /// All attachments on disk, those that are under way here included, MiB.
+    pub attachments_mib: u32,
+    /// How long an attachment stays that no message names yet, hours.
+    pub attachment_unclaimed_hours: u32,
+    /// How long an attachment stays after the last message that names it has gone, hours; less when its room is needed.
+    pub attachment_keep_hours: u32,
     /// How long an origin waits past a message's expiry for a receipt before it calls the message expired, seconds.
     pub custody_grace_s: u32,
 }
@@ -83,6 +91,10 @@ impl Default for Limits {
             inbox_lease_s: 60,
             inbox_max: 1000,
             api_requests: 512,
+            attachment_mib: 2048,
+            attachments_mib: 20 * 1024,
+            attachment_unclaimed_hours: 24,
+            attachment_keep_hours: 24,
             custody_grace_s: 24 * 3600,
         }
     }

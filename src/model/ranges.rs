@@ -124,6 +124,26 @@ impl Ranges {
         self.0.iter().map(|(start, end)| (*start, *end))
     }
 
+    /// The first number from `from` on that is not in it.
+    pub fn gap(&self, from: u64) -> u64 {
+        match self.0.range(..=from).next_back() {
+            Some((_, end)) if *end >= from => end.saturating_add(1),
+            _ => from,
+        }
+    }
+
+    /// The first run of numbers from `from` on that are in it, as (first, last).
+    pub fn run(&self, from: u64) -> Option<(u64, u64)> {
+        match self.0.range(..=from).next_back() {
+            Some((_, end)) if *end >= from => Some((from, *end)),
+            _ => self
+                .0
+                .range(from..)
+                .next()
+                .map(|(start, end)| (*start, *end)),
+        }
+    }
+
     /// The greatest number.
     pub fn last(&self) -> Option<u64> {
         self.0.values().next_back().copied()
@@ -231,6 +251,20 @@ mod tests {
             prop_assert_eq!(ranges.watermark(), watermark);
             let read = codec::decode::<Ranges, 4096>(&codec::encode(&ranges)).expect("decodes");
             prop_assert_eq!(read, ranges);
+        }
+
+        #[test]
+        fn runs_and_gaps_are_found_from_anywhere(inserted in prop::collection::vec((0u64..60, 0u64..5), 0..20), from in 0u64..70) {
+            let mut set = BTreeSet::new();
+            let mut ranges = Ranges::new();
+            for (start, length) in inserted {
+                set.extend(start..=start + length);
+                ranges.insert_range(start, start + length);
+            }
+            prop_assert_eq!(Some(ranges.gap(from)), (from..).find(|n| !set.contains(n)));
+            let first = set.range(from..).next().copied();
+            let last = first.and_then(|first| (first..).find(|n| !set.contains(&(n + 1))));
+            prop_assert_eq!(ranges.run(from), first.zip(last));
         }
 
         #[test]

@@ -70,6 +70,8 @@ pub enum Reason {
     Partly,
     /// The node that had it could not read it back from its disk.
     Damaged,
+    /// An attachment is larger than a node on the way takes.
+    AttachmentTooLarge,
 }
 
 impl Reason {
@@ -93,6 +95,7 @@ impl Reason {
             Reason::Operator => "operator",
             Reason::Partly => "partly",
             Reason::Damaged => "damaged",
+            Reason::AttachmentTooLarge => "attachment-too-large",
         }
     }
 }

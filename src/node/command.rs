@@ -3,10 +3,11 @@
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::{
+    blob::Forgotten,
     delivery::{
         Answer, Arrival, Close, Delivery, Departure, Input, LinkInfo, SessionId, Ticket, hop::Frame,
     },
-    model::{Lane, UnitId},
+    model::{BlobDigest, Lane, UnitId},
 };
 
 /// Commands that wait for the owner. Who sends waits for room; the owner never waits for anybody.
@@ -54,6 +55,20 @@ pub(super) enum Command {
         /// Its name.
         session: SessionId,
     },
+    /// An application has brought an attachment. Answered whether it is still here: it may have been forgotten in that very moment.
+    Attached {
+        /// The attachment.
+        digest: BlobDigest,
+        /// Where the answer goes.
+        reply: oneshot::Sender<bool>,
+    },
+    /// Forget those of these attachments that nothing needs. Answered with them, for their files to be removed.
+    Sweep {
+        /// Those that could go.
+        digests: Vec<BlobDigest>,
+        /// Where the answer goes.
+        reply: oneshot::Sender<Vec<Forgotten>>,
+    },
     /// Let somebody look at the machine. What looks must be quick: everybody else waits.
     Look(Box<dyn FnOnce(&Delivery) + Send>),
     /// Finish what is under way, end every session and stop; told when nothing is left to write.
@@ -87,6 +102,17 @@ pub(super) enum ToSession {
         lane: Lane,
         /// The parcels, in order.
         parcels: Vec<Departure>,
+    },
+    /// Chunks of an attachment to read and send.
+    Run {
+        /// The attachment.
+        digest: BlobDigest,
+        /// Whether its description goes before them.
+        describe: bool,
+        /// The first.
+        first: u64,
+        /// How many.
+        count: u64,
     },
 }
 

@@ -1,8 +1,8 @@
 //! Why sessions end on this side.
 
 use super::{
-    command::End, dictionaries::TalkError, outgoing::PackError, shared::Unavailable,
-    workers::WorkerFailed,
+    command::End, dictionaries::TalkError, keeper::ChunksFault, outgoing::PackError,
+    shared::Unavailable, workers::WorkerFailed,
 };
 use crate::{
     delivery::Close,
@@ -25,6 +25,8 @@ pub(super) enum Fault {
     Dictionary(#[from] TalkError),
     #[error("{0}")]
     Handover(HandoverError),
+    #[error("{0}")]
+    Chunks(#[from] ChunksFault),
     #[error("a parcel cannot be sent: {0}")]
     Pack(#[from] PackError),
     #[error("a signer's certificate cannot be kept here")]
@@ -51,6 +53,7 @@ impl Fault {
             | Fault::Batch(_)
             | Fault::Dictionary(_)
             | Fault::Handover(_)
+            | Fault::Chunks(_)
             | Fault::Certificates
             | Fault::Hello => CloseCode::Protocol,
             Fault::Expired | Fault::Unwelcome(_) => CloseCode::Blocked,

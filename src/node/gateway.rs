@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use super::{
+    attachments,
     handle::{NodeHandle, refusal},
     history::{gap_views, unavailable, view},
     usage::UseView,
@@ -12,10 +13,11 @@ use crate::{
         Action, Cause, Gateway, Handed, InboxAsk, LinkUsage, LinkView, MessagePage, MessageView,
         PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, Settled, Status, UnitView, Volume,
     },
+    blob::Blobs,
     cloudevents::{Intake, Submission},
     delivery::{Delivery, Input, NeighbourView, QueueRow, Takes, Trust, hop::Seq},
     index::Search,
-    model::{Lane, MessageId, Millis, State, UnitId},
+    model::{BlobDigest, Lane, MessageId, Millis, State, UnitId},
     observe::LinkFigures,
     parcel::Header,
 };
@@ -127,13 +129,14 @@ impl Gateway for NodeHandle {
     }
 
     async fn status(&self) -> Result<Status, Refusal> {
-        let (epoch, neighbours, inbox, awaiting) = self
+        let (epoch, neighbours, inbox, awaiting, on_their_way) = self
             .look(|machine| {
                 (
                     machine.epoch(),
                     machine.neighbours(),
                     machine.inbox_view(),
                     machine.totals().owed,
+                    machine.blobs_on_their_way(),
                 )
             })
             .await?;
@@ -168,12 +171,30 @@ impl Gateway for NodeHandle {
                 messages: inbox.messages,
                 bytes: inbox.bytes,
             },
+            attachments: attachments::view(&self.shared, on_their_way),
             awaiting_receipts: awaiting,
             journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
             journal_bytes_max: u64::from(settings.limits.journal_mib) << 20,
             quarantined: figures.quarantined.load(Ordering::Relaxed),
             warnings: self.warnings(),
         })
+    }
+
+    fn blobs(&self) -> Result<Blobs, Refusal> {
+        self.ready()?;
+        Ok(self.shared.blobs.clone())
+    }
+
+    async fn make_room(&self, size: u64) {
+        attachments::make_room(&self.shared, size).await;
+    }
+
+    async fn attached(&self, digest: BlobDigest, _size: u64) -> Result<(), Refusal> {
+        attachments::attached(&self.shared, digest).await
+    }
+
+    async fn attachment_damaged(&self, digest: BlobDigest) {
+        attachments::damaged(&self.shared, digest).await;
     }
 
     async fn metrics(&self) -> String {
@@ -193,6 +214,8 @@ impl Gateway for NodeHandle {
                 }
             }
         }
+        let blobs = &self.shared.blobs;
+        metrics.set_attachments(blobs.whole() as u64, blobs.bytes_used());
         metrics.set_index(&self.shared.index.health());
         metrics.set_storage(
             self.shared.figures.disk_full.load(Ordering::Relaxed),

@@ -20,6 +20,7 @@
 //! Whether a node is an edge, a hub or both is a matter of its settings. Nothing here is global: several nodes may live in one
 //! process, as in the demo and in tests.
 
+mod attachments;
 mod board;
 mod clock;
 mod command;
@@ -31,10 +32,12 @@ mod handle;
 mod history;
 mod incoming;
 mod judge;
+mod keeper;
 mod links;
 mod live;
 mod outgoing;
 mod owner;
+mod pace;
 mod receipts;
 mod rules;
 mod running;

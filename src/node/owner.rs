@@ -22,13 +22,15 @@ use tokio::{
 use super::{
     command::{Command, End, Port, ToSession},
     events::Events,
+    keeper::News,
     receipts::ReceiptMaker,
     shared::Shared,
     status::Status,
     store::{self, JobDone, Landed, Store},
+    workers::Urgency,
 };
 use crate::{
-    delivery::{Answer, Delivery, Input, Output, Room, SessionId, Ticket},
+    delivery::{Answer, BlobNews, Delivery, Input, Output, Room, SessionId, Ticket},
     model::Now,
 };
 
@@ -93,13 +95,16 @@ impl Owner {
         }
     }
 
-    /// Takes turns until the node has stopped.
-    pub(super) async fn run(mut self) {
+    /// Takes turns until the node has stopped. `found` is what the keeper of attachments has at the start.
+    pub(super) async fn run(mut self, found: Vec<News>) {
         let mut taken = Vec::with_capacity(COMMANDS_PER_TURN);
         let mut armed = None;
         let mut timer = pin!(sleep_until(Instant::now()));
         // What the machine wanted at its start.
         self.carry_out_all(self.shared.clock.now());
+        for (digest, news) in found {
+            self.tell(Input::Blob { digest, news });
+        }
         loop {
             self.gather(&mut taken).await;
             self.finish_turn();
@@ -200,6 +205,30 @@ impl Owner {
                 self.ports.remove(&session);
                 self.tell(Input::SessionDown { session });
             }
+            Command::Attached { digest, reply } => {
+                let size = self.shared.blobs.size(&digest);
+                if let Some(size) = size {
+                    let news = BlobNews::Whole { size };
+                    self.tell(Input::Blob { digest, news });
+                }
+                // Whoever asked may be gone: it is there all the same.
+                let _ = reply.send(size.is_some());
+            }
+            Command::Sweep { digests, reply } => {
+                let mut all = Vec::new();
+                for digest in digests {
+                    if self.machine.needs_blob(&digest) {
+                        continue;
+                    }
+                    if let Some(forgotten) = self.shared.blobs.forget(&digest) {
+                        all.push(forgotten);
+                    }
+                    let news = BlobNews::Lost;
+                    self.tell(Input::Blob { digest, news });
+                }
+                // Whoever asked may be gone: then a restart finds the files.
+                let _ = reply.send(all);
+            }
             Command::Look(look) => look(&self.machine),
             Command::Stop(told) => {
                 self.stopping = Some(Stopping {
@@ -299,6 +328,32 @@ impl Owner {
                 self.own_inputs.push_back(signed);
             }
             Output::Freed(location) => self.store.freed(location),
+            Output::BlobFetch { digest, from } => self.shared.keeper.take_from(digest, from),
+            Output::BlobClose(digest) => self.shared.keeper.close(&digest),
+            Output::BlobRun {
+                session,
+                digest,
+                describe,
+                first,
+                count,
+            } => {
+                let run = ToSession::Run {
+                    digest,
+                    describe,
+                    first,
+                    count,
+                };
+                self.port(session, run);
+            }
+            Output::BlobFreed(digest) => {
+                let shared = self.shared.clone();
+                tokio::spawn(async move {
+                    let keeper = shared.keeper.clone();
+                    let freed = move || keeper.freed(digest);
+                    // A worker that failed leaves it as old as it was.
+                    let _ = shared.workers.run(Urgency::Bulk, freed).await;
+                });
+            }
             Output::Event(event) => {
                 let lsn = self.store.appended();
                 let machine = &self.machine;

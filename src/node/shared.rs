@@ -9,10 +9,12 @@ use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::{
+    attachments,
     board::LinkBoard,
     clock::Clock,
     command::Command,
     dictionaries::{Package, Shelf},
+    keeper::Keeper,
     live::Live,
     rules::Rules,
     status::{Status, StatusBoard},
@@ -21,6 +23,7 @@ use super::{
     workers::Workers,
 };
 use crate::{
+    blob::Blobs,
     delivery::{Answer, Delivery, Input, SessionId, Ticket},
     index::Index,
     link::Identify,
@@ -59,6 +62,10 @@ pub(super) struct Shared {
     pub(super) shelf: Shelf,
     /// This node's own, for neighbours.
     pub(super) package: Package,
+    /// Attachments.
+    pub(super) blobs: Blobs,
+    /// What comes of them and what leaves.
+    pub(super) keeper: Arc<Keeper>,
     /// Numbers for people.
     pub(super) figures: Figures,
     /// What submissions are judged by.
@@ -95,6 +102,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: Arc<Audit>,
     pub(super) index: Index,
+    pub(super) blobs: Blobs,
     pub(super) live: Live,
 }
 
@@ -109,8 +117,10 @@ impl Shared {
             metrics,
             audit,
             index,
+            blobs,
             live,
         } = parts;
+        let keeper = Arc::new(Keeper::new(blobs.clone(), metrics.clone()));
         Arc::new(Self {
             commands,
             status,
@@ -124,6 +134,8 @@ impl Shared {
             index,
             shelf: Shelf::new(&live.settings.data_dir),
             package: Package::default(),
+            keeper,
+            blobs,
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),
             alive: Notify::new(),
@@ -168,6 +180,8 @@ impl Shared {
     pub(super) fn set_live(&self, live: Live) {
         let signer = live.identity.signer().certificate();
         self.rules.follow(Rules::new(&live.settings, signer));
+        self.blobs
+            .set_bounds(attachments::bounds(&live.settings.limits));
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
         self.reloads.send_replace(());
     }

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    attachments,
     clock::Clock,
     command::COMMANDS_MAX,
     events::Events,
@@ -83,6 +84,14 @@ pub enum StartError {
         /// What the system said.
         error: io::Error,
     },
+    /// The attachments cannot be had.
+    #[error("{}: the attachments cannot be read: {error}; look at the folder's owner and at the disk", path.display())]
+    Attachments {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] OpenError),
@@ -113,6 +122,13 @@ impl Node {
         let api = TcpListener::bind(address).await.map_err(bound)?;
         let api_address = api.local_addr().map_err(bound)?;
 
+        let opening = settings.clone();
+        let opened = tokio::task::spawn_blocking(move || attachments::open(&opening)).await;
+        let (blobs, found) = match opened {
+            Ok(opened) => opened?,
+            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+        };
+
         let (index, mut feed) = Index::new();
         let threads = thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
         let workers = Workers::start(threads, outgoing::shed).map_err(StartError::Thread)?;
@@ -126,6 +142,7 @@ impl Node {
             metrics: metrics.clone(),
             audit: audit.clone(),
             index: index.clone(),
+            blobs,
             live,
         });
         let handle = NodeHandle {
@@ -169,7 +186,7 @@ impl Node {
             .start(index_settings, for_index, source)
             .map_err(StartError::Thread)?;
         let owner = tokio::spawn(async move {
-            owner.run().await;
+            owner.run(found).await;
             let stopped = tokio::task::spawn_blocking(move || index.stop()).await;
             if let Err(error) = stopped {
                 tracing::error!(%error, "the index did not stop in order");
@@ -188,6 +205,7 @@ impl Node {
             StartError::Listen { address, error }
         })?;
         let links = LinkTasks::start(&shared, listener);
+        attachments::keep_house(&shared);
         shared.status.tell(Status::Ready);
         tracing::info!(
             unit = %shared.live().settings.unit,

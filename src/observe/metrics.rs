@@ -73,6 +73,11 @@ pub struct Metrics {
     inbox_messages: Gauge,
     inbox_bytes: Gauge,
 
+    attachments: Gauge,
+    attachments_bytes: Gauge,
+    attachments_sent: Counter,
+    attachments_received: Counter,
+
     api_requests: Family<RequestLabel, Counter>,
     api_duration: HistogramFamily<RouteLabel>,
 }
@@ -207,6 +212,23 @@ impl Metrics {
                 Unit::Bytes,
                 "inbox",
                 "Bodies waiting for the local application",
+            ),
+
+            attachments: all.add("attachments", "Attachments that are here whole"),
+            attachments_bytes: all.add_in(
+                Unit::Bytes,
+                "attachments",
+                "What attachments take on disk, those that are coming included",
+            ),
+            attachments_sent: all.add_in(
+                Unit::Bytes,
+                "attachments_sent",
+                "Chunks of attachments sent to neighbours",
+            ),
+            attachments_received: all.add_in(
+                Unit::Bytes,
+                "attachments_received",
+                "Chunks of attachments received from neighbours, verified, each once",
             ),
 
             api_requests: all.add("api_requests", "HTTP requests answered"),
@@ -370,6 +392,22 @@ impl Metrics {
     pub fn set_inbox(&self, messages: u64, bytes: u64) {
         self.inbox_messages.set(gauge_value(messages));
         self.inbox_bytes.set(gauge_value(bytes));
+    }
+
+    /// `whole` attachments are here, and all take `bytes` on disk.
+    pub fn set_attachments(&self, whole: u64, bytes: u64) {
+        self.attachments.set(gauge_value(whole));
+        self.attachments_bytes.set(gauge_value(bytes));
+    }
+
+    /// Chunks of an attachment left for a neighbour.
+    pub fn attachment_sent(&self, bytes: u64) {
+        self.attachments_sent.inc_by(bytes);
+    }
+
+    /// Chunks of an attachment came from a neighbour and were new.
+    pub fn attachment_received(&self, bytes: u64) {
+        self.attachments_received.inc_by(bytes);
     }
 
     /// An HTTP request was answered with `status` after `took`. `route` is the route's template (`/v1/messages/{messageid}`), never

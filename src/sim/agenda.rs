@@ -4,10 +4,13 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use crate::{
     delivery::{SessionId, Ticket, hop::Seq},
-    model::{Location, MessageId},
+    model::{BlobDigest, Location, MessageId},
 };
 
-use super::net::{Batch, SessionIndex};
+use super::{
+    attachments::BlobWork,
+    net::{Batch, SessionIndex},
+};
 
 /// Simulated microseconds since the world began.
 pub(super) type Us = u64;
@@ -38,6 +41,13 @@ pub(super) enum Event {
         life: Life,
         at: Location,
         lease: Option<(SessionId, Seq)>,
+    },
+    /// The keeper of a node's attachments has done something.
+    Blob {
+        node: NodeIndex,
+        life: Life,
+        digest: BlobDigest,
+        work: Box<BlobWork>,
     },
     /// A node keeps its journal's house.
     House { node: NodeIndex, life: Life },

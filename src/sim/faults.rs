@@ -8,6 +8,7 @@ use crate::{
 
 use super::{
     agenda::{Event, Life, MILLISECOND, NodeIndex, SECOND},
+    attachments::BlobDisk,
     disk::SimDisk,
     node::Asked,
     plan::Fault,
@@ -46,7 +47,7 @@ impl World {
                 if self.nodes[node].is_hub {
                     self.line(|| format!("n{node} loses its data folder"));
                     self.crash(node);
-                    self.set_back(node, 0, SimDisk::new());
+                    self.set_back(node, 0, SimDisk::new(), BlobDisk::default());
                 }
             }
             Fault::Restore => self.restore(node),
@@ -211,28 +212,32 @@ impl World {
                 self.line(|| format!("n{node}'s data folder is copied"));
                 let copy = self.nodes[node].disk.fork();
                 copy.crash(self.rng.next());
-                self.nodes[node].backup = Some((self.agenda.now(), copy));
+                let mut blobs = self.nodes[node].blobs.clone();
+                blobs.crash(&mut self.attachments.rng);
+                self.nodes[node].backup = Some((self.agenda.now(), copy, blobs));
             }
-            Some((made_at, copy)) => {
+            Some((made_at, copy, blobs)) => {
                 self.line(|| format!("n{node} gets back its data folder of {made_at}"));
                 self.crash(node);
-                self.set_back(node, made_at, copy);
+                self.set_back(node, made_at, copy, blobs);
             }
         }
     }
 
     /// A node's disk is what it was at some earlier time; what was promised since is not.
-    fn set_back(&mut self, node: NodeIndex, to: u64, disk: SimDisk) {
+    fn set_back(&mut self, node: NodeIndex, to: u64, disk: SimDisk, blobs: BlobDisk) {
         self.stats.set_backs += 1;
+        self.attachments.forget(node);
         let this = &mut self.nodes[node];
         this.disk = disk;
+        this.blobs = blobs;
         this.is_set_back = true;
         this.rotten.clear();
         this.set_back_to = Some(to);
         if this
             .backup
             .as_ref()
-            .is_some_and(|(made_at, _)| *made_at > to)
+            .is_some_and(|(made_at, ..)| *made_at > to)
         {
             this.backup = None;
         }

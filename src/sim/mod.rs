@@ -11,6 +11,7 @@
 //! `promises` and `hops` watch.
 
 mod agenda;
+mod attachments;
 mod bounds;
 pub mod disk;
 mod faults;
@@ -98,6 +99,8 @@ pub struct Faults {
     pub silence: bool,
     /// Links are used on terms.
     pub terms: bool,
+    /// Messages name attachments.
+    pub attachments: bool,
 }
 
 impl Faults {
@@ -119,6 +122,7 @@ impl Faults {
         county: true,
         silence: true,
         terms: true,
+        attachments: true,
     };
 
     /// Nothing.
@@ -139,6 +143,7 @@ impl Faults {
         county: false,
         silence: false,
         terms: false,
+        attachments: false,
     };
 }
 
@@ -192,6 +197,10 @@ pub struct Stats {
     pub handed: u64,
     /// Messages that applications took.
     pub taken: u64,
+    /// Chunks of attachments that were sent.
+    pub chunks: u64,
+    /// Those of them that had been sent to the same node before.
+    pub chunks_again: u64,
 }
 
 /// A promise that was not kept.

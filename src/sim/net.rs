@@ -16,6 +16,7 @@ use crate::{
 
 use super::{
     agenda::{Agenda, Event, Life, MILLISECOND, NodeIndex, SECOND, Us},
+    attachments::{CHUNK_WEIGHT, Run},
     hops::Direction,
     rng::Rng,
 };
@@ -36,6 +37,8 @@ pub(super) struct Batch {
     pub(super) direction: Option<Direction>,
     /// Each parcel, what the batch says of it, and what the other end's workers will find.
     pub(super) parcels: Vec<(Entry, Parcel, Result<(), Reason>)>,
+    /// Chunks of an attachment, in place of parcels.
+    pub(super) run: Option<Run>,
 }
 
 impl Batch {
@@ -43,6 +46,7 @@ impl Batch {
         self.parcels
             .iter()
             .map(|(_, parcel, _)| parcel.bytes().len() as u64)
+            .chain(self.run.iter().map(|run| run.count * CHUNK_WEIGHT))
             .sum()
     }
 }

@@ -11,11 +11,12 @@ use crate::{
         self, CheckpointError, CheckpointJob, Checkpointed, Journal, Reader, Recovery, Replay,
         Write, WriteError, Written,
     },
-    model::{Digest, Location, Lsn, MessageId, Millis, Now},
+    model::{BlobDigest, Digest, Location, Lsn, MessageId, Millis, Now, UnitId},
 };
 
 use super::{
     agenda::{Life, NodeIndex, Us},
+    attachments::BlobDisk,
     disk::{Operation, SimDisk},
     ledger::MessageIndex,
     rng::Rng,
@@ -39,7 +40,9 @@ pub(super) struct Node {
     /// Until when its disk is slow.
     pub(super) slow_until: Us,
     /// A copy of the disk, and when it was made.
-    pub(super) backup: Option<(Us, SimDisk)>,
+    pub(super) backup: Option<(Us, SimDisk, BlobDisk)>,
+    /// Its attachments.
+    pub(super) blobs: BlobDisk,
     /// The moment that the disk was last set back to.
     pub(super) set_back_to: Option<Us>,
     /// What cannot be read back.
@@ -68,6 +71,8 @@ pub(super) struct Run {
     pub(super) tickets: BTreeMap<Ticket, Waiting>,
     pub(super) room_told: Option<Room>,
     pub(super) is_house_due: bool,
+    /// Attachments that are taken, each from one neighbour.
+    pub(super) fetches: BTreeMap<BlobDigest, UnitId>,
     pub(super) writing: Option<Write<SimDisk>>,
     pub(super) written: Option<Result<Written, WriteError<SimDisk>>>,
     /// It waits until what it covers is durable.
@@ -196,6 +201,7 @@ impl Node {
             tickets: BTreeMap::new(),
             room_told: None,
             is_house_due: false,
+            fetches: BTreeMap::new(),
             writing: None,
             written: None,
             checkpoint: None,
@@ -225,6 +231,7 @@ impl Node {
             let _ = checkpoint.run();
         }
         self.disk.crash(rng.next());
+        self.blobs.crash(&mut rng.clone());
         Some(run)
     }
 }

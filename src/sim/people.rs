@@ -104,7 +104,7 @@ impl World {
         let to = self.receivers(sender);
         let name = self.name();
         let unit = self.unit(sender);
-        let header = Header {
+        let mut header = Header {
             id: format!("m{name}"),
             to,
             kind: kind(kind_name),
@@ -120,6 +120,7 @@ impl World {
         };
         let size = self.rng.magnitude(1, 3_000) as usize;
         let body = name.to_le_bytes().repeat(size / 8 + 1);
+        header.attachments = self.attachments.draw();
         let id = header.message_id();
         self.line(|| {
             let (to, case) = (&header.to, &header.case);
@@ -214,6 +215,10 @@ impl World {
     fn submit(&mut self, node: NodeIndex, messages: Vec<MessageIndex>, is_other: bool) -> Kept {
         let now = self.now(node);
         let ticket = self.name();
+        for index in &messages {
+            let attachments = self.ledger.get(*index).header.attachments.clone();
+            self.bring(node, &attachments)?;
+        }
         let mut submissions = Vec::with_capacity(messages.len());
         for index in &messages {
             let message = self.ledger.get_mut(*index);

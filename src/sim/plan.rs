@@ -44,6 +44,8 @@ pub(super) struct Plan {
     pub(super) is_small: bool,
     /// How many cases a unit has at once.
     pub(super) cases: u64,
+    /// Whether messages name attachments.
+    pub(super) has_attachments: bool,
     /// Bulk batches that a session carries at once.
     pub(super) bulk_grants: u16,
     /// Whether one of two links swallows everything in the end, and its sessions live on.
@@ -234,6 +236,7 @@ impl Plan {
             bulk_grants: rng.between(1, 8) as u16,
             has_holes: false,
             has_terms: false,
+            has_attachments: false,
         };
         // Not drawn, so that worlds without it are as they would be if there were no such fault.
         if (plan.calm_at / SECOND).is_multiple_of(5) && allowed.unread {
@@ -252,6 +255,7 @@ impl Plan {
             plan.faults.extend([Fault::Terms; 2]);
             plan.has_terms = true;
         }
+        plan.has_attachments = (plan.calm_at / SECOND) % 3 == 1 && allowed.attachments;
         plan
     }
 }

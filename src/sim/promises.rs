@@ -2,7 +2,9 @@
 
 use crate::{
     delivery::{Accepted, Answer, Event as Told, Handed, NotAccepted, Order, OrderRefused, Step},
-    model::{MessageId, Millis, Now, Outcome, Pattern, Reason, ReceiptItem, State, UnitId},
+    model::{
+        BlobDigest, MessageId, Millis, Now, Outcome, Pattern, Reason, ReceiptItem, State, UnitId,
+    },
     parcel::Parcel,
 };
 
@@ -172,6 +174,7 @@ impl World {
             NotAccepted::Expired => message.expires <= self.latest_wall(),
             NotAccepted::Bound { .. } | NotAccepted::MailboxFull(_) => self.plan.is_small,
             NotAccepted::DiskFull => false,
+            NotAccepted::Attachment(_) => false,
         };
         if !is_right {
             let id = message.id;
@@ -233,6 +236,10 @@ impl World {
                 format!("{id} is handed over with strange content"),
             ));
         }
+        if let Some(lacking) = self.lacking_attachment(node, message) {
+            let what = format!("{id} is handed over at n{node} without {lacking}");
+            return Err(broken("G3", what));
+        }
         let Some(copy) = message.copies.get(&node) else {
             return Err(broken(
                 "G6",
@@ -270,6 +277,12 @@ impl World {
             copy.lease = Some((life, ticket, now.mono + lease));
         }
         Ok(true)
+    }
+
+    /// An attachment of a message that is not all at a node.
+    fn lacking_attachment(&self, node: NodeIndex, message: &Message) -> Option<BlobDigest> {
+        let mut digests = message.header.attachments.iter().map(|d| BlobDigest(*d));
+        digests.find(|digest| !self.nodes[node].blobs.has(digest))
     }
 
     /// A message of the same sender, case and receiver that must come first and has not been taken.
@@ -349,6 +362,14 @@ impl World {
                 };
                 match what {
                     Step::Delivered => {
+                        let message = self.ledger.get(index);
+                        if !self.is_recovering
+                            && let Some(lacking) = self.lacking_attachment(node, message)
+                        {
+                            let what =
+                                format!("{} is delivered at n{node} without {lacking}", message.id);
+                            return Err(broken("G3", what));
+                        }
                         if let Some(copy) = self.ledger.get_mut(index).copies.get_mut(&node) {
                             copy.is_delivered = true;
                         }
@@ -450,6 +471,8 @@ impl World {
                 // A sender that forgot the message may submit it again.
                 Reason::IdConflict => message.parcels.len() > 1,
                 Reason::Damaged => message.is_damaged,
+                // The rogue says so of what it named itself, and only that ends.
+                Reason::AttachmentTooLarge => message.sender >= self.nodes.len(),
                 // A sum of a pattern.
                 Reason::Partly => !receiver.is_name(),
                 _ => false,
@@ -587,6 +610,10 @@ impl World {
                 }
             }
             let left = run.machine.totals();
+            if !is_disturbed && let Some(needed) = run.machine.blobs().next() {
+                let what = format!("n{index} needs an attachment for nothing: {needed:?}");
+                return Some(broken("G7", what));
+            }
             if !is_disturbed && (left.parcels > 0 || left.owed > 0 || left.waiting > 0) {
                 let queues: Vec<_> = run
                     .machine

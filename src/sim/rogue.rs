@@ -5,17 +5,19 @@ use std::collections::BTreeSet;
 use crate::{
     codec,
     delivery::hop::{
-        Ack, Entry, Epoch, Frame, GoneAnswer, Hello, OfferAnswer, PROTOCOL_VERSION, Seq, Targets,
+        Absent, Ack, Entry, Epoch, Frame, GoneAnswer, Have, Hello, OfferAnswer, PROTOCOL_VERSION,
+        Seq, Targets, Want,
     },
     model::{
-        Digest, Fingerprint, Kind, Lane, Millis, Outcome, Pattern, Ranges, Reason, ReceiptItem,
-        UnitId,
+        BlobDigest, Digest, Fingerprint, Kind, Lane, Millis, Outcome, Pattern, Ranges, Reason,
+        ReceiptItem, UnitId, chunk_count,
     },
     parcel::{BodyForm, Header, Parcel},
 };
 
 use super::{
     agenda::{Event, NodeIndex, SECOND},
+    attachments::Run,
     ledger::Message,
     net::{Batch, CHILD, EndState, SessionIndex},
     plan::{KIND_FORBIDDEN, kind},
@@ -63,7 +65,12 @@ impl World {
         let is_open = open
             .is_some_and(|session| self.net.sessions[session].ends[CHILD].state == EndState::Up);
         match open.filter(|_| is_open) {
-            Some(session) => self.mischief(session),
+            Some(session) => {
+                self.mischief(session);
+                if self.attachments.are_here() {
+                    self.mischief_with_attachments(session);
+                }
+            }
             None => self.agenda.after(1, Event::Dial { child, link: 0 }),
         }
         Ok(())
@@ -147,6 +154,88 @@ impl World {
         }
     }
 
+    /// The rogue wants what is not for it, acks what was never sent, and sends what is not what it should be, or was not asked for.
+    fn mischief_with_attachments(&mut self, session: SessionIndex) {
+        let known: Vec<(BlobDigest, u64)> = self
+            .attachments
+            .known
+            .iter()
+            .map(|(d, s)| (*d, *s))
+            .collect();
+        let rng = &mut self.attachments.rng;
+        let Some((digest, size)) = rng.pick(&known).copied() else {
+            return;
+        };
+        let victim = rng.below(self.nodes.len() as u64) as NodeIndex;
+        let count = chunk_count(size);
+        let mut chunks = Ranges::new();
+        let first = rng.below(count);
+        let last = first + rng.below(count);
+        chunks.insert_range(first, last);
+        let dice = rng.below(100);
+        let is_true = rng.per_mille(500);
+        let sender = self.unit(victim);
+        match dice {
+            0..25 => {
+                let have = if last < count { chunks } else { Ranges::new() };
+                let want = Want {
+                    digest,
+                    sender,
+                    described: !have.is_empty(),
+                    have,
+                };
+                self.rogue_says(session, Frame::Want(want));
+            }
+            25..32 => self.rogue_says(session, Frame::Unwant(digest)),
+            32..45 => self.rogue_says(session, Frame::Have(Have { digest, chunks })),
+            45..55 => {
+                let too_large = is_true;
+                self.rogue_says(session, Frame::Absent(Absent { digest, too_large }));
+            }
+            55..62 => self.rogue_says(session, Frame::Present(digest)),
+            62..80 => {
+                let run = Run {
+                    digest,
+                    described: is_true.then_some(size),
+                    first,
+                    count: last - first + 1,
+                    is_true: is_true && last < count,
+                };
+                self.put_run((session, CHILD), run);
+            }
+            // What it names it says that it has. Others may have named it too.
+            _ => {
+                let named = vec![digest.0];
+                let (parcel, _) = self.rogue_message_naming(named, &sender, "notice", true);
+                self.rogue_sends(session, parcel, Targets::Signed, Ok(()), None);
+            }
+        }
+    }
+
+    /// What the rogue does with what it is asked for: nothing, or something true, or something false.
+    fn rogue_is_asked(&mut self, session: SessionIndex, want: &Want) {
+        let digest = want.digest;
+        let size = self.attachments.known.get(&digest).copied().unwrap_or(1);
+        let answer = self.attachments.rng.below(10);
+        match answer {
+            0..3 => {}
+            3..5 => {
+                let too_large = answer == 3;
+                self.rogue_says(session, Frame::Absent(Absent { digest, too_large }));
+            }
+            _ => {
+                let run = Run {
+                    digest,
+                    described: Some(size),
+                    first: 0,
+                    count: chunk_count(size),
+                    is_true: answer < 9,
+                };
+                self.put_run((session, CHILD), run);
+            }
+        }
+    }
+
     fn some_numbers(&mut self) -> Ranges {
         let from = self.rng.between(1, 20);
         (from..from + self.rng.below(20)).collect()
@@ -164,6 +253,16 @@ impl World {
 
     /// A message of the rogue's own; `is_noted`: it may arrive where policy lets it.
     fn rogue_message(&mut self, to: &UnitId, kind_name: &str, is_noted: bool) -> (Parcel, Header) {
+        self.rogue_message_naming(Vec::new(), to, kind_name, is_noted)
+    }
+
+    fn rogue_message_naming(
+        &mut self,
+        attachments: Vec<[u8; 32]>,
+        to: &UnitId,
+        kind_name: &str,
+        is_noted: bool,
+    ) -> (Parcel, Header) {
         let Some(rogue) = &self.rogue else {
             unreachable!("a rogue acts only where there is one");
         };
@@ -180,7 +279,7 @@ impl World {
             accepted: wall,
             expires: wall + 3_600_000,
             signer: Fingerprint([0; 16]),
-            attachments: Vec::new(),
+            attachments,
             form: BodyForm::Binary,
             attributes: Vec::new(),
         };
@@ -262,6 +361,7 @@ impl World {
             lane: Lane::Urgent,
             direction: None,
             parcels: vec![(entry, parcel, verdict)],
+            run: None,
         });
         self.net
             .send_batch((session, CHILD), batch, &mut self.rng, &mut self.agenda);
@@ -305,6 +405,9 @@ impl World {
     }
 
     pub(super) fn rogue_hears(&mut self, session: SessionIndex, frame: &Frame) -> Kept {
+        if let Frame::Want(want) = frame {
+            self.rogue_is_asked(session, want);
+        }
         let Frame::Hello(hello) = frame else {
             return Ok(());
         };
@@ -325,8 +428,23 @@ impl World {
         Ok(())
     }
 
+    /// The rogue acks what it is sent of an attachment, or does not.
+    fn rogue_is_sent(&mut self, session: SessionIndex, run: &Run) {
+        if run.count == 0 || self.attachments.rng.per_mille(300) {
+            return;
+        }
+        let mut chunks = Ranges::new();
+        chunks.insert_range(run.first, run.first + run.count - 1);
+        let digest = run.digest;
+        self.rogue_says(session, Frame::Have(Have { digest, chunks }));
+    }
+
     /// The rogue takes whatever comes, and acks it.
     pub(super) fn rogue_receives(&mut self, session: SessionIndex, batch: &Batch) {
+        if let Some(run) = &batch.run {
+            self.rogue_is_sent(session, run);
+            return;
+        }
         let Some(rogue) = &mut self.rogue else { return };
         let received: Ranges = batch.parcels.iter().map(|(entry, ..)| entry.seq).collect();
         rogue.received.union(&received);

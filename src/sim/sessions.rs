@@ -340,6 +340,7 @@ impl World {
             lane,
             direction: Some(direction),
             parcels: packed,
+            run: None,
         });
         self.net
             .send_batch((session, end), batch, &mut self.rng, &mut self.agenda);
@@ -390,6 +391,9 @@ impl World {
         }
         if !self.is_current(session, end) {
             return Ok(());
+        }
+        if let Some(run) = batch.run {
+            return self.run_arrives(session, end, run);
         }
         if std::mem::take(&mut self.net.sessions[session].ends[end].reads_nothing) {
             self.line(|| format!("n{node} session {id} cannot read a batch"));

@@ -12,6 +12,7 @@ use crate::{
 use super::world::{Kept, World, broken, seal};
 use super::{
     agenda::{Event, Life, MILLISECOND, NodeIndex, SECOND},
+    attachments::Run,
     hops::Direction,
     node::{Asked, Node},
 };
@@ -113,6 +114,26 @@ impl World {
                         run.journal.freed(location);
                     }
                 }
+                Output::BlobFetch { digest, from } => self.fetches(node, digest, Some(from)),
+                Output::BlobClose(digest) => self.fetches(node, digest, None),
+                Output::BlobRun {
+                    session,
+                    digest,
+                    describe,
+                    first,
+                    count,
+                } => {
+                    let size = self.attachments.known.get(&digest).copied();
+                    let run = Run {
+                        digest,
+                        described: size.filter(|_| describe),
+                        first,
+                        count,
+                        is_true: true,
+                    };
+                    self.send_run(node, session, run)?;
+                }
+                Output::BlobFreed(digest) => self.freed_blob(node, digest),
                 Output::Event(event) => self.told(node, &event)?,
             }
         }
@@ -239,6 +260,7 @@ impl World {
         while let Some(input) = own.pop_front() {
             self.give(node, input)?;
         }
+        self.tell_blobs(node)?;
         self.finish_turn(node)
     }
 }

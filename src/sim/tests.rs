@@ -97,6 +97,26 @@ fn a_seed_lives_the_same_life_twice() {
 }
 
 #[test]
+fn no_chunk_goes_twice_to_a_node_where_nothing_breaks() {
+    let faults = Faults {
+        attachments: true,
+        county: true,
+        ..Faults::NONE
+    };
+    let options = Options {
+        faults,
+        ..Options::default()
+    };
+    let mut chunks = 0;
+    for seed in 0..300 {
+        let stats = run(seed, options).unwrap_or_else(|failure| panic!("{failure}"));
+        assert_eq!(stats.chunks_again, 0, "seed {seed}");
+        chunks += stats.chunks;
+    }
+    assert!(chunks > 1000, "{chunks} chunks only");
+}
+
+#[test]
 fn a_failing_world_is_made_smaller_and_can_be_named() {
     let options = Options {
         bug: Some(Bug::CreditLeak),

@@ -8,7 +8,7 @@
 use super::varint;
 use crate::{
     codec,
-    delivery::hop::{Ack, Frame, GoneAnswer, Hello, MARKS_MAX, OfferAnswer},
+    delivery::hop::{Ack, Frame, GoneAnswer, Have, Hello, MARKS_MAX, OfferAnswer, Want},
     model::Ranges,
 };
 
@@ -189,6 +189,10 @@ fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
         9 => 1 + 9 + 2,
         10 => 1 + 9,
         11 => 1 + 5 + 1,
+        12 => 1 + 32 + UNIT_BYTES_MAX + 1 + RANGES_BYTES_MAX,
+        14 => 1 + 32 + RANGES_BYTES_MAX,
+        13 | 16 => 1 + 32,
+        15 => 1 + 32 + 1,
         other => return Err(FrameError::Kind(Some(other))),
     })
 }
@@ -227,7 +231,12 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
         Frame::Dictionaries(_)
         | Frame::DictionaryAnswer(..)
         | Frame::Numbered(_)
-        | Frame::Terms(_) => Ok(()),
+        | Frame::Terms(_)
+        | Frame::Want(_)
+        | Frame::Unwant(_)
+        | Frame::Have(_)
+        | Frame::Absent(_)
+        | Frame::Present(_) => Ok(()),
         Frame::Offer(digests) => within("offer", digests.len(), OFFER_MAX),
         Frame::OfferAnswer(answer) => {
             within("offer-answer.lacked", answer.lacked.len(), OFFER_MAX)?;
@@ -266,12 +275,27 @@ fn cut(frame: &Frame) -> Vec<std::borrow::Cow<'_, Frame>> {
             .into_iter()
             .map(Frame::WantCertificates)
             .collect(),
+        // Of what is here of an attachment a want tells as much as fits: the rest comes again.
+        Frame::Want(want) => vec![Frame::Want(Want {
+            have: pieces_of(&want.have).into_iter().next().unwrap_or_default(),
+            ..want.clone()
+        })],
+        Frame::Have(have) => pieces_of(&have.chunks)
+            .into_iter()
+            .map(|chunks| {
+                let digest = have.digest;
+                Frame::Have(Have { digest, chunks })
+            })
+            .collect(),
         // A certificate cannot be cut; the neighbour refuses one that is too long.
         Frame::Certificate(_)
         | Frame::Dictionaries(_)
         | Frame::DictionaryAnswer(..)
         | Frame::Numbered(_)
-        | Frame::Terms(_) => vec![frame.clone()],
+        | Frame::Terms(_)
+        | Frame::Unwant(_)
+        | Frame::Absent(_)
+        | Frame::Present(_) => vec![frame.clone()],
     };
     pieces.into_iter().map(Owned).collect()
 }
@@ -283,6 +307,8 @@ fn sets(frame: &Frame) -> impl Iterator<Item = &Ranges> {
         Frame::Hello(hello) => (Some(&hello.received), None),
         Frame::Ack(ack) => (Some(&ack.received), Some(&ack.parked)),
         Frame::Gone(gone) => (Some(gone), None),
+        Frame::Want(want) => (Some(&want.have), None),
+        Frame::Have(have) => (Some(&have.chunks), None),
         Frame::GoneAnswer(answer) => (Some(&answer.had), Some(&answer.gone)),
         _ => (None, None),
     };
@@ -358,9 +384,10 @@ mod tests {
     use super::*;
     use crate::{
         delivery::hop::{
-            Dictionaries, DictionaryAnswer, DictionaryRefusal, OfferedDictionary, PROTOCOL_VERSION,
+            Absent, Dictionaries, DictionaryAnswer, DictionaryRefusal, OfferedDictionary,
+            PROTOCOL_VERSION,
         },
-        model::{Digest, Fingerprint},
+        model::{BlobDigest, Digest, Fingerprint},
     };
 
     fn hello(received: Ranges) -> Frame {
@@ -421,6 +448,22 @@ mod tests {
             Frame::DictionaryAnswer(u64::MAX, DictionaryAnswer::Want),
             Frame::Numbered(u64::MAX),
             Frame::DictionaryAnswer(2, DictionaryAnswer::Refused(DictionaryRefusal::Storage)),
+            Frame::Want(Want {
+                digest: BlobDigest([3; 32]),
+                sender: "hebi.xunxian.tobacco".parse().expect("a unit"),
+                described: true,
+                have: scattered(5, 7),
+            }),
+            Frame::Unwant(BlobDigest([4; 32])),
+            Frame::Have(Have {
+                digest: BlobDigest([5; 32]),
+                chunks: (0..9).collect(),
+            }),
+            Frame::Absent(Absent {
+                digest: BlobDigest([6; 32]),
+                too_large: true,
+            }),
+            Frame::Present(BlobDigest([7; 32])),
         ];
         let bytes: Vec<u8> = frames.iter().flat_map(encode_frame).collect();
         for step in [1, 2, 7, 1000, bytes.len()] {

@@ -10,6 +10,7 @@
 //! plain bytes     a column of values for each field, then a text for each parcel: what is left of its header, and its body
 //! incompressible  for each parcel: signature 64 | identifier's random part 10 or 16 | signer 16 unless that of the parcel before
 //!
+//! chunks          head u8 (12 << 4 | described) | digest | ... | chunks    one unidirectional stream, a run of an attachment
 //! handover        head u8 (13 << 4 | dictionary) | number | a dictionary  one unidirectional stream, one dictionary
 //! ```
 //!
@@ -20,6 +21,7 @@
 //! The reader allocates what a group announces, once that is within [`BatchLimits`], and never more.
 
 mod batch;
+mod chunks;
 mod columns;
 mod dictionary;
 mod frame;
@@ -35,6 +37,10 @@ mod varint;
 pub use batch::{
     BATCH_PARCELS_MAX, BatchError, BatchLimits, Compression, Settings, compressible,
     own_dictionary, pack, unpack,
+};
+pub use chunks::{
+    Chunks, ChunksError, DESCRIBED_BYTES_MAX, Description, RUN_BYTES_MAX, RUN_CHUNKS_MAX,
+    chunks_head, is_chunks, read_chunks,
 };
 pub use dictionary::{Against, DICTIONARY_BYTES_MAX, Dictionary, DictionaryError};
 pub use frame::{

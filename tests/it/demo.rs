@@ -42,6 +42,27 @@ fn figures(output: &Output) -> Value {
     figures
 }
 
+/// What they say of the scan, which came as it was.
+fn scan(figures: &Value) -> &Value {
+    let scan = &figures["attachment"];
+    assert_eq!(scan["digest_equal"], true, "{figures}");
+    let number = |name: &str| scan[name].as_f64().expect("a number");
+    let ratio = number("wire_bytes_up") / number("bytes");
+    assert!((1.0..1.6).contains(&ratio), "{figures}");
+    scan
+}
+
+#[test]
+fn a_scan_goes_on_where_it_was_when_its_link_was_cut() {
+    let figures = figures(&demo(&["--json", "--messages", "10"]));
+    let scan = scan(&figures);
+    assert_eq!(scan["resumed"], true, "{figures}");
+    assert_eq!(scan["bytes"], 2_000_000);
+    // 1 Mbit/s, and five seconds without it.
+    let seconds = scan["seconds"].as_f64().expect("a number");
+    assert!(seconds > 20.0, "{figures}");
+}
+
 #[test]
 fn a_demo_delivers_every_message_once_and_says_so_in_one_object() {
     let figures = figures(&demo(&["--json", "--messages", "60", "--link", "lan"]));
@@ -56,8 +77,10 @@ fn a_demo_delivers_every_message_once_and_says_so_in_one_object() {
         "wire_bytes_down",
         "seconds",
         "latency_ms",
+        "attachment",
     ];
     assert_eq!(names, expected);
+    assert_eq!(scan(&figures)["resumed"], false);
     assert_eq!(figures["sent"], 60);
 }
 

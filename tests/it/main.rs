@@ -1,5 +1,6 @@
 //! The integration tests: real nodes, real sockets, real disks.
 
+mod attachments;
 mod bad_input;
 mod cli;
 mod crashes;
@@ -14,4 +15,5 @@ mod processes;
 mod reload;
 mod sighup;
 mod slow_syncs;
+mod transfer;
 mod world;

@@ -184,6 +184,21 @@ impl Node {
         process.wait().expect("a status")
     }
 
+    /// The most memory that it has had resident, KiB.
+    pub(crate) fn peak_kib(&self) -> u64 {
+        let process = self.process.as_ref().expect("it runs");
+        let status = fs::read_to_string(format!("/proc/{}/status", process.id()));
+        let status = status.expect("a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next());
+        kib.and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
+    /// Where its API listens.
+    pub(crate) fn address(&self) -> &str {
+        &self.api
+    }
+
     /// SIGHUP: it reads its configuration anew, some time.
     pub(crate) fn reload(&self) {
         signal(self.process.as_ref().expect("it runs"), Signal::HUP);
@@ -331,6 +346,33 @@ impl Client {
     pub(crate) fn post(&self, path: &str, kind: &str, body: &Value) -> Option<(u16, Value)> {
         let request = self.agent.post(format!("{}{path}", self.url));
         answer(request.content_type(kind).send(body.to_string()))
+    }
+
+    /// Brings an attachment of `size` bytes. Nothing when there was no answer.
+    pub(crate) fn put(
+        &self,
+        path: &str,
+        mut body: impl std::io::Read,
+        size: u64,
+    ) -> Option<(u16, Value)> {
+        let request = self.agent.put(format!("{}{path}", self.url));
+        let request = request.content_type("application/octet-stream");
+        let body = ureq::SendBody::from_reader(&mut body);
+        answer(request.header("content-length", size).send(body))
+    }
+
+    /// The bytes of an answer as they come.
+    pub(crate) fn bytes(
+        &self,
+        path: &str,
+        range: Option<&str>,
+    ) -> ureq::http::Response<impl std::io::Read + use<>> {
+        let mut request = self.agent.get(format!("{}{path}", self.url));
+        if let Some(range) = range {
+            request = request.header("range", range);
+        }
+        let answer = request.call().expect("an answer");
+        answer.map(ureq::Body::into_reader)
     }
 
     /// Submits a batch, again and again until the node has accepted it. Gives the messageids.

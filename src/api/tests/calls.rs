@@ -8,7 +8,9 @@ async fn the_specification_and_the_routes_are_the_same() {
     let specification: Json = serde_json::from_str(node::SPECIFICATION).expect("JSON");
     let paths = specification["paths"].as_object().expect("paths");
     for (path, calls) in paths {
-        let path = path.replace("{messageid}", &message_id("1").to_string());
+        let path = path
+            .replace("{messageid}", &message_id("1").to_string())
+            .replace("{digest}", &BlobDigest::of(b"1").to_string());
         for method in ["get", "post", "put", "delete"] {
             let headers = [("content-type", "application/json")];
             let body = Body::from("{}");
@@ -198,6 +200,7 @@ async fn what_the_node_refuses_is_a_problem_and_says_when_to_try_again() {
         (Cause::UnknownUnit, 422, "unknown-unit", false),
         (Cause::Expires, 422, "expires", false),
         (Cause::Busy, 429, "busy", true),
+        (Cause::UnknownAttachment, 422, "unknown-attachment", false),
         (Cause::MailboxFull, 507, "mailbox-full", true),
         (Cause::BoundReached, 507, "bound-reached", true),
         (Cause::DiskFull, 507, "disk-full", true),

@@ -1,5 +1,6 @@
 //! Tests of the whole API before a node that is made up: by call, and over real sockets.
 
+mod attachments;
 mod calls;
 mod sockets;
 
@@ -22,9 +23,12 @@ use tower::ServiceExt as _;
 
 use super::*;
 use crate::{
+    blob::{Blobs, Bounds},
     cloudevents::{Intake, Submission},
     index::Search,
-    model::{Fingerprint, Kinds, Lane, MessageId, Millis, State as MessageState, UnitId},
+    model::{
+        BlobDigest, Fingerprint, Kinds, Lane, MessageId, Millis, State as MessageState, UnitId,
+    },
 };
 
 const NOW: Millis = 1_772_000_000_000; // 2026-02-25T06:13:20Z
@@ -36,6 +40,8 @@ struct Fake {
     kinds: Kinds,
     limits: Limits,
     told: Mutex<Told>,
+    blobs: Blobs,
+    folder: tempfile::TempDir,
     /// Pulls of the inbox that wait, and those that were dropped while they did.
     waiting: AtomicUsize,
     dropped: AtomicUsize,
@@ -54,6 +60,10 @@ struct Told {
     search: Option<Search>,
     refusal: Option<Refusal>,
     panics: bool,
+    attached: Vec<(BlobDigest, u64)>,
+    damaged: Vec<BlobDigest>,
+    /// Removed as soon as room is needed.
+    spare: Vec<BlobDigest>,
 }
 
 impl Fake {
@@ -260,12 +270,34 @@ impl Gateway for Fake {
             queued: Volume::default(),
             queued_lanes: PerLane::default(),
             inbox: Volume::default(),
+            attachments: AttachmentsView::default(),
             awaiting_receipts: 0,
             journal_bytes: 0,
             journal_bytes_max: 0,
             quarantined: 0,
             warnings: vec![],
         })
+    }
+
+    fn blobs(&self) -> Result<Blobs, Refusal> {
+        self.check()?;
+        Ok(self.blobs.clone())
+    }
+
+    async fn make_room(&self, _: u64) {
+        for digest in std::mem::take(&mut self.told().spare) {
+            self.blobs.remove(&digest).expect("removed");
+        }
+    }
+
+    async fn attached(&self, digest: BlobDigest, size: u64) -> Result<(), Refusal> {
+        self.check()?;
+        self.told().attached.push((digest, size));
+        Ok(())
+    }
+
+    async fn attachment_damaged(&self, digest: BlobDigest) {
+        self.told().damaged.push(digest);
     }
 
     async fn metrics(&self) -> String {
@@ -315,7 +347,15 @@ impl World {
             metrics: Arc::new(Metrics::new(4)),
         };
         change(&mut settings);
+        let folder = tempfile::tempdir().expect("a folder");
+        let bounds = Bounds {
+            attachment_mib: settings.limits.attachment_mib,
+            attachments_mib: settings.limits.attachments_mib,
+        };
+        let (blobs, _) = Blobs::open(folder.path(), bounds).expect("opens");
         let node = Arc::new(Fake {
+            blobs,
+            folder,
             unit: "hebi.xunxian.tobacco".parse().expect("a unit"),
             kinds: Kinds::default(),
             limits: settings.limits,

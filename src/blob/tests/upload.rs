@@ -136,3 +136,41 @@ fn one_that_is_being_read_is_read_to_its_end_when_it_is_removed() {
     assert_eq!(bytes, chunk(&body, 1));
     assert!(store.blobs.reader(&digest).is_err());
 }
+
+#[test]
+fn what_was_forgotten_and_came_anew_is_not_cleaned_away() {
+    let store = Store::new();
+    let (kept, gone) = (body(100_000), body(200_000));
+    let (digest, other) = (store.given(&kept), store.given(&gone));
+    let forgotten = store.blobs.forget(&digest).expect("here");
+    let gone = store.blobs.forget(&other).expect("here");
+    assert!(store.blobs.forget(&digest).is_none());
+    assert_eq!(store.blobs.size(&digest), None);
+    assert!(store.blobs.reader(&digest).is_err());
+    store.given(&kept);
+    store.blobs.clean(forgotten).expect("cleaned");
+    store.blobs.clean(gone).expect("cleaned");
+    assert_eq!(store.read(&digest), kept);
+    assert_eq!(store.names(), [digest.hex(), digest.hex() + ".list"]);
+    let (used, (store, found)) = (store.blobs.bytes_used(), store.reopened());
+    assert_eq!(found.whole, [(digest, 100_000)]);
+    assert_eq!(store.blobs.bytes_used(), used);
+}
+
+#[test]
+fn a_transfer_that_was_forgotten_begins_anew_whatever_is_left_of_its_files() {
+    let store = Store::new();
+    let body = body(2 * CHUNK_BYTES);
+    let (digest, _) = store.begin(&body);
+    store
+        .blobs
+        .put(&digest, 0, chunk(&body, 0))
+        .expect("a chunk");
+    store.blobs.sync(&digest).expect("synced");
+    let forgotten = store.blobs.forget(&digest).expect("here");
+    assert_eq!(store.begin(&body).1, Begun::New);
+    store.blobs.clean(forgotten).expect("cleaned");
+    let (store, found) = store.reopened();
+    assert!(found.partial[0].have.is_empty());
+    assert_eq!(store.begin(&body).1, Begun::Partly(Default::default()));
+}

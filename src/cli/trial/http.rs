@@ -1,8 +1,9 @@
 //! Calls to a node's interface, as an application makes them.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use super::error::TrialError;
+use crate::model::BlobDigest;
 
 /// How long an answer may take: longer than any wait that the demo asks for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -51,6 +52,41 @@ impl Client {
     }
 }
 
+impl Client {
+    /// Brings an attachment.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub(super) async fn put(&self, path: &str, body: Vec<u8>) -> Result<Answer, TrialError> {
+        let (agent, url) = (self.agent.clone(), format!("{}{path}", self.base));
+        let kind = "application/octet-stream";
+        answer(move || agent.put(&url).content_type(kind).send(&body)).await
+    }
+
+    /// The size and the digest of what is at `path`.
+    ///
+    /// # Errors
+    /// There is no answer.
+    pub(super) async fn digest(&self, path: &str) -> Result<(u64, BlobDigest), TrialError> {
+        let (agent, url) = (self.agent.clone(), format!("{}{path}", self.base));
+        let read = tokio::task::spawn_blocking(move || {
+            let mut hasher = blake3::Hasher::new();
+            let mut body = agent.get(&url).call()?.into_body().into_reader();
+            let size = io::copy(&mut body, &mut hasher)?;
+            Ok((size, BlobDigest(*hasher.finalize().as_bytes())))
+        });
+        match read.await {
+            Ok(Ok(read)) => Ok(read),
+            Ok(Err(error)) => Err(failed(ureq::Error::to_string(&error))),
+            Err(error) => Err(failed(error.to_string())),
+        }
+    }
+}
+
+fn failed(why: String) -> TrialError {
+    TrialError::internal(format!("a gateway does not answer: {why}"))
+}
+
 type Response = Result<ureq::http::Response<ureq::Body>, ureq::Error>;
 
 async fn answer(call: impl FnOnce() -> Response + Send + 'static) -> Result<Answer, TrialError> {
@@ -60,7 +96,6 @@ async fn answer(call: impl FnOnce() -> Response + Send + 'static) -> Result<Answ
         let text = body.read_to_string()?;
         Ok((response.status().as_u16(), text))
     });
-    let failed = |why: String| TrialError::internal(format!("a gateway does not answer: {why}"));
     match called.await {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(error)) => Err(failed(ureq::Error::to_string(&error))),

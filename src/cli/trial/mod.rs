@@ -12,6 +12,7 @@ mod line;
 mod plan;
 mod progress;
 mod report;
+mod scan;
 mod traffic;
 mod world;
 
@@ -48,6 +49,8 @@ pub(super) struct Trial {
     pub(super) messages: u32,
     pub(super) flow: Flow,
     pub(super) pace: Pace,
+    /// Bytes of the scan that goes when all messages have come; none without one.
+    pub(super) scan_bytes: Option<usize>,
 }
 
 impl Trial {
@@ -86,11 +89,19 @@ impl Trial {
             () = signals.any() => Err(TrialError::interrupted()),
         };
         let wire = world.wire();
+        let scanned = match (exchanged, self.scan_bytes) {
+            (Err(error), _) => Err(error),
+            (Ok(()), None) => Ok(None),
+            (Ok(()), Some(bytes)) => tokio::select! {
+                scanned = scan::carry(&world, bytes, &progress) => scanned.map(Some),
+                () = signals.any() => Err(TrialError::interrupted()),
+            },
+        };
         world.stop(keep).await?;
         progress.finish();
-        exchanged?;
+        let scan = scanned?;
         let kept = keep.then(|| folder.path().to_owned());
-        Ok(Report::new(self, &ledger, wire, kept))
+        Ok(Report::new(self, &ledger, wire, scan, kept))
     }
 }
 

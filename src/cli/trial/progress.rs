@@ -59,6 +59,19 @@ impl Progress {
         }
     }
 
+    /// Tells how much of the scan has gone.
+    pub(super) fn scanned(&self, bytes: u64, size: u64) {
+        if self.bar.length() != Some(size) {
+            let template = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
+            if let Ok(style) = ProgressStyle::with_template(template) {
+                self.bar.set_style(style);
+            }
+            self.bar.set_length(size);
+            self.bar.reset();
+        }
+        self.bar.set_position(bytes);
+    }
+
     /// Takes the bar away.
     pub(super) fn finish(&self) {
         self.bar.finish_and_clear();

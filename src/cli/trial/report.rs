@@ -13,6 +13,7 @@ use super::{
     cast::{Cast, unit},
     ledger::{Balance, Ledger},
     line::Line,
+    scan::Scan,
     world::Wire,
 };
 use crate::{emulator::Counters, model::Lane};
@@ -27,6 +28,8 @@ pub(in crate::cli) struct Report {
     payload: Ways,
     balance: Balance,
     wire: Wire,
+    /// The scan, when there was one.
+    scan: Option<Scan>,
     /// The folder, when it stays.
     kept: Option<PathBuf>,
     /// What went wrong, a line each.
@@ -51,6 +54,21 @@ struct Figures {
     wire_bytes_down: u64,
     seconds: f64,
     latency_ms: Latency,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    attachment: Option<Attachment>,
+}
+
+/// The scan, whose bytes are in none of the figures above.
+#[derive(Serialize)]
+struct Attachment {
+    bytes: u64,
+    /// From the call that names it to the call that is handed the message.
+    seconds: f64,
+    wire_bytes_up: u64,
+    /// Whether the link was cut in the middle, and what had come before was not sent again.
+    resumed: bool,
+    /// Whether it arrived with the digest that it left with.
+    digest_equal: bool,
 }
 
 /// The object that the lab's `--json` prints.
@@ -72,7 +90,13 @@ struct Latency {
 }
 
 impl Report {
-    pub(super) fn new(trial: &Trial, ledger: &Ledger, wire: Wire, kept: Option<PathBuf>) -> Self {
+    pub(super) fn new(
+        trial: &Trial,
+        ledger: &Ledger,
+        wire: Wire,
+        scan: Option<Scan>,
+        kept: Option<PathBuf>,
+    ) -> Self {
         let down = ledger.payload_bytes_of(&unit(trial.cast.hub));
         let mut balance = ledger.balance();
         let mut faults = std::mem::take(&mut balance.faults);
@@ -80,6 +104,7 @@ impl Report {
         if untold > 0 {
             faults.push(format!("and {untold} more"));
         }
+        faults.extend(scan.as_ref().and_then(|scan| scan.fault.clone()));
         Self {
             line: trial.line.clone(),
             cast: trial.cast,
@@ -90,6 +115,7 @@ impl Report {
             },
             balance,
             wire,
+            scan,
             kept,
             faults,
         }
@@ -102,7 +128,8 @@ impl Report {
             eprintln!("{fault}");
         }
         let good = self.missing() == 0 && self.balance.duplicated == 0;
-        if good && self.balance.fault_count == 0 {
+        let scan_is_good = self.scan.as_ref().is_none_or(|scan| scan.fault.is_none());
+        if good && scan_is_good && self.balance.fault_count == 0 {
             0
         } else {
             70
@@ -145,6 +172,13 @@ impl Report {
                 p50: percentile(&latencies, 50).map(milliseconds),
                 p99: percentile(&latencies, 99).map(milliseconds),
             },
+            attachment: self.scan.as_ref().map(|scan| Attachment {
+                bytes: scan.bytes,
+                seconds: scan.time.as_micros() as f64 / 1e6,
+                wire_bytes_up: scan.wire_bytes_up,
+                resumed: scan.resumed,
+                digest_equal: scan.digest_equal,
+            }),
         }
     }
 
@@ -208,6 +242,9 @@ impl fmt::Display for Report {
             write_latency(f, lane.as_str(), &self.sorted(|of| of == lane))?;
         }
         write_latency(f, "all", &self.sorted(|_| true))?;
+        if let Some(scan) = &self.scan {
+            write_scan(f, scan)?;
+        }
         writeln!(
             f,
             "\nWire bytes are UDP payload and {} a packet, handshakes, acks and receipts included. Latency is from the call that\n\
@@ -219,6 +256,23 @@ impl fmt::Display for Report {
             None => Ok(()),
         }
     }
+}
+
+fn write_scan(f: &mut fmt::Formatter<'_>, scan: &Scan) -> fmt::Result {
+    let ratio = scan.wire_bytes_up as f64 / scan.bytes.max(1) as f64;
+    writeln!(
+        f,
+        "\nscan attached     {:>12}   bytes in {:.1} s, {} up, ratio {ratio:.2}{}, digest {}",
+        scan.bytes,
+        scan.time.as_secs_f64(),
+        scan.wire_bytes_up,
+        match (scan.was_cut, scan.resumed) {
+            (true, true) => ", cut in the middle and gone on with",
+            (true, false) => ", cut in the middle and begun anew",
+            (false, _) => "",
+        },
+        if scan.digest_equal { "equal" } else { "WRONG" }
+    )
 }
 
 fn write_latency(f: &mut fmt::Formatter<'_>, name: &str, sorted: &[Duration]) -> fmt::Result {

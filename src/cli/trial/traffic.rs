@@ -128,7 +128,11 @@ async fn send(member: &Member, pace: &Pace, ledger: &Ledger) -> Result<(), Trial
     Ok(())
 }
 
-async fn submit(member: &Member, kind: &'static str, body: &str) -> Result<(), TrialError> {
+pub(super) async fn submit(
+    member: &Member,
+    kind: &'static str,
+    body: &str,
+) -> Result<(), TrialError> {
     let mut tries = 1;
     loop {
         let (status, text) = member
@@ -168,7 +172,7 @@ async fn receive(member: &Member, ledger: &Ledger, over: &AtomicBool) -> Result<
     }
 }
 
-async fn pull(client: &Client, wait_s: u32) -> Result<Vec<Event>, TrialError> {
+pub(super) async fn pull(client: &Client, wait_s: u32) -> Result<Vec<Event>, TrialError> {
     let (status, text) = client.get(&format!("/v1/inbox?wait={wait_s}s")).await?;
     let wrong = |why: &dyn std::fmt::Display| TrialError::internal(format!("/v1/inbox: {why}"));
     if status != 200 {
@@ -177,7 +181,7 @@ async fn pull(client: &Client, wait_s: u32) -> Result<Vec<Event>, TrialError> {
     serde_json::from_str(&text).map_err(|error| wrong(&error))
 }
 
-async fn ack(client: &Client, events: &[Event]) -> Result<(), TrialError> {
+pub(super) async fn ack(client: &Client, events: &[Event]) -> Result<(), TrialError> {
     let names: Vec<_> = events
         .iter()
         .filter_map(|event| event.get("messageid"))

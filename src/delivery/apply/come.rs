@@ -34,6 +34,7 @@ impl Delivery {
         });
         let expires = self.parcels.get(slot).expires();
         self.expiries.note(slot, expires / 1000);
+        self.name_blobs(slot, header);
         slot
     }
 
@@ -214,6 +215,7 @@ impl Delivery {
     /// Puts a copy where it goes.
     pub(super) fn route(&mut self, slot: Slot, route: Route) {
         let wall = self.wall;
+        self.blobs.look_at(slot);
         match route {
             Route::Here { reply_to } => {
                 if self.inbox.contains(slot) {
@@ -224,9 +226,14 @@ impl Delivery {
                 let kept = self.parcels.get(slot);
                 let (lane, chain, bytes) = (kept.lane, kept.chain, kept.bytes);
                 let lsn = self.lsn;
-                self.inbox.push(slot, lane, chain, bytes, lsn);
-                self.step(slot, wall, Step::Delivered);
-                self.tell(slot, Outcome::Delivered, Reason::None, wall);
+                let is_shut = self.blobs.has_some(slot);
+                #[cfg(any(test, feature = "sim"))]
+                let is_shut = is_shut && !self.has(crate::delivery::Bug::OpenInbox);
+                self.inbox.push(slot, lane, chain, bytes, lsn, is_shut);
+                if !is_shut {
+                    self.step(slot, wall, Step::Delivered);
+                    self.tell(slot, Outcome::Delivered, Reason::None, wall);
+                }
             }
             Route::Neighbour {
                 unit,
@@ -291,6 +298,7 @@ impl Delivery {
             return;
         }
         if self.parcels.is_over(slot) {
+            self.unname_blobs(slot);
             let kept = self.parcels.remove(slot);
             self.remember(&kept);
             self.freed(kept.location);

@@ -27,6 +27,10 @@ impl Delivery {
                 self.hop(neighbour).outbox.leak(lane, bytes);
             }
             self.parcels.drop_copy(slot, neighbour, seq);
+            #[cfg(any(test, feature = "sim"))]
+            if self.has(crate::delivery::Bug::ForgottenAttachment) {
+                self.unname_blobs(slot);
+            }
             let step = Step::Acked {
                 neighbour: neighbour.clone(),
             };
@@ -130,6 +134,48 @@ impl Delivery {
                 self.let_go(slot);
             }
         }
+    }
+
+    /// All the attachments of a message in the inbox are here.
+    pub(super) fn apply_attached(&mut self, parcel: Digest, wall: Millis) {
+        let lsn = self.lsn;
+        if let Some(slot) = self.parcels.of_digest(parcel)
+            && self.inbox.open(slot, lsn)
+        {
+            self.step(slot, wall, Step::Delivered);
+            self.tell(slot, Outcome::Delivered, Reason::None, wall);
+        }
+    }
+
+    /// A message leaves the inbox before its attachments were all here. It may come again.
+    pub(super) fn apply_unattached(
+        &mut self,
+        parcel: Digest,
+        state: State,
+        reason: Reason,
+        wall: Millis,
+    ) {
+        let Some(slot) = self.parcels.of_digest(parcel) else {
+            return;
+        };
+        if !self.inbox.is_shut(slot) || !self.inbox.remove(slot) {
+            return;
+        }
+        let receiver = Pattern::from(&self.settings.unit);
+        let ended = Step::Ended {
+            receiver,
+            state,
+            reason,
+        };
+        self.step(slot, wall, ended);
+        let outcome = match state {
+            State::Expired => Outcome::Expired,
+            _ => Outcome::Refused,
+        };
+        self.tell(slot, outcome, reason, wall);
+        self.forget_seen(self.parcels.get(slot).message);
+        self.parcels.end_use(slot);
+        self.let_go(slot);
     }
 
     /// A message that cannot be read leaves the inbox; whoever was told that it is there is told that it is not.

@@ -216,6 +216,19 @@ impl Delivery {
                 self.saw(wall);
                 self.apply_unreadable(parcel, wall);
             }
+            Record::Attached { parcel, wall } => {
+                self.saw(wall);
+                self.apply_attached(parcel, wall);
+            }
+            Record::Unattached {
+                parcel,
+                state,
+                reason,
+                wall,
+            } => {
+                self.saw(wall);
+                self.apply_unattached(parcel, state, reason, wall);
+            }
             Record::Kept { parcel } => {
                 if let Some(slot) = self.parcels.of_digest(parcel) {
                     let kept = self.parcels.get_mut(slot);

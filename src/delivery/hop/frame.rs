@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use crate::model::{Digest, Fingerprint, Millis, Pattern, Ranges, UnitId};
+use crate::model::{BlobDigest, Digest, Fingerprint, Millis, Pattern, Ranges, UnitId};
 
 /// The protocol's version, told in [`Hello`].
 pub const PROTOCOL_VERSION: u16 = 1;
@@ -41,6 +41,16 @@ pub enum Frame {
     Numbered(Seq),
     /// On what terms the link that the session runs over is to be used, said by the node that has dialled.
     Terms(LinkTerms),
+    /// An attachment is wanted.
+    Want(Want),
+    /// It is wanted no longer: all of it has come, or nothing needs it any more.
+    Unwant(BlobDigest),
+    /// Its description and these chunks of it have come.
+    Have(Have),
+    /// There is nothing of it for the neighbour.
+    Absent(Absent),
+    /// There is something of it again: it may be wanted anew.
+    Present(BlobDigest),
 }
 
 /// On what terms a link is used. Both ends keep to them.
@@ -71,6 +81,38 @@ impl Takes {
             Takes::Express => "express",
         }
     }
+}
+
+/// What is wanted of an attachment. It counts until the neighbour has all of it, or says [`Frame::Unwant`]; said again it takes the place
+/// of what was said before.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Want {
+    /// The attachment.
+    pub digest: BlobDigest,
+    /// A unit that named it: a node that does not have it asks on the way there.
+    pub sender: UnitId,
+    /// Whether its description is here: its size and its list of chunks.
+    pub described: bool,
+    /// The chunks that are here, from 0 on; none unless it is described.
+    pub have: Ranges,
+}
+
+/// Chunks that have come, beside those that were told before.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Have {
+    /// The attachment; its description is here.
+    pub digest: BlobDigest,
+    /// The chunks, from 0 on.
+    pub chunks: Ranges,
+}
+
+/// There is nothing of an attachment for the neighbour.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Absent {
+    /// The attachment.
+    pub digest: BlobDigest,
+    /// It never will come this way, for it is larger than a node takes. Otherwise [`Frame::Present`] says when there is something.
+    pub too_large: bool,
 }
 
 /// What a node has to compress its batches against.

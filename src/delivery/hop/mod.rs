@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
 pub use frame::{
-    Ack, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame, GoneAnswer, Hello,
-    LinkTerms, MARKS_MAX, OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Seq, Takes, Targets,
+    Absent, Ack, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame,
+    GoneAnswer, Have, Hello, LinkTerms, MARKS_MAX, OfferAnswer, OfferedDictionary,
+    PROTOCOL_VERSION, Seq, Takes, Targets, Want,
 };
 pub(super) use inbound::{Inbound, Waiting};
 pub use outbox::Depth;

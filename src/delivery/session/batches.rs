@@ -12,7 +12,8 @@ impl Delivery {
         let neighbours: Vec<UnitId> = self
             .hops
             .iter()
-            .filter(|(_, hop)| !hop.sessions.is_empty() && !hop.outbox.is_empty())
+            .filter(|(_, hop)| !hop.sessions.is_empty())
+            .filter(|(n, hop)| !hop.outbox.is_empty() || self.blobs.serves(n))
             .map(|(n, _)| n.clone())
             .collect();
         for neighbour in neighbours {
@@ -28,9 +29,18 @@ impl Delivery {
         if hop.is_offering() {
             return; // first it is to be known what the neighbour lacks, or order would suffer
         }
-        for express in [true, false] {
-            while self.pump_one(neighbour, express) {}
+        while self.pump_one(neighbour, true) {}
+        while self.pump_bulk(neighbour) {}
+    }
+
+    /// Parcels go before runs of chunks, but for a run's turn.
+    fn pump_bulk(&mut self, neighbour: &UnitId) -> bool {
+        let hop = self.hops.get(neighbour);
+        let has_parcels = hop.is_some_and(|hop| hop.outbox.has_ready(false));
+        if has_parcels && self.is_runs_turn(neighbour) && self.pump_run(neighbour) {
+            return true;
         }
+        self.pump_one(neighbour, false) || self.pump_run(neighbour)
     }
 
     fn pump_one(&mut self, neighbour: &UnitId, express: bool) -> bool {

@@ -159,6 +159,7 @@ impl Delivery {
             self.arrive(session, &neighbour, early, log);
         }
         self.settle_orphans(&neighbour, log);
+        self.blobs_say_again(&neighbour);
         self.pump(&neighbour);
     }
 

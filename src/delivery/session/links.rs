@@ -117,7 +117,8 @@ impl Delivery {
             let candidate = Candidate {
                 session: *session,
                 path: live.line.path,
-                under_way: hop.outbox.under_way(*session),
+                under_way: hop.outbox.under_way(*session)
+                    + self.runs_under_way(&live.neighbour, *session),
                 cost_ms: live.line.terms.cost_ms.into(),
                 trust: live.line.trust(),
                 has_room: live.grants(express) > 0,
@@ -293,6 +294,7 @@ impl Delivery {
         self.offer(neighbour);
         self.tell_gone(neighbour);
         self.ack_soon(neighbour);
+        self.shift_runs(session, neighbour, rest);
         moved
     }
 

@@ -65,7 +65,7 @@ impl Session {
         (self.line.path, self.line.terms, self.line.trust())
     }
 
-    fn use_grant(&mut self, express: bool) {
+    pub(super) fn use_grant(&mut self, express: bool) {
         let grants = match express {
             true => &mut self.express,
             false => &mut self.bulk,
@@ -192,6 +192,7 @@ impl Delivery {
         self.hop(&neighbour).outbox.tell_again();
         self.tell_gone(&neighbour);
         self.ack_soon(&neighbour);
+        self.blobs_session_down(session, &neighbour);
         self.pump(&neighbour);
     }
 
@@ -289,6 +290,11 @@ impl Delivery {
             Frame::Offer(parcels) => self.on_offer(session, parcels),
             Frame::OfferAnswer(answer) => self.on_offer_answer(&neighbour, answer, log),
             Frame::Terms(terms) => self.terms_told(session, terms),
+            Frame::Want(want) => self.on_want(session, &neighbour, want),
+            Frame::Unwant(digest) => self.on_unwant(&neighbour, digest),
+            Frame::Have(have) => self.on_have(session, &neighbour, have),
+            Frame::Absent(absent) => self.on_absent(&neighbour, absent),
+            Frame::Present(digest) => self.on_present(&neighbour, digest),
             Frame::WantCertificates(_)
             | Frame::Certificate(_)
             | Frame::Dictionaries(_)

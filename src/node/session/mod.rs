@@ -5,6 +5,7 @@
 //! more and more of them is slowed down by the link.
 
 mod certificates;
+mod chunks;
 mod dictionaries;
 mod path;
 
@@ -32,6 +33,7 @@ use super::{
     dictionaries::Talk,
     fault::{Fault, end_code},
     incoming::{Judged, OwnDictionary, batch_limits, judge},
+    keeper::{ChunksFault, News},
     outgoing::{self, PackError, Packed},
     shared::Shared,
     workers::{Urgency, WorkerFailed},
@@ -96,7 +98,7 @@ pub(super) async fn carry(
         mut events,
         handle,
     } = session
-        .with_batch_bytes_max(limits.packed_bytes_max())
+        .with_batch_bytes_max(limits.packed_bytes_max().max(wire::RUN_BYTES_MAX))
         .start();
     let up = Up {
         neighbour: peer.unit.clone(),
@@ -238,6 +240,10 @@ enum Done {
     Found(Vec<Frame>),
     /// Whether a dictionary of the neighbour's is here.
     Looked(u64, bool),
+    /// What came of attachments is written, if it counts.
+    Chunks(Result<Vec<News>, ChunksFault>),
+    /// Chunks for the neighbour are read.
+    Run(Result<Bytes, News>),
     /// A dictionary for the neighbour.
     Packaged(Bytes),
     /// A dictionary of the neighbour's was judged, and kept if it counts.
@@ -400,6 +406,7 @@ impl Pump {
                 }
                 Ok(())
             }
+            link::Event::Batch(batch) if wire::is_chunks(&batch) => self.take_chunks(*batch),
             link::Event::Batch(batch) if wire::is_handover(&batch) => self.take_over(*batch),
             link::Event::Batch(batch) => self.judge(*batch),
             link::Event::Room { express, bulk } => self.granted(express, bulk).await,
@@ -478,7 +485,12 @@ impl Pump {
             | Frame::Offer(_)
             | Frame::OfferAnswer(_)
             | Frame::Numbered(_)
-            | Frame::Terms(_) => {}
+            | Frame::Terms(_)
+            | Frame::Want(_)
+            | Frame::Unwant(_)
+            | Frame::Have(_)
+            | Frame::Absent(_)
+            | Frame::Present(_) => {}
         }
         let session = self.id;
         self.tell(Input::Frame { session, frame }).await
@@ -518,6 +530,12 @@ impl Pump {
                     Done::Packed(lane, packed)
                 });
             }
+            ToSession::Run {
+                digest,
+                describe,
+                first,
+                count,
+            } => self.read_chunks(digest, describe, first, count)?,
         }
         Ok(())
     }
@@ -603,6 +621,8 @@ impl Pump {
                 self.answer(answer);
                 Ok(())
             }
+            Done::Chunks(came) => self.chunks_came(came?).await,
+            Done::Run(read) => self.run_read(read).await,
             Done::Packaged(bytes) => {
                 self.hand_over(bytes);
                 Ok(())

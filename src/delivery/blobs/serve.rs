@@ -1,0 +1,618 @@
+//! What neighbours want: runs of chunks, leased to their sessions.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Alarm, Here, fetch::Fetch, take_out};
+use crate::delivery::{
+    Close, Delivery, Output, SessionId,
+    hop::{Absent, Frame, Have, Want},
+};
+use crate::model::{BlobDigest, CHUNK_BYTES, Millis, Ranges, UnitId};
+
+/// Attachments that a neighbour may want at once: twice what it asks for, since what ends one may come behind what begins another.
+const WANTED_AT_ONCE_MAX: usize = 2 * super::fetch::ASKED_MAX;
+/// Wants of one neighbour that are remembered, with those for which there is nothing now.
+const WANTS_MAX: usize = 1024;
+/// How long a want is remembered that is not said again.
+const WANT_LIVES_MS: Millis = 24 * 3_600_000;
+/// How long it is remembered when a session has come or gone: whoever wants it still says so again.
+const WANT_IN_DOUBT_MS: Millis = 300_000;
+/// Chunks that a neighbour may have been sent and not have acked: 16 MiB.
+const UNACKED_CHUNKS_MAX: u64 = 256;
+/// Chunks of one run. As small as it gets: what is more urgent waits for no more than this, and a receiver reads as many at once as there
+/// may be streams, where longer ones would take turns.
+const RUN_CHUNKS: u64 = 1;
+/// How long a run may take over one session while there is another: then it goes over that one.
+const LEASE_MS: Millis = 30_000;
+/// Every so many bulk grants a run goes before the parcels that wait, so that it is never starved.
+const SHARE_TURNS: u32 = 4;
+/// Beyond every chunk of every attachment.
+const CHUNKS_MAX: u64 = 1 << 32;
+
+/// What one neighbour wants.
+#[derive(Debug, Default)]
+pub(super) struct Served {
+    wants: BTreeMap<BlobDigest, Serving>,
+    /// Those that it waits for now, in the order of its asking.
+    active: VecDeque<BlobDigest>,
+    turns: u32,
+}
+
+#[derive(Debug)]
+struct Serving {
+    /// Who named it.
+    sender: UnitId,
+    described: Described,
+    /// What the neighbour has.
+    theirs: Ranges,
+    /// That, and what is under way.
+    given: Ranges,
+    leases: Vec<Lease>,
+    /// Whether it was told that there is something again, and has not asked since.
+    is_called: bool,
+    until: Millis,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Described {
+    No,
+    UnderWay(SessionId),
+    Yes,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    first: u64,
+    last: u64,
+    session: SessionId,
+    until: Millis,
+}
+
+/// What is sent next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Run {
+    describe: bool,
+    first: u64,
+    count: u64,
+}
+
+impl Served {
+    pub(super) fn is_active(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    pub(super) fn sender_of(&self, digest: &BlobDigest) -> Option<&UnitId> {
+        Some(&self.wants.get(digest)?.sender)
+    }
+
+    /// What it waits for now, and the chunks that it has of each.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = (&BlobDigest, &Ranges)> {
+        let wants = self.active.iter();
+        wants.filter_map(|digest| Some((digest, &self.wants.get(digest)?.theirs)))
+    }
+
+    fn unacked(&self) -> u64 {
+        let wants = self.active.iter().filter_map(|d| self.wants.get(d));
+        let leases = wants.flat_map(|serving| &serving.leases);
+        leases.map(|lease| lease.last - lease.first + 1).sum()
+    }
+}
+
+impl Serving {
+    /// The next run, of at most so many chunks.
+    fn next(&self, here: &Here, chunks_max: u64) -> Option<Run> {
+        if matches!(self.described, Described::UnderWay(_)) {
+            return None;
+        }
+        let describe = self.described == Described::No;
+        let mut at = self.given.gap(0);
+        while let Some((first, last)) = here.run(at) {
+            if first > at {
+                at = self.given.gap(first);
+                if at > first {
+                    continue;
+                }
+            }
+            let free = self
+                .given
+                .run(at)
+                .map_or(last, |(next, _)| last.min(next - 1));
+            let count = (free - at + 1).min(chunks_max);
+            return Some(Run {
+                describe,
+                first: at,
+                count,
+            });
+        }
+        describe.then_some(Run {
+            describe,
+            first: 0,
+            count: 0,
+        })
+    }
+
+    /// Gives up leases; what was under way by them goes again.
+    fn give_back(&mut self, is_lost: impl Fn(&Lease) -> bool) {
+        let lost: Vec<Lease> = self.leases.extract_if(.., |lease| is_lost(lease)).collect();
+        for lease in lost {
+            for chunk in lease.first..=lease.last {
+                let elsewhere = self
+                    .leases
+                    .iter()
+                    .any(|l| (l.first..=l.last).contains(&chunk));
+                if !elsewhere && !self.theirs.contains(chunk) {
+                    self.given.remove(chunk);
+                }
+            }
+        }
+    }
+
+    fn is_complete(&self, here: &Here) -> bool {
+        self.described == Described::Yes && self.theirs.gap(0) >= here.count()
+    }
+}
+
+impl Delivery {
+    // ---- what the neighbour says
+
+    pub(in crate::delivery) fn on_want(
+        &mut self,
+        session: SessionId,
+        neighbour: &UnitId,
+        want: Want,
+    ) {
+        let digest = want.digest;
+        let count = self.blobs.here.get(&digest).map_or(CHUNKS_MAX, Here::count);
+        if want.have.last().is_some_and(|last| last >= count) {
+            self.close(session, Close::Protocol("it has chunks past the end"));
+            return;
+        }
+        let until = self.now.mono + WANT_LIVES_MS;
+        let served = self.blobs.served.entry(neighbour.clone()).or_default();
+        let is_active = served.active.contains(&digest);
+        if !is_active && served.active.len() >= WANTED_AT_ONCE_MAX {
+            self.close(session, Close::Protocol("it wants too much at once"));
+            return;
+        }
+        if !served.wants.contains_key(&digest) && served.wants.len() >= WANTS_MAX {
+            let absent = Absent {
+                digest,
+                too_large: false,
+            };
+            self.say(neighbour, Frame::Absent(absent));
+            return;
+        }
+        let serving = served.wants.entry(digest).or_insert_with(|| Serving {
+            sender: want.sender.clone(),
+            described: Described::No,
+            theirs: Ranges::new(),
+            given: Ranges::new(),
+            leases: Vec::new(),
+            is_called: false,
+            until,
+        });
+        serving.sender = want.sender;
+        serving.is_called = false;
+        serving.until = until;
+        if want.described {
+            serving.described = Described::Yes;
+        } else if serving.described == Described::Yes {
+            serving.described = Described::No;
+        }
+        serving.given = want.have.clone();
+        serving.theirs = want.have;
+        for lease in &serving.leases {
+            serving.given.insert_range(lease.first, lease.last);
+        }
+        if !is_active {
+            served.active.push_back(digest);
+        }
+        self.blobs
+            .wake(until, Alarm::Stale(neighbour.clone(), digest));
+        let need = self.blobs.needs.entry(digest).or_default();
+        need.wanted.insert(neighbour.clone());
+        self.reconsider(digest);
+        self.has_more(neighbour, digest);
+    }
+
+    pub(in crate::delivery) fn on_unwant(&mut self, neighbour: &UnitId, digest: BlobDigest) {
+        self.end_want(neighbour, digest);
+    }
+
+    pub(in crate::delivery) fn on_have(
+        &mut self,
+        session: SessionId,
+        neighbour: &UnitId,
+        have: Have,
+    ) {
+        let digest = have.digest;
+        let Some(here) = self.blobs.here.get(&digest) else {
+            return;
+        };
+        let served = self.blobs.served.get_mut(neighbour);
+        let Some(serving) = served.and_then(|served| served.wants.get_mut(&digest)) else {
+            return;
+        };
+        if have.chunks.last().is_some_and(|last| last >= here.count()) {
+            self.close(session, Close::Protocol("it has chunks past the end"));
+            return;
+        }
+        serving.until = self.now.mono + WANT_LIVES_MS;
+        serving.described = Described::Yes;
+        serving.theirs.union(&have.chunks);
+        serving.given.union(&have.chunks);
+        let theirs = &serving.theirs;
+        serving
+            .leases
+            .retain(|lease| theirs.gap(lease.first) <= lease.last);
+        self.has_more(neighbour, digest);
+    }
+
+    /// A neighbour wants an attachment no longer, or has it.
+    pub(super) fn end_want(&mut self, neighbour: &UnitId, digest: BlobDigest) {
+        let Some(served) = self.blobs.served.get_mut(neighbour) else {
+            return;
+        };
+        if served.wants.remove(&digest).is_none() {
+            return;
+        }
+        take_out(&mut served.active, &digest);
+        self.blobs.calm(&Alarm::Stale(neighbour.clone(), digest));
+        if let Some(need) = self.blobs.needs.get_mut(&digest) {
+            need.wanted.remove(neighbour);
+        }
+        self.blobs.touched.insert(digest);
+    }
+
+    // ---- what is here
+
+    /// What is here of an attachment, or whether more of it comes, has changed: whoever wants it is served, or told.
+    pub(super) fn answer_wanters(&mut self, digest: BlobDigest) {
+        let wanted = self
+            .blobs
+            .needs
+            .get(&digest)
+            .map(|need| need.wanted.clone());
+        for neighbour in wanted.unwrap_or_default() {
+            self.has_more(&neighbour, digest);
+            self.pump(&neighbour);
+        }
+    }
+
+    /// An attachment is too large: whoever wants it, for one that named it, is told.
+    pub(super) fn refuse_wanters(
+        &mut self,
+        digest: BlobDigest,
+        is_refused: impl Fn(&UnitId, &Self) -> bool,
+    ) {
+        let wanted = self
+            .blobs
+            .needs
+            .get(&digest)
+            .map(|need| need.wanted.clone());
+        for neighbour in wanted.unwrap_or_default() {
+            let served = self.blobs.served.get(&neighbour);
+            let sender = served.and_then(|served| served.sender_of(&digest)).cloned();
+            if sender.is_some_and(|sender| is_refused(&sender, self)) {
+                let absent = Absent {
+                    digest,
+                    too_large: true,
+                };
+                self.say(&neighbour, Frame::Absent(absent));
+                self.end_want(&neighbour, digest);
+            }
+        }
+    }
+
+    /// Tells a neighbour when there is nothing for it for now, and when there is again.
+    fn has_more(&mut self, neighbour: &UnitId, digest: BlobDigest) {
+        let here = self.blobs.here.get(&digest);
+        // What another gives is passed on as it comes.
+        let comes = matches!(self.blobs.fetches.get(&digest), Some(Fetch::Asked { from, .. }) if from != neighbour);
+        let Some(served) = self.blobs.served.get_mut(neighbour) else {
+            return;
+        };
+        let Some(serving) = served.wants.get_mut(&digest) else {
+            return;
+        };
+        if here.is_some_and(|here| serving.is_complete(here)) {
+            self.end_want(neighbour, digest);
+            return;
+        }
+        let has = here.is_some_and(|here| {
+            !serving.leases.is_empty()
+                || matches!(serving.described, Described::UnderWay(_))
+                || serving.next(here, 1).is_some()
+        });
+        let is_active = served.active.contains(&digest);
+        if is_active && !has && !comes {
+            take_out(&mut served.active, &digest);
+            let absent = Absent {
+                digest,
+                too_large: false,
+            };
+            self.say(neighbour, Frame::Absent(absent));
+        } else if !is_active && !serving.is_called && (has || comes) && self.is_open(neighbour) {
+            if let Some(serving) = self
+                .blobs
+                .served
+                .get_mut(neighbour)
+                .and_then(|served| served.wants.get_mut(&digest))
+            {
+                serving.is_called = true;
+            }
+            self.say(neighbour, Frame::Present(digest));
+        }
+    }
+
+    /// What was sent of an attachment was of something that is not here any more.
+    pub(super) fn forget_given(&mut self, digest: BlobDigest) {
+        for served in self.blobs.served.values_mut() {
+            if let Some(serving) = served.wants.get_mut(&digest) {
+                serving.leases.clear();
+                serving.given = serving.theirs.clone();
+            }
+        }
+    }
+
+    // ---- sessions
+
+    /// A session has come or gone: that a want is no longer one may have been said and not been heard.
+    pub(super) fn doubt_wants(&mut self, neighbour: &UnitId) {
+        let until = self.now.mono + WANT_IN_DOUBT_MS;
+        let served = self.blobs.served.get_mut(neighbour);
+        let mut doubted = Vec::new();
+        for (digest, serving) in served.into_iter().flat_map(|served| &mut served.wants) {
+            serving.until = serving.until.min(until);
+            doubted.push((serving.until, *digest));
+        }
+        for (until, digest) in doubted {
+            self.blobs
+                .wake(until, Alarm::Stale(neighbour.clone(), digest));
+        }
+    }
+
+    /// A session is gone; what was leased to it goes again.
+    pub(in crate::delivery) fn blobs_session_down(
+        &mut self,
+        session: SessionId,
+        neighbour: &UnitId,
+    ) {
+        let is_open = self.is_open(neighbour);
+        #[cfg(any(test, feature = "sim"))]
+        if self.has(crate::delivery::Bug::ForgottenRuns) && is_open {
+            return;
+        }
+        let mut wanted = Vec::new();
+        if let Some(served) = self.blobs.served.get_mut(neighbour) {
+            if !is_open {
+                served.active.clear();
+            }
+            for (digest, serving) in &mut served.wants {
+                serving.give_back(|lease| lease.session == session || !is_open);
+                if !is_open || serving.described == Described::UnderWay(session) {
+                    serving.described = Described::No;
+                }
+                serving.is_called &= is_open;
+                wanted.push(*digest);
+            }
+        }
+        if is_open {
+            self.blobs_say_again(neighbour);
+            for digest in wanted {
+                self.has_more(neighbour, digest);
+            }
+        } else {
+            self.unask_all(neighbour);
+        }
+    }
+
+    /// Gives a session of a neighbour the next run, against one of its bulk grants; false when there is none, or none to give.
+    pub(in crate::delivery) fn pump_run(&mut self, neighbour: &UnitId) -> bool {
+        let until = self.now.mono + LEASE_MS;
+        let Some(served) = self.blobs.served.get(neighbour) else {
+            return false;
+        };
+        if served.unacked() + RUN_CHUNKS > UNACKED_CHUNKS_MAX {
+            return false;
+        }
+        let here = &self.blobs.here;
+        let found = served.active.iter().find_map(|digest| {
+            let run = served
+                .wants
+                .get(digest)?
+                .next(here.get(digest)?, RUN_CHUNKS)?;
+            Some((*digest, run))
+        });
+        let Some((digest, run)) = found else {
+            return false;
+        };
+        let Some(session) = self.session_for_run(neighbour) else {
+            return false;
+        };
+        let served = self.blobs.served.get_mut(neighbour);
+        let Some(serving) = served.and_then(|served| served.wants.get_mut(&digest)) else {
+            return false;
+        };
+        if let Some(live) = self.sessions.get_mut(&session) {
+            live.use_grant(false);
+        }
+        if run.describe {
+            serving.described = Described::UnderWay(session);
+        }
+        if run.count > 0 {
+            let last = run.first + run.count - 1;
+            serving.given.insert_range(run.first, last);
+            serving.leases.push(Lease {
+                first: run.first,
+                last,
+                session,
+                until,
+            });
+        }
+        self.outputs.push_back(Output::BlobRun {
+            session,
+            digest,
+            describe: run.describe,
+            first: run.first,
+            count: run.count,
+        });
+        true
+    }
+
+    /// The session that takes the next run: chosen as for a batch of bulk.
+    fn session_for_run(&self, neighbour: &UnitId) -> Option<SessionId> {
+        let size = RUN_CHUNKS * CHUNK_BYTES;
+        let served = self.blobs.served.get(neighbour)?;
+        let left = served.active.iter().map(|digest| {
+            let count = self.blobs.here.get(digest).map_or(0, Here::count);
+            let given = served
+                .wants
+                .get(digest)
+                .map_or(0, |want| want.given.count());
+            count.saturating_sub(given)
+        });
+        let waiting = left.sum::<u64>().saturating_mul(CHUNK_BYTES);
+        self.choose_session(neighbour, false, size, waiting.max(size))
+    }
+
+    /// Bytes of runs that a session of a neighbour was given and that are not acked.
+    pub(in crate::delivery) fn runs_under_way(
+        &self,
+        neighbour: &UnitId,
+        session: SessionId,
+    ) -> u64 {
+        let Some(served) = self.blobs.served.get(neighbour) else {
+            return 0;
+        };
+        let wants = served.active.iter().filter_map(|d| served.wants.get(d));
+        let leases = wants.flat_map(|serving| &serving.leases);
+        let leases = leases.filter(|lease| lease.session == session);
+        leases
+            .map(|lease| (lease.last - lease.first + 1) * CHUNK_BYTES)
+            .sum()
+    }
+
+    /// A session has fallen silent, and another one answers: runs that it was given go over that one, if `rest` may, and what was said over
+    /// it of attachments is said again.
+    pub(in crate::delivery) fn shift_runs(
+        &mut self,
+        session: SessionId,
+        neighbour: &UnitId,
+        rest: bool,
+    ) {
+        let mut told = Vec::new();
+        if let Some(served) = self.blobs.served.get_mut(neighbour) {
+            for (digest, serving) in &mut served.wants {
+                if rest {
+                    serving.give_back(|lease| lease.session == session);
+                    if serving.described == Described::UnderWay(session) {
+                        serving.described = Described::No;
+                    }
+                }
+                if !served.active.contains(digest) {
+                    told.push((*digest, serving.is_called));
+                }
+            }
+        }
+        for (digest, is_called) in told {
+            let absent = Absent {
+                digest,
+                too_large: false,
+            };
+            let frame = match is_called {
+                true => Frame::Present(digest),
+                false => Frame::Absent(absent),
+            };
+            self.say(neighbour, frame);
+        }
+        self.blobs_say_again(neighbour);
+    }
+
+    /// Whether it is a run's turn, though parcels wait.
+    pub(in crate::delivery) fn is_runs_turn(&mut self, neighbour: &UnitId) -> bool {
+        match self.blobs.served.get_mut(neighbour) {
+            Some(served) if served.is_active() => {
+                served.turns = served.turns.wrapping_add(1);
+                served.turns.is_multiple_of(SHARE_TURNS)
+            }
+            _ => false,
+        }
+    }
+
+    // ---- time
+
+    pub(in crate::delivery) fn next_blob_timer(&self) -> Option<Millis> {
+        if self.blobs.fetches.is_empty()
+            && self.blobs.served.is_empty()
+            && self.blobs.alarms.is_empty()
+        {
+            return None;
+        }
+        let alarm = self.blobs.alarms.first().map(|(at, _)| *at);
+        let ack = self.next_blob_ack();
+        alarm
+            .into_iter()
+            .chain(ack)
+            .chain(self.next_lease_over())
+            .min()
+    }
+
+    /// When a run has taken too long over a session that has another beside it.
+    fn next_lease_over(&self) -> Option<Millis> {
+        let served = self.blobs.served.iter();
+        let served = served.filter(|(n, served)| served.is_active() && self.has_several(n));
+        let leases = served.flat_map(|(_, served)| {
+            let wants = served.active.iter().filter_map(|d| served.wants.get(d));
+            wants.flat_map(|serving| &serving.leases)
+        });
+        leases.map(|lease| lease.until).min()
+    }
+
+    fn has_several(&self, neighbour: &UnitId) -> bool {
+        let hop = self.hops.get(neighbour);
+        hop.is_some_and(|hop| self.open_sessions(hop).nth(1).is_some())
+    }
+
+    pub(in crate::delivery) fn tick_blobs(&mut self) {
+        let now = self.now.mono;
+        while let Some((at, _)) = self.blobs.alarms.first()
+            && *at <= now
+        {
+            let Some((_, alarm)) = self.blobs.alarms.pop_first() else {
+                break;
+            };
+            self.blobs.due.remove(&alarm);
+            match alarm {
+                Alarm::Seek(digest) => self.seek_again(digest),
+                Alarm::Linger(digest) => self.end_linger(digest),
+                Alarm::Stale(neighbour, digest) => {
+                    let served = self.blobs.served.get(&neighbour);
+                    let want = served.and_then(|served| served.wants.get(&digest));
+                    match want.map(|want| want.until) {
+                        Some(until) if until > now => {
+                            self.blobs.wake(until, Alarm::Stale(neighbour, digest))
+                        }
+                        Some(_) => self.end_want(&neighbour, digest),
+                        None => {}
+                    }
+                }
+            }
+        }
+        let late: Vec<UnitId> = self
+            .blobs
+            .served
+            .iter()
+            .filter(|(n, served)| served.is_active() && self.has_several(n))
+            .map(|(n, _)| n.clone())
+            .collect();
+        for neighbour in late {
+            if let Some(served) = self.blobs.served.get_mut(&neighbour) {
+                for serving in served.wants.values_mut() {
+                    serving.give_back(|lease| lease.until <= now);
+                }
+            }
+            self.pump(&neighbour);
+        }
+    }
+}

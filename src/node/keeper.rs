@@ -1,0 +1,533 @@
+//! The keeper of attachments: what comes of them over sessions is verified and written, what leaves is read, in the worker pool.
+//!
+//! The machine decides what is fetched and from whom, and what is sent; here it is carried out over [`blob`](crate::blob). Chunks are made
+//! durable often enough that a node that dies asks for little again, and seldom enough that the disk is not what a fast line waits for.
+//! What is acked of them to a neighbour is no promise: a new session tells what is there.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant, SystemTime},
+};
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use super::pace::Paces;
+use crate::{
+    blob::{BeginError, Begun, Blobs, FinishError, Found, PutError, StoreError},
+    delivery::{BlobNews, SessionId},
+    model::{BlobDigest, Ranges, UnitId, chunk_count},
+    observe::Metrics,
+    wire::{self, Chunks, Description},
+};
+
+/// Chunks that may have been written and not synced: 4 MiB.
+const UNSYNCED_CHUNKS_MAX: u32 = 64;
+/// How long a chunk may stay so while others come.
+const SYNC_EVERY: Duration = Duration::from_millis(250);
+
+/// The keeper.
+#[derive(Debug)]
+pub(super) struct Keeper {
+    blobs: Blobs,
+    /// Attachments that are taken, each from one neighbour.
+    taken: Mutex<HashMap<BlobDigest, Taking>>,
+    /// Since when something that had been needed is not any more, in this run of the node.
+    freed: Mutex<HashMap<BlobDigest, SystemTime>>,
+    /// How fast they come and go.
+    pub(super) paces: Paces,
+    metrics: Arc<Metrics>,
+    /// How much room something that came did not find, bytes.
+    lacking: AtomicU64,
+    /// Told when that is so.
+    pub(super) no_room: Notify,
+}
+
+#[derive(Debug)]
+struct Taking {
+    from: UnitId,
+    unsynced: u32,
+    synced: Instant,
+}
+
+/// A neighbour sent what is not part of the attachment that it was asked for.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ChunksFault {
+    /// It does not even read.
+    #[error(transparent)]
+    Broken(#[from] wire::ChunksError),
+    /// The list proves nothing.
+    #[error(
+        "of an attachment that it was asked for, the neighbour sent a list that is not its own: {0}"
+    )]
+    List(BeginError),
+    /// A chunk is none of the attachment.
+    #[error("of an attachment that it was asked for, the neighbour sent what is not its own: {0}")]
+    Chunk(PutError),
+}
+
+/// What came, and what it is about.
+pub(super) type News = (BlobDigest, BlobNews);
+
+impl Keeper {
+    /// A keeper of these.
+    pub(super) fn new(blobs: Blobs, metrics: Arc<Metrics>) -> Self {
+        Self {
+            blobs,
+            taken: Mutex::default(),
+            freed: Mutex::default(),
+            paces: Paces::default(),
+            metrics,
+            lacking: AtomicU64::new(0),
+            no_room: Notify::new(),
+        }
+    }
+
+    fn taken(&self) -> MutexGuard<'_, HashMap<BlobDigest, Taking>> {
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// An attachment is taken from this neighbour from now on, and from no other.
+    pub(super) fn take_from(&self, digest: BlobDigest, from: UnitId) {
+        let taking = Taking {
+            from,
+            unsynced: 0,
+            synced: Instant::now(),
+        };
+        self.taken().insert(digest, taking);
+    }
+
+    /// Nothing of it is taken any more.
+    pub(super) fn close(&self, digest: &BlobDigest) {
+        self.taken().remove(digest);
+    }
+
+    /// Nothing needs it now: from this moment on it is kept for a while. Waits for the disk.
+    pub(super) fn freed(&self, digest: BlobDigest) {
+        // What is whole says so itself after a restart, too. What is not, or is gone, need not.
+        let _ = self.blobs.touch(&digest);
+        // Later than that: what is touched after this was brought again.
+        self.freed_since().insert(digest, SystemTime::now());
+    }
+
+    /// Since when something that had been needed is not any more, in this run of the node.
+    pub(super) fn freed_since(&self) -> MutexGuard<'_, HashMap<BlobDigest, SystemTime>> {
+        self.freed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How much room was lacking, bytes.
+    pub(super) fn take_lacking(&self) -> u64 {
+        self.lacking.swap(0, Ordering::Relaxed)
+    }
+
+    /// Takes what came over a session. Waits for the disk.
+    ///
+    /// # Errors
+    /// The neighbour sent what it was not asked for; nothing of that stays.
+    pub(super) fn came(
+        &self,
+        session: SessionId,
+        neighbour: &UnitId,
+        bytes: &Bytes,
+    ) -> Result<Vec<News>, ChunksFault> {
+        let Chunks {
+            digest,
+            description,
+            first,
+            chunks,
+        } = wire::read_chunks(bytes)?;
+        let is_asked = self
+            .taken()
+            .get(&digest)
+            .is_some_and(|taking| taking.from == *neighbour);
+        if !is_asked {
+            return Ok(vec![(digest, BlobNews::Unasked { session })]);
+        }
+        let mut news = Vec::new();
+        if let Some(description) = description
+            && !self.described(digest, &description, &mut news)?
+        {
+            return Ok(news);
+        }
+        let mut stored = Ranges::new();
+        let mut is_complete = false;
+        let mut fresh = 0;
+        let mut failed = None;
+        for (number, chunk) in (first..).zip(&chunks) {
+            match self.blobs.put(&digest, number, chunk) {
+                Ok(progress) => {
+                    stored.insert_range(number, number);
+                    is_complete = progress.is_complete();
+                    fresh += if progress.is_new {
+                        chunk.len() as u64
+                    } else {
+                        0
+                    };
+                }
+                Err(PutError::Store(error)) => {
+                    failed = Some(error);
+                    break;
+                }
+                // It was removed a moment ago.
+                Err(PutError::Unknown(_)) if self.blobs.have(&digest).is_none() => break,
+                Err(fault) => return Err(ChunksFault::Chunk(fault)),
+            }
+        }
+        self.metrics.attachment_received(fresh);
+        self.paces
+            .moved(digest, neighbour, false, fresh, Instant::now());
+        if let Some(error) = failed {
+            self.failed(digest, error, &mut news);
+        } else if !stored.is_empty() {
+            let count = stored.count() as u32;
+            news.push((digest, BlobNews::Stored(stored)));
+            self.make_durable(digest, count, is_complete, &mut news);
+        }
+        Ok(news)
+    }
+
+    /// Takes a description; false when nothing more is to be taken.
+    fn described(
+        &self,
+        digest: BlobDigest,
+        description: &Description,
+        news: &mut Vec<News>,
+    ) -> Result<bool, ChunksFault> {
+        let size = description.size;
+        if size > wire::DESCRIBED_BYTES_MAX {
+            news.push((digest, BlobNews::TooLarge));
+            return Ok(false);
+        }
+        let have = match self.blobs.begin(digest, size, &description.list) {
+            Ok(Begun::New) => Ranges::new(),
+            Ok(Begun::Partly(have)) => have,
+            Ok(Begun::Whole) => {
+                news.push((digest, BlobNews::Whole { size }));
+                return Ok(false);
+            }
+            Err(BeginError::Store(StoreError::TooLarge { .. })) => {
+                news.push((digest, BlobNews::TooLarge));
+                return Ok(false);
+            }
+            Err(BeginError::Store(error)) => {
+                if matches!(error, StoreError::Full { .. }) {
+                    self.lacking.fetch_max(size, Ordering::Relaxed);
+                    self.no_room.notify_one();
+                }
+                self.failed(digest, error, news);
+                return Ok(false);
+            }
+            Err(BeginError::OtherSize(_)) => {
+                // One of two neighbours lied. All begins anew, by this one's word; a lie shows in the last chunk.
+                if let Err(error) = self.blobs.remove(&digest) {
+                    self.failed(digest, error.into(), news);
+                } else {
+                    news.push((digest, BlobNews::Lost));
+                }
+                return Ok(false);
+            }
+            Err(fault @ BeginError::WrongList(_)) => return Err(ChunksFault::List(fault)),
+        };
+        news.push((digest, BlobNews::Part { size, have }));
+        Ok(true)
+    }
+
+    /// Chunks were written: makes them durable when it is time, and the attachment whole when it is complete.
+    fn make_durable(
+        &self,
+        digest: BlobDigest,
+        count: u32,
+        is_complete: bool,
+        news: &mut Vec<News>,
+    ) {
+        if is_complete {
+            match self.blobs.finish(&digest) {
+                Ok(size) => news.push((digest, BlobNews::Whole { size })),
+                Err(FinishError::Missing(missing)) => {
+                    tracing::warn!(%digest, chunks = missing.count(), "chunks of an attachment were damaged on the disk, and are fetched again");
+                    self.tell_part(digest, news);
+                }
+                Err(FinishError::Store(error)) => self.failed(digest, error, news),
+                Err(FinishError::Unknown(_)) => news.push((digest, BlobNews::Lost)),
+            }
+            return;
+        }
+        let is_due = match self.taken().get_mut(&digest) {
+            Some(taking) => {
+                taking.unsynced += count;
+                let is_due =
+                    taking.unsynced >= UNSYNCED_CHUNKS_MAX || taking.synced.elapsed() >= SYNC_EVERY;
+                if is_due {
+                    taking.unsynced = 0;
+                    taking.synced = Instant::now();
+                }
+                is_due
+            }
+            None => true,
+        };
+        if is_due && let Err(FinishError::Store(error)) = self.blobs.sync(&digest) {
+            self.failed(digest, error, news);
+        }
+    }
+
+    /// What is left of one that is being received.
+    fn tell_part(&self, digest: BlobDigest, news: &mut Vec<News>) {
+        let size = self.blobs.reader(&digest).map(|reader| reader.size());
+        news.push(match (self.blobs.have(&digest), size) {
+            (Some(have), Ok(size)) => (digest, BlobNews::Part { size, have }),
+            _ => (digest, BlobNews::Lost),
+        });
+    }
+
+    /// There is no room, or the disk failed: what was not durable has to come again, and later.
+    fn failed(&self, digest: BlobDigest, error: StoreError, news: &mut Vec<News>) {
+        tracing::warn!(%digest, %error, "an attachment cannot be kept now; it is fetched again later");
+        news.push((digest, BlobNews::NoRoom));
+        if self.blobs.have(&digest).is_some() {
+            self.tell_part(digest, news);
+        }
+    }
+
+    /// Reads a run for a neighbour. Waits for the disk.
+    ///
+    /// # Errors
+    /// It cannot be read: what is left of the attachment.
+    pub(super) fn pack(
+        &self,
+        neighbour: &UnitId,
+        digest: BlobDigest,
+        describe: bool,
+        first: u64,
+        count: u64,
+    ) -> Result<Bytes, News> {
+        let lost = |error: &dyn std::fmt::Display| {
+            tracing::error!(%digest, %error, "an attachment cannot be read");
+            let mut news = Vec::new();
+            self.tell_damaged(digest, &mut news);
+            news.pop().unwrap_or((digest, BlobNews::Lost))
+        };
+        let reader = self.blobs.reader(&digest).map_err(|error| lost(&error))?;
+        let list = match describe {
+            true => Some(reader.list().map_err(|error| lost(&error))?),
+            false => None,
+        };
+        let description = list.as_deref().map(|list| (reader.size(), list));
+        let mut out = wire::chunks_head(&digest, description, first, count);
+        let mut chunk = Vec::new();
+        let mut gone = 0;
+        for number in first..first + count {
+            reader
+                .chunk(number, &mut chunk)
+                .map_err(|error| lost(&error))?;
+            out.extend_from_slice(&chunk);
+            gone += chunk.len() as u64;
+        }
+        self.metrics.attachment_sent(gone);
+        self.paces
+            .moved(digest, neighbour, true, gone, Instant::now());
+        Ok(out.into())
+    }
+
+    /// A chunk is damaged. A whole attachment that is so goes: it is fetched again from where it came, if that is possible.
+    pub(super) fn tell_damaged(&self, digest: BlobDigest, news: &mut Vec<News>) {
+        if self.blobs.have(&digest).is_some() {
+            self.tell_part(digest, news);
+            return;
+        }
+        if let Err(error) = self.blobs.remove(&digest) {
+            tracing::error!(%digest, %error, "a damaged attachment cannot be removed");
+        }
+        news.push((digest, BlobNews::Lost));
+    }
+}
+
+/// What the machine is told of what was found at the start.
+pub(super) fn found(blobs: &Blobs, found: Found) -> Vec<News> {
+    let whole = found.whole.into_iter();
+    let mut news: Vec<News> = whole
+        .map(|(digest, size)| (digest, BlobNews::Whole { size }))
+        .collect();
+    for part in found.partial {
+        let is_complete = part.have.gap(0) >= chunk_count(part.size);
+        let finished = is_complete.then(|| blobs.finish(&part.digest));
+        let found = match finished {
+            Some(Ok(size)) => BlobNews::Whole { size },
+            _ => BlobNews::Part {
+                size: part.size,
+                have: blobs.have(&part.digest).unwrap_or(part.have),
+            },
+        };
+        news.push((part.digest, found));
+    }
+    news
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{blob::Bounds, model::CHUNK_BYTES};
+
+    const SIZE: u64 = 3 * CHUNK_BYTES + 100;
+
+    struct Two {
+        sender: Keeper,
+        receiver: Keeper,
+        neighbour: UnitId,
+        digest: BlobDigest,
+        _folders: [tempfile::TempDir; 2],
+    }
+
+    /// One that has an attachment, and one that has asked for it.
+    fn two(attachment_mib: u32) -> Two {
+        let folders = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+        let open = |at: usize, attachment_mib| {
+            let bounds = Bounds {
+                attachment_mib,
+                attachments_mib: 64,
+            };
+            let opened = Blobs::open(folders[at].path(), bounds);
+            let metrics = Arc::new(Metrics::new(1));
+            Keeper::new(opened.expect("attachments").0, metrics)
+        };
+        let (sender, receiver) = (open(0, 64), open(1, attachment_mib));
+        let mut upload = sender.blobs.upload().expect("an upload");
+        let body: Vec<u8> = (0..SIZE).map(|n| (n / 777) as u8).collect();
+        upload.write(&body).expect("writes");
+        let digest = upload.finish().expect("an attachment").0;
+        let neighbour: UnitId = "hebi.hub".parse().expect("a unit");
+        receiver.take_from(digest, neighbour.clone());
+        Two {
+            sender,
+            receiver,
+            neighbour,
+            digest,
+            _folders: folders,
+        }
+    }
+
+    impl Two {
+        fn run(&self, describe: bool, first: u64, count: u64) -> Vec<u8> {
+            let run = self
+                .sender
+                .pack(&self.neighbour, self.digest, describe, first, count);
+            run.expect("it is there").to_vec()
+        }
+
+        fn came(&self, run: Vec<u8>) -> Result<Vec<BlobNews>, ChunksFault> {
+            let came = self.receiver.came(7, &self.neighbour, &run.into())?;
+            Ok(came.into_iter().map(|(_, news)| news).collect())
+        }
+    }
+
+    #[test]
+    fn an_attachment_comes_over_in_any_order_and_is_whole() {
+        let two = two(64);
+        let part = BlobNews::Part {
+            size: SIZE,
+            have: Ranges::new(),
+        };
+        let stored = |chunks: &[u64]| BlobNews::Stored(chunks.iter().copied().collect());
+        let came = two.came(two.run(true, 2, 1)).expect("it counts");
+        assert_eq!(came, [part, stored(&[2])]);
+        let came = two.came(two.run(false, 3, 1)).expect("it counts");
+        assert_eq!(came, [stored(&[3])]);
+        let came = two.came(two.run(false, 0, 2)).expect("it counts");
+        assert_eq!(came, [stored(&[0, 1]), BlobNews::Whole { size: SIZE }]);
+        // Once more does no harm.
+        let came = two.came(two.run(false, 0, 2)).expect("it counts");
+        assert_eq!(came, [stored(&[0, 1]), BlobNews::Whole { size: SIZE }]);
+    }
+
+    #[test]
+    fn wrong_bytes_a_wrong_list_and_chunks_past_the_end_are_a_fault_and_leave_nothing() {
+        let two = two(64);
+        let mut wrong = two.run(true, 0, 1);
+        wrong[40] ^= 1; // in the list
+        assert!(matches!(two.came(wrong), Err(ChunksFault::List(_))));
+        let chunks_first = two.came(two.run(false, 0, 1));
+        assert!(
+            matches!(chunks_first, Err(ChunksFault::Chunk(_)))
+                || matches!(&chunks_first, Ok(news) if news.is_empty())
+        );
+        two.came(two.run(true, 0, 1)).expect("it counts");
+        let mut wrong = two.run(false, 1, 1);
+        let last = wrong.len() - 1;
+        wrong[last] ^= 1;
+        assert!(matches!(
+            two.came(wrong),
+            Err(ChunksFault::Chunk(PutError::WrongBytes(1)))
+        ));
+        let mut past = two.run(false, 1, 1);
+        past[33] = 9; // the number of the first
+        assert!(matches!(
+            two.came(past),
+            Err(ChunksFault::Chunk(PutError::PastTheEnd { .. }))
+        ));
+        let mut short = two.run(false, 1, 1);
+        short.truncate(last);
+        assert!(matches!(
+            two.came(short),
+            Err(ChunksFault::Chunk(PutError::WrongLength { .. }))
+        ));
+        assert!(matches!(
+            two.came(vec![0xc0, 1, 2]),
+            Err(ChunksFault::Broken(_))
+        ));
+        let have = two.receiver.blobs.have(&two.digest);
+        assert_eq!(have, Some([0].into_iter().collect()));
+    }
+
+    #[test]
+    fn what_was_not_asked_of_a_neighbour_is_not_taken_from_it() {
+        let two = two(64);
+        let other: UnitId = "hebi.other".parse().expect("a unit");
+        let run = Bytes::from(two.run(true, 0, 1));
+        let came = two.receiver.came(7, &other, &run).expect("no fault");
+        assert_eq!(came, [(two.digest, BlobNews::Unasked { session: 7 })]);
+        two.receiver.close(&two.digest);
+        let came = two.came(run.to_vec()).expect("no fault");
+        assert_eq!(came, [BlobNews::Unasked { session: 7 }]);
+        assert_eq!(two.receiver.blobs.bytes_used(), 0);
+    }
+
+    #[test]
+    fn one_that_is_too_large_is_refused_by_its_description() {
+        let small = two(64);
+        small.receiver.blobs.set_bounds(Bounds {
+            attachment_mib: 0,
+            attachments_mib: 64,
+        });
+        let came = small.came(small.run(true, 0, 1)).expect("no fault");
+        assert_eq!(came, [BlobNews::TooLarge]);
+        small.receiver.blobs.set_bounds(Bounds {
+            attachment_mib: 64,
+            attachments_mib: 0,
+        });
+        let came = small.came(small.run(true, 0, 1)).expect("no fault");
+        assert_eq!(came, [BlobNews::NoRoom]);
+        assert_eq!(small.receiver.take_lacking(), SIZE);
+        let huge = wire::chunks_head(&small.digest, Some((u64::MAX, &[])), 0, 0);
+        assert_eq!(small.came(huge).expect("no fault"), [BlobNews::TooLarge]);
+    }
+
+    #[test]
+    fn a_chunk_that_rots_is_not_sent_and_all_of_it_goes() {
+        let two = two(64);
+        let file = two._folders[0].path().join(two.digest.hex());
+        let mut bytes = std::fs::read(&file).expect("a file");
+        bytes[70_000] ^= 1;
+        std::fs::write(&file, bytes).expect("writes");
+        assert!(
+            two.sender
+                .pack(&two.neighbour, two.digest, false, 0, 1)
+                .is_ok()
+        );
+        let lost = two.sender.pack(&two.neighbour, two.digest, false, 1, 1);
+        assert_eq!(lost, Err((two.digest, BlobNews::Lost)));
+        assert_eq!(two.sender.blobs.size(&two.digest), None);
+    }
+}
