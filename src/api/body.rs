@@ -11,7 +11,7 @@ use axum::{
     body::{Body, HttpBody},
     http::StatusCode,
 };
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body_util::BodyExt as _;
 use hyper::body::{Frame, SizeHint};
 use tokio::{
@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use super::problem::Problem;
+use crate::codec::LARGE_BYTES;
 
 /// How long a sender may pause within a body.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(30);
@@ -28,6 +29,8 @@ const ROOM_WAIT_MAX: Duration = Duration::from_secs(10);
 /// How much of a body that nobody reads is drained, and for how long.
 const DRAINED_BYTES_MAX: u64 = 128 * 1024 * 1024;
 const DRAIN_TIME_MAX: Duration = Duration::from_secs(20);
+/// A body is large from here on, bytes.
+const LARGE_BODY_BYTES: usize = 256 * 1024;
 /// Largest bodies that are in memory at once.
 const LARGEST_AT_ONCE: usize = 8;
 
@@ -73,7 +76,7 @@ impl Bodies {
                 busy("the bodies of other requests take up all the room")
                     .bounded("bodies-kib", bound)
             })?;
-        let mut whole = BytesMut::new();
+        let mut whole = Vec::new();
         let mut first = Bytes::new();
         while let Some(frame) = timeout(PAUSE_MAX, body.frame())
             .await
@@ -92,7 +95,10 @@ impl Bodies {
                 continue;
             }
             if whole.is_empty() {
-                whole.reserve((expected as usize).max(first.len() + data.len()));
+                make_room(
+                    &mut whole,
+                    (expected as usize).max(first.len() + data.len()),
+                );
                 whole.extend_from_slice(&std::mem::take(&mut first));
             }
             whole.extend_from_slice(&data);
@@ -100,7 +106,7 @@ impl Bodies {
         let bytes = if whole.is_empty() {
             first
         } else {
-            whole.freeze()
+            whole.into()
         };
         Ok(Held { bytes, _room: room })
     }
@@ -114,6 +120,14 @@ impl Bodies {
             format!("a request has at most {kib} KiB; send it in parts"),
         )
         .bounded("request-kib", kib.into())
+    }
+}
+
+/// Makes room for a body. That of a large one goes straight back to the system with it (see [`LARGE_BYTES`]): otherwise as much, and
+/// twice as much for each thread, would be kept for the next one.
+fn make_room(whole: &mut Vec<u8>, bytes: usize) {
+    if bytes < LARGE_BODY_BYTES || whole.try_reserve_exact(bytes.max(LARGE_BYTES)).is_err() {
+        whole.reserve(bytes);
     }
 }
 

@@ -13,10 +13,14 @@ impl Delivery {
         let mut batch: HashMap<MessageId, Digest> = HashMap::new();
         let mut bytes = 0;
         let mut count = 0;
-        for (index, message) in messages.iter().enumerate() {
-            match self.may_submit(message, &batch, count, bytes) {
+        let names: Vec<MessageId> = messages.iter().map(|m| m.header.message_id()).collect();
+        for (index, (message, id)) in messages.iter().zip(&names).enumerate() {
+            match self.may_submit(message, *id, &batch, count, bytes) {
                 Ok(true) => {
-                    batch.insert(message.header.message_id(), message.content);
+                    // What comes last has nothing after it that could repeat it.
+                    if index + 1 < messages.len() {
+                        batch.insert(*id, message.content);
+                    }
                     bytes += message.parcel.bytes().len() as u64;
                     count += 1;
                 }
@@ -30,7 +34,8 @@ impl Delivery {
         }
         let accepted = messages
             .into_iter()
-            .map(|message| self.take(message, log))
+            .zip(names)
+            .map(|(message, id)| self.take(message, id, log))
             .collect();
         let reply = Output::Reply {
             ticket,
@@ -48,13 +53,13 @@ impl Delivery {
     fn may_submit(
         &self,
         message: &Submission,
+        id: MessageId,
         batch: &HashMap<MessageId, Digest>,
         more: u64,
         more_bytes: u64,
     ) -> Result<bool, NotAccepted> {
         let header = &message.header;
         debug_assert_eq!(header.sender, self.settings.unit);
-        let id = header.message_id();
         let in_batch = || batch.get(&id).copied().map(content);
         if let Some(known) = self.sent_as(id).or_else(in_batch) {
             return if known == content(message.content) {
@@ -97,9 +102,8 @@ impl Delivery {
         Ok(true)
     }
 
-    fn take(&mut self, message: Submission, log: &mut dyn Log) -> Accepted {
+    fn take(&mut self, message: Submission, id: MessageId, log: &mut dyn Log) -> Accepted {
         let header = &message.header;
-        let id = header.message_id();
         if self.sent_as(id).is_some() {
             return Accepted {
                 message: id,

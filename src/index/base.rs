@@ -27,7 +27,7 @@ use crate::{
 /// The version of what is stored; another one is set aside.
 const VERSION: u32 = 2;
 /// What sled may keep in memory of pages, bytes. Below, it reads what it just wrote.
-const CACHE_BYTES: u64 = 8 * 1024 * 1024;
+const CACHE_BYTES: u64 = 1024 * 1024;
 /// sled's segments, bytes: it holds several in memory.
 const SEGMENT_BYTES: usize = 256 * 1024;
 /// Largest entry that is read, bytes.
@@ -278,12 +278,16 @@ impl Base {
         names: Vec<Change>,
     ) -> Result<(), BaseError> {
         let mut batch = sled::Batch::default();
+        let written: Vec<Key> = entries.iter().step_by(2).map(|(key, _)| *key).collect();
         let entries = entries.into_iter().map(|(key, entry)| (key.0, entry));
         ENTRIES.change(&self.db, entries, &mut batch)?;
         batch.insert(keys::POSITION, codec::encode(position));
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);
         recent.record(&names, &mut batch);
         self.db.apply_batch(batch)?;
+        for key in &written {
+            ENTRIES.touch(&self.db, &key.0)?;
+        }
         recent.take(names);
         let is_full = recent.is_full();
         drop(recent);
@@ -298,7 +302,9 @@ impl Base {
         let recent = self.recent.read().unwrap_or_else(PoisonError::into_inner);
         for names in recent.portions() {
             let mut batch = sled::Batch::default();
-            let changes = names.map(|(name, is_there)| (name, is_there.then(Vec::new)));
+            let changes = names
+                .into_iter()
+                .map(|(name, is_there)| (name, is_there.then(Vec::new)));
             NAMES.change(&self.db, changes, &mut batch)?;
             self.db.apply_batch(batch)?;
         }

@@ -17,7 +17,8 @@ use crate::{
 
 pub(super) struct Draft {
     base: Base,
-    open: HashMap<MessageId, Opened>,
+    /// On its own each: a table of them as they are would be large, and copied as it grows.
+    open: HashMap<MessageId, Box<Opened>>,
     parcels: HashMap<Digest, MessageId>,
     /// Entries that are to be written.
     changed: usize,
@@ -93,7 +94,7 @@ impl Draft {
             is_new,
             is_changed: false,
         };
-        self.open.insert(message, opened);
+        self.open.insert(message, Box::new(opened));
         message
     }
 

@@ -58,6 +58,8 @@ pub struct Feed {
     waiting: usize,
     /// Whether an event found no room.
     lost: bool,
+    /// Where events are packed.
+    space: Vec<u8>,
 }
 
 /// An event that the index wants, as it waits: many may.
@@ -102,8 +104,11 @@ impl Told {
         })
     }
 
-    fn pack(&self) -> Packed {
-        Packed(codec::encode(self).into())
+    /// `space` is written over.
+    fn pack(&self, space: &mut Vec<u8>) -> Packed {
+        space.clear();
+        codec::encode_into(self, space);
+        Packed(Box::from(&space[..]))
     }
 }
 
@@ -183,6 +188,7 @@ impl Feed {
             released: 0,
             waiting: 0,
             lost: false,
+            space: Vec::new(),
         }
     }
 
@@ -206,7 +212,7 @@ impl Feed {
         if waiting >= EVENTS_MAX {
             self.lost = true;
         } else if waiting < EVENTS_THIN || !is_attempt {
-            self.held.push_back((lsn, told.pack()));
+            self.held.push_back((lsn, told.pack(&mut self.space)));
         }
     }
 

@@ -1,10 +1,7 @@
 //! Names that came or went and are in no page yet. A name falls anywhere among all the others, so that many are put into the pages
 //! together; until then they are in memory, and in the base as they came.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::Range,
-};
+use std::{collections::BTreeSet, iter, ops::Range};
 
 use sled::{Batch, Db};
 
@@ -19,15 +16,61 @@ pub(super) const NAMES_MAX: usize = 200_000;
 const NAMES_AT_ONCE: usize = 8192;
 /// Most of one record, bytes.
 const RECORD_BYTES_MAX: usize = 64 * 1024;
+/// Names of one run. Its memory is had at once, 26 bytes a name, and given back as a whole.
+const RUN_NAMES_MAX: usize = 8192;
 
 /// A name, and whether it came or went.
 pub(super) type Change = (Name, bool);
 
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    names: BTreeMap<Name, bool>,
+    /// What a later run says of a name counts. All but the last are full.
+    runs: Vec<Run>,
     /// The numbers of the records that hold them.
     records: Range<u64>,
+}
+
+/// Names in their order, each once: a tree of so many would take twice the memory.
+#[derive(Debug)]
+struct Run(Vec<Change>);
+
+impl Run {
+    fn new() -> Self {
+        Self(Vec::with_capacity(RUN_NAMES_MAX))
+    }
+
+    fn room(&self) -> usize {
+        RUN_NAMES_MAX - self.0.len()
+    }
+
+    /// Takes these in, no more than there is room for. They are in order, each once.
+    fn take(&mut self, changes: &[Change]) {
+        let mut new = Vec::with_capacity(changes.len());
+        for (name, is_there) in changes {
+            match self.0.binary_search_by_key(name, |(name, _)| *name) {
+                Ok(at) => self.0[at].1 = *is_there,
+                Err(_) => new.push((*name, *is_there)),
+            }
+        }
+        // From the last one on, so that each goes straight to its place.
+        let mut left = self.0.len();
+        self.0.resize(left + new.len(), Change::default());
+        let mut end = self.0.len();
+        while let Some(change) = new.pop() {
+            while left > 0 && self.0[left - 1].0 > change.0 {
+                (left, end) = (left - 1, end - 1);
+                self.0[end] = self.0[left];
+            }
+            end -= 1;
+            self.0[end] = change;
+        }
+    }
+
+    fn range(&self, from: &Name, through: &Name) -> &[Change] {
+        let begin = self.0.partition_point(|(name, _)| name < from);
+        let end = self.0.partition_point(|(name, _)| name <= through);
+        self.0.get(begin..end).unwrap_or_default()
+    }
 }
 
 impl Recent {
@@ -46,9 +89,10 @@ impl Recent {
             if !left.is_empty() {
                 return Err(BaseError::Page);
             }
-            for [is_there, name @ ..] in names {
-                recent.names.insert(*name, *is_there != 0);
-            }
+            let names = names
+                .iter()
+                .map(|[is_there, name @ ..]| (*name, *is_there != 0));
+            recent.take(names.collect());
         }
         Ok(recent)
     }
@@ -67,35 +111,62 @@ impl Recent {
     }
 
     /// They are recorded.
-    pub(super) fn take(&mut self, changes: Vec<Change>) {
-        self.names.extend(changes);
+    pub(super) fn take(&mut self, mut changes: Vec<Change>) {
+        // Of one name the last counts.
+        changes.reverse();
+        changes.sort_by_key(|(name, _)| *name);
+        changes.dedup_by_key(|(name, _)| *name);
+        let mut changes = &changes[..];
+        while !changes.is_empty() {
+            if self.runs.last().is_none_or(|run| run.room() == 0) {
+                self.runs.push(Run::new());
+            }
+            let Some(run) = self.runs.last_mut() else {
+                return;
+            };
+            let (now, later) = changes.split_at(run.room().min(changes.len()));
+            run.take(now);
+            changes = later;
+        }
     }
 
     /// Whether it is time to put them into pages.
     pub(super) fn is_full(&self) -> bool {
-        self.names.len() >= NAMES_MAX
+        self.runs.iter().map(|run| run.0.len()).sum::<usize>() >= NAMES_MAX
     }
 
     /// The names in a range that came, and those that went.
     pub(super) fn range(&self, from: Name, through: Name) -> (BTreeSet<Name>, BTreeSet<Name>) {
-        let found = self.names.range(from..=through);
         let (mut came, mut went) = (BTreeSet::new(), BTreeSet::new());
-        for (name, is_there) in found {
-            match is_there {
-                true => came.insert(*name),
-                false => went.insert(*name),
+        for (name, is_there) in self.runs.iter().flat_map(|run| run.range(&from, &through)) {
+            let (now, before) = match is_there {
+                true => (&mut came, &mut went),
+                false => (&mut went, &mut came),
             };
+            before.remove(name);
+            now.insert(*name);
         }
         (came, went)
     }
 
     /// All of them in order, a part at a time.
-    pub(super) fn portions(&self) -> impl Iterator<Item = impl Iterator<Item = Change>> {
-        let parts = (0..self.names.len()).step_by(NAMES_AT_ONCE);
-        let mut names = self.names.iter().map(|(name, is_there)| (*name, *is_there));
-        parts.map(move |_| {
-            let part: Vec<_> = names.by_ref().take(NAMES_AT_ONCE).collect();
-            part.into_iter()
+    pub(super) fn portions(&self) -> impl Iterator<Item = Vec<Change>> {
+        let mut rest: Vec<&[Change]> = self.runs.iter().map(|run| &run.0[..]).collect();
+        let mut next = move || {
+            let least = rest.iter().filter_map(|run| Some(run.first()?.0)).min()?;
+            let mut last = false;
+            for run in &mut rest {
+                if let Some(((name, is_there), others)) = run.split_first()
+                    && *name == least
+                {
+                    (last, *run) = (*is_there, others);
+                }
+            }
+            Some((least, last))
+        };
+        iter::from_fn(move || {
+            let part: Vec<Change> = iter::from_fn(&mut next).take(NAMES_AT_ONCE).collect();
+            (!part.is_empty()).then_some(part)
         })
     }
 
@@ -108,11 +179,57 @@ impl Recent {
 
     /// Their records are gone.
     pub(super) fn clear(&mut self) {
-        self.names.clear();
+        self.runs.clear();
         self.records.start = self.records.end;
     }
 }
 
 fn key(number: u64) -> Vec<u8> {
     [&[RECENT], &number.to_be_bytes()[..]].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Names of which many are the same.
+    fn name(n: u16) -> Name {
+        let mut name = Name::default();
+        name[7..9].copy_from_slice(&n.to_be_bytes());
+        name
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(16))]
+
+        #[test]
+        fn the_last_word_on_a_name_counts(
+            turns in prop::collection::vec(
+                prop::collection::vec((any::<u16>(), any::<bool>()), 0..20_000),
+                1..5,
+            ),
+            (a, b) in any::<(u16, u16)>(),
+        ) {
+            let mut recent = Recent::default();
+            let mut model = BTreeMap::new();
+            for turn in turns {
+                let changes: Vec<Change> = turn.iter().map(|(n, is)| (name(*n), *is)).collect();
+                model.extend(changes.iter().copied());
+                recent.take(changes);
+            }
+            let all: Vec<Change> = recent.portions().flatten().collect();
+            prop_assert_eq!(&all, &model.clone().into_iter().collect::<Vec<_>>());
+            let (from, through) = (name(a.min(b)), name(a.max(b)));
+            let (came, went) = recent.range(from, through);
+            for (name, is_there) in model.range(from..=through) {
+                prop_assert_eq!((came.contains(name), went.contains(name)), (*is_there, !is_there));
+            }
+            prop_assert_eq!(came.len() + went.len(), model.range(from..=through).count());
+            prop_assert!(recent.runs.iter().all(|run| run.0.len() <= RUN_NAMES_MAX));
+        }
+    }
 }

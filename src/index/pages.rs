@@ -56,6 +56,15 @@ impl<const KEY: usize> Pages<KEY> {
         Ok(None)
     }
 
+    /// Uses the page of a key, and does nothing with it.
+    pub(super) fn touch(&self, db: &Db, key: &[u8; KEY]) -> Result<(), BaseError> {
+        let mut name = [0; 32];
+        name[0] = self.prefix;
+        name[1..=KEY].copy_from_slice(key);
+        db.contains_key(&name[..=KEY])?;
+        Ok(())
+    }
+
     /// The pairs whose keys are in the range, the least first or the greatest first. What changes meanwhile may be seen or not; nothing
     /// is seen twice.
     pub(super) fn scan<'d>(

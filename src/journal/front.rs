@@ -17,8 +17,12 @@ use super::{
 };
 use crate::model::{Location, Log, Lsn, Payload};
 
-/// Most bytes that are made ready for what waits, before it has come.
-const PART_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes of one part of what waits, unless a single record has more, so that nothing large grows, is copied while it grows, and
+/// leaves its room behind. Tests and the simulator have writes of several parts all the time.
+const PART_BYTES: usize = match cfg!(any(test, feature = "sim")) {
+    true => 6 * 1024,
+    false => 256 * 1024,
+};
 
 /// Most bytes of memory that are kept between writes.
 const SPENT_BYTES_MAX: usize = 512 * 1024;
@@ -75,10 +79,11 @@ pub(super) struct Current {
     end: u32,
 }
 
-/// Frames that wait, of one segment.
+/// Frames that wait, in one piece of a segment.
 pub(super) struct Pending {
     place: Place,
     bytes: BytesMut,
+    /// The first record of what is written to the segment together.
     first: Lsn,
     last: Lsn,
     start: Option<Start>,
@@ -449,7 +454,7 @@ impl<D: Disk> Journal<D> {
             })
             .collect();
         let longest = parts.iter().map(|part| part.bytes.len()).max();
-        self.part_bytes = longest.unwrap_or(0).min(PART_BYTES_MAX);
+        self.part_bytes = longest.unwrap_or(0).min(PART_BYTES);
         self.bytes_in_flight = parts.iter().map(|part| part.bytes.len() as u64).sum();
         let under_way = parts.iter().map(|part| (part.place, part.bytes.clone()));
         self.shared.set_in_flight(under_way.collect());
@@ -490,7 +495,7 @@ impl<D: Disk> Journal<D> {
         if self.failed() {
             return (self.last, location);
         }
-        let part = self.part(place);
+        let part = self.part(place, len);
         let head = Head {
             flags,
             record_len: record.len() as u32,
@@ -576,19 +581,21 @@ impl<D: Disk> Journal<D> {
     }
 
     /// The pending part that the frame at `place` belongs to.
-    fn part(&mut self, place: Place) -> &mut Pending {
+    fn part(&mut self, place: Place, len: u32) -> &mut Pending {
         let lsn = self.last;
-        if self
-            .pending
-            .last()
-            .is_none_or(|part| part.place.segment != place.segment)
-        {
+        let before = self.pending.last();
+        let before = before.filter(|part| part.place.segment == place.segment);
+        if before.is_none_or(|part| part.bytes.len() + len as usize > PART_BYTES) {
+            let (first, expected) = match before {
+                Some(part) => (part.first, PART_BYTES),
+                None => (lsn, self.part_bytes),
+            };
             let mut bytes = std::mem::take(&mut self.spent);
-            bytes.reserve(self.part_bytes);
+            bytes.reserve(expected.max(len as usize));
             self.pending.push(Pending {
                 place,
                 bytes,
-                first: lsn,
+                first,
                 last: lsn,
                 start: self.start.take(),
             });
@@ -629,7 +636,9 @@ impl<D: Disk> Journal<D> {
             let Some(skip) = skip.filter(|_| part.place.segment == from.segment) else {
                 continue;
             };
-            let bytes = part.bytes.get(skip as usize..)?;
+            let Some(bytes) = part.bytes.get(skip as usize..).filter(|b| !b.is_empty()) else {
+                continue;
+            };
             let frame = Frame::parse(bytes, &self.shared.salt(from.segment)?, place).ok()?;
             let whole = frame.location == from && frame.head.flags & FORWARD == 0;
             return whole.then(|| Bytes::copy_from_slice(frame.payload));

@@ -25,7 +25,7 @@ pub struct Write<D: Disk> {
     pub(super) segment_bytes: u32,
 }
 
-/// What goes into one segment.
+/// What goes into one segment, or a piece of it.
 pub(super) struct Part {
     pub(super) place: Place,
     pub(super) bytes: Bytes,
@@ -108,8 +108,8 @@ impl<D: Disk> fmt::Debug for WriteError<D> {
 }
 
 impl<D: Disk> Write<D> {
-    /// Writes: for each segment one `pwrite` and one `fdatasync`, which for nearly every write means one of each. A new segment's file
-    /// is made and set aside in full first, and the next one after the records are safe.
+    /// Writes: for each segment a `pwrite` for each part and one `fdatasync`, which for nearly every write means one of each. A new
+    /// segment's file is made and set aside in full first, and the next one after the records are safe.
     #[allow(
         clippy::result_large_err,
         reason = "a full disk hands back what is still to be written; it is rare and never copied in a loop"
@@ -118,19 +118,22 @@ impl<D: Disk> Write<D> {
         let shared = Arc::clone(&self.shared);
         let mut tail = lock(&shared.tail);
         let mut spent = None;
-        while let Some(part) = self.parts.pop_front() {
+        while let Some(number) = self.parts.front().map(|part| part.place.segment) {
             let done = if shared.failed() {
                 Err(Refused::Failed(io::Error::other("it had failed before")))
             } else {
-                self.write(&mut tail, &part)
+                self.write(&mut tail, number)
             };
             match done {
                 Ok(()) => {
-                    shared.set_synced(part.last);
-                    spent = Some(part.bytes);
+                    let of_it = |part: &&Part| part.place.segment == number;
+                    let count = self.parts.iter().take_while(of_it).count();
+                    for part in self.parts.drain(..count) {
+                        shared.set_synced(part.last);
+                        spent = Some(part.bytes);
+                    }
                 }
                 Err(Refused::Full) => {
-                    self.parts.push_front(part);
                     drop(tail);
                     let synced = shared.synced();
                     return Err(WriteError::Full { synced, rest: self });
@@ -152,26 +155,30 @@ impl<D: Disk> Write<D> {
         })
     }
 
-    fn write(&self, tail: &mut Tail<D>, part: &Part) -> Result<(), Refused> {
-        if let Some(start) = &part.start {
+    /// Writes the parts of the first segment, and has them on stable storage.
+    fn write(&self, tail: &mut Tail<D>, number: u32) -> Result<(), Refused> {
+        let parts = || self.parts.iter().take_while(|p| p.place.segment == number);
+        if let Some(start) = parts().find_map(|part| part.start.as_ref()) {
             self.start(tail, start)?;
         }
         let current = tail
             .current
             .as_mut()
-            .filter(|current| current.number == part.place.segment)
+            .filter(|current| current.number == number)
             .ok_or_else(|| io::Error::other("the segment to write to is not open"))?;
-        if part.allocate > current.allocated {
-            if let Err(error) = current.file.allocate(part.allocate) {
-                // Best effort: what was set aside in part is found again when the segment ends.
-                let _ = current.file.set_len(current.allocated);
-                return Err(error.into());
+        for part in parts() {
+            if part.allocate > current.allocated {
+                if let Err(error) = current.file.allocate(part.allocate) {
+                    // Best effort: what was set aside in part is found again when the segment ends.
+                    let _ = current.file.set_len(current.allocated);
+                    return Err(error.into());
+                }
+                current.allocated = part.allocate;
             }
-            current.allocated = part.allocate;
+            current
+                .file
+                .write_at(&part.bytes, part.place.offset.into())?;
         }
-        current
-            .file
-            .write_at(&part.bytes, part.place.offset.into())?;
         if planted(Flaw::ReplyBeforeSync) {
             return Ok(());
         }

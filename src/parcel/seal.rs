@@ -228,10 +228,12 @@ impl std::fmt::Debug for Parcel {
     }
 }
 
-fn to_be_signed(header: &[u8], body: &[u8]) -> Vec<u8> {
-    let mut signed = Vec::with_capacity(CONTEXT.len() + 64);
-    signed.extend_from_slice(CONTEXT);
-    signed.extend_from_slice(blake3::hash(header).as_bytes());
-    signed.extend_from_slice(blake3::hash(body).as_bytes());
+fn to_be_signed(header: &[u8], body: &[u8]) -> [u8; CONTEXT.len() + 64] {
+    let mut signed = [0; CONTEXT.len() + 64];
+    let (context, digests) = signed.split_at_mut(CONTEXT.len());
+    let (of_header, of_body) = digests.split_at_mut(32);
+    context.copy_from_slice(CONTEXT);
+    of_header.copy_from_slice(blake3::hash(header).as_bytes());
+    of_body.copy_from_slice(blake3::hash(body).as_bytes());
     signed
 }
