@@ -172,12 +172,21 @@ async fn sweep(shared: &Arc<Shared>, digests: Vec<BlobDigest>) -> Option<()> {
     Some(())
 }
 
-/// Removes what nobody needs, the oldest first, until an attachment of `size` bytes finds room.
+/// Removes what nobody needs any more, the oldest first, until an attachment of `size` bytes finds room. What was brought and is not named
+/// yet has its time.
 pub(super) async fn make_room(shared: &Arc<Shared>, size: u64) {
     if shared.blobs.has_room(size).is_ok() {
         return;
     }
-    for idle in idle(shared).await {
+    let hours = shared.live().settings.limits.attachment_unclaimed_hours;
+    let unclaimed = Duration::from_secs(u64::from(hours) * 3600);
+    let now = SystemTime::now();
+    let mut idle = idle(shared).await;
+    idle.retain(|idle| {
+        let age = now.duration_since(idle.since);
+        idle.was_needed || age.is_ok_and(|age| age >= unclaimed)
+    });
+    for idle in idle {
         if sweep(shared, vec![idle.digest]).await.is_none() || shared.blobs.has_room(size).is_ok() {
             return;
         }
