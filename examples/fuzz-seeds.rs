@@ -180,7 +180,7 @@ fn frames() -> Vec<(&'static str, Frame)> {
             "want-attachment",
             Frame::Want(Want {
                 digest: BlobDigest([3; 32]),
-                sender: "hebi.xunxian.tobacco".parse().expect("a unit"),
+                senders: vec!["hebi.xunxian.tobacco".parse().expect("a unit")],
                 described: true,
                 have: ranges.clone(),
             }),

@@ -299,7 +299,7 @@ impl Run {
         Ok(match data.int_in_range(0..=14)? {
             10 => Frame::Want(Want {
                 digest: blob(data)?,
-                sender: unit(data.int_in_range(0..=4)?),
+                senders: vec![unit(data.int_in_range(0..=4)?)],
                 described: bool::arbitrary(data)?,
                 have: ranges(data)?,
             }),

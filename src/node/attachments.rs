@@ -217,7 +217,8 @@ async fn sweep(shared: &Arc<Shared>, digests: Vec<BlobDigest>) -> Option<()> {
     Some(())
 }
 
-/// Removes what nobody needs, the oldest first, until an attachment of `size` bytes finds room.
+/// Removes what nobody needs any more, the oldest first, until an attachment of `size` bytes finds room. What was brought within
+/// [`NAMED_WITHIN`] and is not named yet has its time.
 pub(super) async fn make_room(shared: &Arc<Shared>, size: u64) {
     if shared.blobs.has_room(size).is_ok() {
         return;

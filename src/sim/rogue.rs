@@ -180,7 +180,7 @@ impl World {
                 let have = if last < count { chunks } else { Ranges::new() };
                 let want = Want {
                     digest,
-                    sender,
+                    senders: vec![sender],
                     described: !have.is_empty(),
                     have,
                 };

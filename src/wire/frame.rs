@@ -8,7 +8,9 @@
 use super::varint;
 use crate::{
     codec,
-    delivery::hop::{Ack, Frame, GoneAnswer, Have, Hello, MARKS_MAX, OfferAnswer, Want},
+    delivery::hop::{
+        Ack, Frame, GoneAnswer, Have, Hello, MARKS_MAX, OfferAnswer, WANT_SENDERS_MAX, Want,
+    },
     model::Ranges,
 };
 
@@ -189,7 +191,7 @@ fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
         9 => 1 + 9 + 2,
         10 => 1 + 9,
         11 => 1 + 5 + 1,
-        12 => 1 + 32 + UNIT_BYTES_MAX + 1 + RANGES_BYTES_MAX,
+        12 => 1 + 32 + 1 + WANT_SENDERS_MAX * UNIT_BYTES_MAX + 1 + RANGES_BYTES_MAX,
         14 => 1 + 32 + RANGES_BYTES_MAX,
         13 | 16 => 1 + 32,
         15 => 1 + 32 + 1,
@@ -232,11 +234,11 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
         | Frame::DictionaryAnswer(..)
         | Frame::Numbered(_)
         | Frame::Terms(_)
-        | Frame::Want(_)
         | Frame::Unwant(_)
         | Frame::Have(_)
         | Frame::Absent(_)
         | Frame::Present(_) => Ok(()),
+        Frame::Want(want) => within("want.senders", want.senders.len(), WANT_SENDERS_MAX),
         Frame::Offer(digests) => within("offer", digests.len(), OFFER_MAX),
         Frame::OfferAnswer(answer) => {
             within("offer-answer.lacked", answer.lacked.len(), OFFER_MAX)?;
@@ -450,7 +452,7 @@ mod tests {
             Frame::DictionaryAnswer(2, DictionaryAnswer::Refused(DictionaryRefusal::Storage)),
             Frame::Want(Want {
                 digest: BlobDigest([3; 32]),
-                sender: "hebi.xunxian.tobacco".parse().expect("a unit"),
+                senders: vec!["hebi.xunxian.tobacco".parse().expect("a unit")],
                 described: true,
                 have: scattered(5, 7),
             }),

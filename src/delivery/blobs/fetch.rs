@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, VecDeque};
 use super::{Alarm, Here, take_out};
 use crate::delivery::{
     Delivery, Output, SessionId,
-    hop::{Absent, Frame, Have, Want},
+    hop::{Absent, Frame, Have, WANT_SENDERS_MAX, Want},
 };
 use crate::model::{BlobDigest, Millis, Pattern, Ranges, UnitId};
 
@@ -37,6 +37,8 @@ pub(super) enum Fetch {
         ack_due: Option<Millis>,
         /// Whether something came since it was looked at last.
         moves: bool,
+        /// Who named it, as far as the neighbour was told.
+        senders: Vec<UnitId>,
     },
     /// There was no room for it.
     Parked,
@@ -70,9 +72,9 @@ impl Source {
 }
 
 impl Delivery {
-    /// The neighbours on the way to those who named an attachment, each with one that did.
-    fn sources_of(&self, digest: &BlobDigest) -> Vec<(UnitId, UnitId)> {
-        let mut found: Vec<(UnitId, UnitId)> = Vec::new();
+    /// The neighbours on the way to those who named an attachment, each with the first of them.
+    fn sources_of(&self, digest: &BlobDigest) -> Vec<(UnitId, Vec<UnitId>)> {
+        let mut found: Vec<(UnitId, Vec<UnitId>)> = Vec::new();
         let Some(need) = self.blobs.needs.get(digest) else {
             return found;
         };
@@ -81,23 +83,41 @@ impl Delivery {
             .iter()
             .map(|slot| (self.parcels.sender(*slot), None))
             .collect();
-        senders.extend(need.wanted.iter().filter_map(|neighbour| {
-            let served = self.blobs.served.get(neighbour)?;
-            Some((served.sender_of(digest)?, Some(neighbour)))
-        }));
+        for neighbour in &need.wanted {
+            if let Some(served) = self.blobs.served.get(neighbour) {
+                let named = served.senders_of(digest).iter();
+                senders.extend(named.map(|sender| (sender, Some(neighbour))));
+            }
+        }
         for (sender, wanter) in senders {
             if *sender == self.settings.unit {
                 continue;
             }
-            if let Some(next) = self.next_hop(&Pattern::from(sender))
-                // Whoever asks for it does not have it.
-                && wanter != Some(&next)
-                && found.iter().all(|(known, _)| *known != next)
-            {
-                found.push((next, sender.clone()));
+            let next = self.next_hop(&Pattern::from(sender));
+            // Whoever asks for it does not have it.
+            let Some(next) = next.filter(|next| wanter != Some(next)) else {
+                continue;
+            };
+            match found.iter_mut().find(|(known, _)| *known == next) {
+                Some((_, named)) if named.len() >= WANT_SENDERS_MAX || named.contains(sender) => {}
+                Some((_, named)) => named.push(sender.clone()),
+                None => found.push((next, vec![sender.clone()])),
             }
         }
         found
+    }
+
+    /// Those who named an attachment and are on the way of the neighbour that is asked may be others: it is told of them.
+    pub(super) fn tell_senders(&mut self, digest: BlobDigest) {
+        let Some(Fetch::Asked { from, senders, .. }) = self.blobs.fetches.get(&digest) else {
+            return;
+        };
+        let sources = self.sources_of(&digest);
+        let named = sources.iter().find(|(neighbour, _)| neighbour == from);
+        if named.is_some_and(|(_, named)| named.iter().any(|unit| !senders.contains(unit))) {
+            let from = from.clone();
+            self.say_want(&from, digest);
+        }
     }
 
     /// Whether a session with a neighbour is open.
@@ -156,6 +176,7 @@ impl Delivery {
                 news: Ranges::new(),
                 ack_due: None,
                 moves: false,
+                senders: Vec::new(),
             };
             source.asked.push_back(digest);
             source.remembered.remove(&digest);
@@ -171,15 +192,33 @@ impl Delivery {
     /// Says what is wanted of an attachment, with all that is here of it.
     fn say_want(&mut self, neighbour: &UnitId, digest: BlobDigest) {
         let sources = self.sources_of(&digest);
-        let Some((_, sender)) = sources.into_iter().find(|(from, _)| from == neighbour) else {
-            // It only lingers, or its ways are others now.
+        let mut named = sources.into_iter().find(|(from, _)| from == neighbour);
+        if let (None, Some(Fetch::Asked { senders, .. })) =
+            (&named, self.blobs.fetches.get(&digest))
+            && self
+                .blobs
+                .needs
+                .get(&digest)
+                .is_some_and(|need| need.lingers)
+        {
+            named = Some((neighbour.clone(), senders.clone()));
+        }
+        let Some((_, named)) = named else {
+            // Its ways are others now.
             self.unask(digest, Fetch::Idle);
             self.blobs.touched.insert(digest);
             return;
         };
-        if let Some(Fetch::Asked { news, ack_due, .. }) = self.blobs.fetches.get_mut(&digest) {
+        if let Some(Fetch::Asked {
+            news,
+            ack_due,
+            senders,
+            ..
+        }) = self.blobs.fetches.get_mut(&digest)
+        {
             news.clear();
             *ack_due = None;
+            senders.clone_from(&named);
         }
         let (described, have) = match self.blobs.here.get(&digest) {
             Some(Here::Part { have, .. }) => (true, have.clone()),
@@ -187,7 +226,7 @@ impl Delivery {
         };
         let want = Want {
             digest,
-            sender,
+            senders: named,
             described,
             have,
         };

@@ -143,6 +143,7 @@ impl Delivery {
             }
         }
         self.seek(digest);
+        self.tell_senders(digest);
     }
 
     /// An attachment has lingered.

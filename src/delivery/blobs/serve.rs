@@ -41,7 +41,7 @@ pub(super) struct Served {
 #[derive(Debug)]
 struct Serving {
     /// Who named it.
-    sender: UnitId,
+    senders: Vec<UnitId>,
     described: Described,
     /// What the neighbour has.
     theirs: Ranges,
@@ -81,8 +81,8 @@ impl Served {
         !self.active.is_empty()
     }
 
-    pub(super) fn sender_of(&self, digest: &BlobDigest) -> Option<&UnitId> {
-        Some(&self.wants.get(digest)?.sender)
+    pub(super) fn senders_of(&self, digest: &BlobDigest) -> &[UnitId] {
+        self.wants.get(digest).map_or(&[], |want| &want.senders)
     }
 
     /// What it waits for now, and the chunks that it has of each.
@@ -183,7 +183,7 @@ impl Delivery {
             return;
         }
         let serving = served.wants.entry(digest).or_insert_with(|| Serving {
-            sender: want.sender.clone(),
+            senders: Vec::new(),
             described: Described::No,
             theirs: Ranges::new(),
             given: Ranges::new(),
@@ -191,7 +191,7 @@ impl Delivery {
             is_called: false,
             until,
         });
-        serving.sender = want.sender;
+        serving.senders = want.senders;
         serving.is_called = false;
         serving.until = until;
         if want.described {
@@ -292,8 +292,8 @@ impl Delivery {
             .map(|need| need.wanted.clone());
         for neighbour in wanted.unwrap_or_default() {
             let served = self.blobs.served.get(&neighbour);
-            let sender = served.and_then(|served| served.sender_of(&digest)).cloned();
-            if sender.is_some_and(|sender| is_refused(&sender, self)) {
+            let senders = served.map_or(&[][..], |served| served.senders_of(&digest));
+            if senders.iter().all(|sender| is_refused(sender, self)) {
                 let absent = Absent {
                     digest,
                     too_large: true,

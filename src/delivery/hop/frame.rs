@@ -83,14 +83,17 @@ impl Takes {
     }
 }
 
+/// Most units that a want names.
+pub const WANT_SENDERS_MAX: usize = 16;
+
 /// What is wanted of an attachment. It counts until the neighbour has all of it, or says [`Frame::Unwant`]; said again it takes the place
 /// of what was said before.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Want {
     /// The attachment.
     pub digest: BlobDigest,
-    /// A unit that named it: a node that does not have it asks on the way there.
-    pub sender: UnitId,
+    /// Units that named it, at most [`WANT_SENDERS_MAX`]: a node that does not have it asks on the way there.
+    pub senders: Vec<UnitId>,
     /// Whether its description is here: its size and its list of chunks.
     pub described: bool,
     /// The chunks that are here, from 0 on; none unless it is described.
