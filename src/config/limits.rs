@@ -49,7 +49,7 @@ bounds! {
     inbox_lease_s "inbox-lease-s" 1..=3_600,
     inbox_max "inbox-max" 1..=10_000,
     api_requests "api-requests" 1..=16_384,
-    attachment_mib "attachment-mib" 1..=65_536,
+    attachment_mib "attachment-mib" 1..=2_048,
     attachments_mib "attachments-mib" 1..=16_777_216,
     attachment_unclaimed_hours "attachment-unclaimed-hours" 1..=8_760,
     attachment_keep_hours "attachment-keep-hours" 0..=8_760,
