@@ -132,6 +132,10 @@ impl Gateway for Unstored {
         nothing()
     }
 
+    async fn backup(&self) -> Result<std::path::PathBuf, Refusal> {
+        Err(Refusal::new(Cause::Internal, "no node"))
+    }
+
     async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
         nothing()
     }

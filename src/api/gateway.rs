@@ -1,6 +1,6 @@
 //! What the API asks of the node behind it.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -83,6 +83,13 @@ pub trait Gateway: Send + Sync + 'static {
         message: MessageId,
         action: Action,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Takes a backup of the node's data, as it is at one moment; the node audits it. Gives the folder in which it is, until the next
+    /// one.
+    ///
+    /// # Errors
+    /// It cannot be made now.
+    fn backup(&self) -> impl Future<Output = Result<PathBuf, Refusal>> + Send;
 
     /// The links and the sessions over them.
     ///

@@ -132,6 +132,7 @@ fn router<G: Gateway>(
             post(queue::reprioritise::<G>),
         )
         .route("/v1/queue/{messageid}/drop", post(queue::drop::<G>))
+        .route("/v1/backup", post(node::backup::<G>))
         .route("/v1/links", get(node::links::<G>))
         .route("/v1/units", get(node::units::<G>))
         .route("/v1/status", get(node::status::<G>))

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use axum::{
+    body::Body,
     extract::State,
-    http::header,
+    http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Api, Gateway, LinkView, Problem, UnitView, request};
 use crate::observe::Metrics;
@@ -28,6 +29,26 @@ struct Units {
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
+}
+
+#[derive(Debug, Deserialize)]
+struct Nothing {}
+
+#[derive(Serialize)]
+struct Backup {
+    folder: String,
+}
+
+/// `POST /v1/backup`: an operator's action.
+pub(super) async fn backup<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Problem> {
+    api.guard.admit_operator(&headers)?;
+    let Nothing {} = request::json_or_nothing(&api.bodies, body).await?;
+    let folder = api.gateway.backup().await?.display().to_string();
+    Ok(request::answer(Backup { folder }))
 }
 
 /// `GET /v1/links`.

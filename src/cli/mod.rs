@@ -4,6 +4,7 @@
 //! error. `run`, `check`, `pki` and `dict` work on files; the others ask a node through its HTTP API ([`client`]).
 
 pub mod attach;
+pub mod backup;
 pub mod check;
 pub mod client;
 pub mod demo;
@@ -74,6 +75,8 @@ enum Command {
     Track(track::TrackCommand),
     Status(status::StatusCommand),
     Dict(dict::DictCommand),
+    Backup(backup::BackupCommand),
+    Restore(backup::RestoreCommand),
     /// Print the completions for a shell
     Completions {
         /// Which shell
@@ -120,6 +123,8 @@ pub fn main() -> ExitCode {
         Command::Track(command) => told(command.run()),
         Command::Status(command) => told(command.run()),
         Command::Dict(command) => told(command.run()),
+        Command::Backup(command) => told(command.run()),
+        Command::Restore(command) => told(command.run()),
         Command::Completions { shell } => told(pages::completions(Arguments::command(), shell)),
         Command::Man { out } => told(pages::manual(Arguments::command(), &out)),
     };

@@ -44,6 +44,11 @@ pub use writer::{Busy, Done, Job, Writer};
 
 use crate::model::Limits;
 
+/// Whether a file of this name in the journal's folder belongs to the journal.
+pub fn is_part(file_name: &str) -> bool {
+    segment::number(file_name).is_some() || checkpoint::lsn(file_name).is_some()
+}
+
 const MIB: u64 = 1024 * 1024;
 
 /// What an operator or a test sets. [`Settings::from`] the limits for a node.

@@ -25,7 +25,7 @@ use crate::{
 };
 
 /// The folder of the attachments in the data folder.
-const ATTACHMENTS_FOLDER: &str = "blobs";
+pub(super) const ATTACHMENTS_FOLDER: &str = "blobs";
 /// Attachments on their way that one look shows.
 const SHOWN_MAX: usize = 100;
 /// How long what an application has brought makes no room for anything else, though no message names it yet.

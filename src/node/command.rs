@@ -69,6 +69,8 @@ pub(super) enum Command {
         /// Where the answer goes.
         reply: oneshot::Sender<Vec<Forgotten>>,
     },
+    /// Take the journal for a backup as soon as nothing is being written. Answered when it is taken.
+    Backup(oneshot::Sender<std::io::Result<()>>),
     /// Let somebody look at the machine. What looks must be quick: everybody else waits.
     Look(Box<dyn FnOnce(&Delivery) + Send>),
     /// Finish what is under way, end every session and stop; told when nothing is left to write.

@@ -1,6 +1,6 @@
 //! What the API asks of the node, answered.
 
-use std::sync::atomic::Ordering;
+use std::{path::PathBuf, sync::atomic::Ordering};
 
 use futures_util::{Stream, stream};
 
@@ -106,6 +106,10 @@ impl Gateway for NodeHandle {
 
     async fn act(&self, message: MessageId, action: Action) -> Result<(), Refusal> {
         NodeHandle::act(self, message, action).await
+    }
+
+    async fn backup(&self) -> Result<PathBuf, Refusal> {
+        self.take_backup().await
     }
 
     async fn links(&self) -> Result<Vec<LinkView>, Refusal> {

@@ -1,10 +1,11 @@
 //! The node as the API, the command line and tests use it.
 
-use std::sync::Arc;
+use std::{io, path::PathBuf, sync::Arc};
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 
 use super::{
+    backup,
     command::Command,
     outgoing,
     shared::{Shared, Unavailable},
@@ -163,7 +164,14 @@ impl NodeHandle {
 
     pub(super) async fn act(&self, message: MessageId, action: Action) -> Result<(), Refusal> {
         self.ready()?;
-        self.audit(message, &action).await?;
+        let (name, reason) = match &action {
+            Action::Hold => ("hold", String::new()),
+            Action::Release => ("release", String::new()),
+            Action::Retry => ("retry", String::new()),
+            Action::Reprioritise(lane) => ("reprioritise", lane.to_string()),
+            Action::Drop(why) => ("drop", why.clone()),
+        };
+        self.audit(name, message.to_string(), reason).await?;
         let order = match action {
             Action::Hold => Order::Hold(message),
             Action::Release => Order::Release(message),
@@ -177,26 +185,50 @@ impl NodeHandle {
         }
     }
 
-    /// What is not on record is not done.
-    async fn audit(&self, message: MessageId, action: &Action) -> Result<(), Refusal> {
-        let (name, reason) = match action {
-            Action::Hold => ("hold", String::new()),
-            Action::Release => ("release", String::new()),
-            Action::Retry => ("retry", String::new()),
-            Action::Reprioritise(lane) => ("reprioritise", lane.to_string()),
-            Action::Drop(why) => ("drop", why.clone()),
+    /// Takes a backup; gives the folder that it is in.
+    pub(super) async fn take_backup(&self) -> Result<PathBuf, Refusal> {
+        self.ready()?;
+        self.audit("backup", String::new(), String::new()).await?;
+        let failed = |error: io::Error| {
+            let detail =
+                format!("the backup cannot be made: {error}; look at the data folder's disk");
+            Refusal::new(Cause::StorageFailed, detail)
         };
+        let (reply, taken) = oneshot::channel();
+        self.shared
+            .command(Command::Backup(reply))
+            .await
+            .map_err(refusal)?;
+        match taken.await {
+            Ok(taken) => taken.map_err(failed)?,
+            Err(_) => {
+                let detail = "another backup was asked for meanwhile, or the node stops";
+                return Err(Refusal::new(Cause::Busy, detail));
+            }
+        }
+        let data_dir = self.shared.live().settings.data_dir.clone();
+        let rest = move || backup::take_rest(&data_dir);
+        let rest = self.shared.workers.run(Urgency::Bulk, rest).await;
+        rest.map_err(broken)?.map_err(failed)
+    }
+
+    /// What is not on record is not done.
+    async fn audit(
+        &self,
+        action: &'static str,
+        subject: String,
+        reason: String,
+    ) -> Result<(), Refusal> {
         let audit = self.shared.audit.clone();
         let at = self.shared.clock.wall();
         let recorded = self.shared.workers.run(Urgency::Express, move || {
-            let subject = message.to_string();
             let entry = Entry {
                 actor: "operator",
-                action: name,
+                action,
                 subject: &subject,
                 reason: &reason,
             };
-            tracing::info!(%message, action = name, "an operator acts");
+            tracing::info!(subject, action, "an operator acts");
             audit.record(at, entry)
         });
         let recorded = recorded.await.map_err(broken)?;

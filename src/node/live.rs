@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The folder of signers' certificates in the data folder.
-const SIGNERS_FOLDER: &str = "signers";
+pub(super) const SIGNERS_FOLDER: &str = "signers";
 
 /// One state of settings and identity that belong together.
 pub(super) struct Live {

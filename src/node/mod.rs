@@ -21,11 +21,13 @@
 //! process, as in the demo and in tests.
 
 mod attachments;
+mod backup;
 mod board;
 mod clock;
 mod command;
 mod dictionaries;
 mod events;
+mod examine;
 mod fault;
 mod gateway;
 mod handle;
@@ -57,6 +59,8 @@ use std::{
     io, thread,
 };
 
+pub use backup::{BACKUP_FOLDER, RESTORED_MARK};
+pub use examine::{Examined, examine};
 pub use handle::NodeHandle;
 pub use live::LiveError;
 pub use running::{ReloadError, RunningNode};

@@ -8,6 +8,7 @@
 
 use std::{
     collections::{HashMap, VecDeque},
+    io,
     pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -20,6 +21,7 @@ use tokio::{
 };
 
 use super::{
+    backup,
     command::{Command, End, Port, ToSession},
     events::Events,
     keeper::News,
@@ -31,7 +33,7 @@ use super::{
 };
 use crate::{
     delivery::{Answer, BlobNews, Delivery, Input, Output, Room, SessionId, Ticket},
-    model::Now,
+    model::{Lsn, Now},
 };
 
 /// Commands taken in one turn.
@@ -61,6 +63,10 @@ pub(super) struct Owner {
     house: Option<Instant>,
     failed: bool,
     stopping: Option<Stopping>,
+    /// Somebody waits for a backup of the journal.
+    backup: Option<oneshot::Sender<io::Result<()>>>,
+    /// The folder was restored: the mark that says so goes when this record is durable.
+    restored: Option<Lsn>,
 }
 
 struct Stopping {
@@ -77,6 +83,7 @@ impl Owner {
         events: Events,
         receipts: ReceiptMaker,
         commands: mpsc::Receiver<Command>,
+        restored: Option<Lsn>,
     ) -> Self {
         Self {
             machine,
@@ -92,6 +99,8 @@ impl Owner {
             house: Some(Instant::now() + HOUSE_KEPT_AFTER),
             failed: false,
             stopping: None,
+            backup: None,
+            restored,
         }
     }
 
@@ -229,6 +238,8 @@ impl Owner {
                 // Whoever asked may be gone: then a restart finds the files.
                 let _ = reply.send(all);
             }
+            // Of two backups at a time the later one counts.
+            Command::Backup(reply) => self.backup = Some(reply),
             Command::Look(look) => look(&self.machine),
             Command::Stop(told) => {
                 self.stopping = Some(Stopping {
@@ -410,7 +421,20 @@ impl Owner {
             self.tell(Input::Tick);
         }
         self.tell_room();
-        self.events.synced(self.store.synced());
+        let synced = self.store.synced();
+        self.events.synced(synced);
+        if self.store.is_still()
+            && let Some(reply) = self.backup.take()
+        {
+            let taken = backup::take_journal(&self.shared.live().settings.data_dir);
+            // Whoever asked may be gone: the next backup clears the folder.
+            let _ = reply.send(taken);
+        }
+        if self.restored.take_if(|lsn| *lsn <= synced).is_some()
+            && let Err(error) = backup::forget_mark(&self.shared.live().settings.data_dir)
+        {
+            tracing::warn!(%error, "the mark of a restored folder cannot be removed; the next start takes a new epoch once more");
+        }
         self.store.write();
         match self.house {
             Some(due) if due <= Instant::now() => self.keep_house(),

@@ -1,7 +1,13 @@
 //! How a node starts: lock, identity, API, journal, links, in this order, so that whatever is wrong is told before anything is
 //! changed, and so that the API can say that the node is recovering.
 
-use std::{io, net::SocketAddr, path::PathBuf, sync::Arc, thread};
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
 
 use tokio::{
     net::TcpListener,
@@ -9,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    attachments,
+    attachments, backup,
     clock::Clock,
     command::COMMANDS_MAX,
     events::Events,
@@ -38,7 +44,7 @@ use crate::{
 };
 
 /// The folder of the journal in the data folder.
-const JOURNAL_FOLDER: &str = "journal";
+pub(super) const JOURNAL_FOLDER: &str = "journal";
 
 /// A node.
 #[derive(Debug)]
@@ -175,12 +181,21 @@ impl Node {
             machine,
             store,
             quarantined,
+            restored,
             for_index,
         } = recovered;
         shared.recovered(store.reader(), quarantined);
         let events = Events::start(metrics, audit, feed).map_err(StartError::Thread)?;
         let receipts = ReceiptMaker::new(shared.live().settings.unit.clone(), random());
-        let owner = Owner::new(machine, store, shared.clone(), events, receipts, waiting);
+        let owner = Owner::new(
+            machine,
+            store,
+            shared.clone(),
+            events,
+            receipts,
+            waiting,
+            restored,
+        );
         let source = IndexSource::new(&shared);
         let index = index
             .start(index_settings, for_index, source)
@@ -259,7 +274,43 @@ struct Recovered {
     store: Store,
     /// Damaged stretches that were set aside.
     quarantined: u64,
+    /// The folder was restored; when this record is durable, the node has its new epoch for good.
+    restored: Option<Lsn>,
     for_index: index::Recovered,
+}
+
+/// Opens the journal of a data folder and brings a machine to where it left it.
+pub(super) fn replay(
+    data_dir: &Path,
+    settings: delivery::Settings,
+    feed: &mut Feed,
+) -> Result<(Journal<NodeDisk>, Delivery, Recovery), StartError> {
+    let folder = data_dir.join(JOURNAL_FOLDER);
+    let disk = NodeDisk::at(&folder).map_err(|error| LockError::Io {
+        path: folder,
+        error,
+    })?;
+    let journal_settings = journal::Settings::from(&settings.limits);
+    let mut replayed = Replayed {
+        settings,
+        machine: None,
+        feed,
+        error: None,
+    };
+    let (journal, recovery) = Journal::open(disk, journal_settings, seed(), &mut replayed)?;
+    let Replayed {
+        settings,
+        machine,
+        error,
+        ..
+    } = replayed;
+    match error {
+        Some(error) => Err(error.into()),
+        None => {
+            let machine = machine.unwrap_or_else(|| Delivery::new(settings));
+            Ok((journal, machine, recovery))
+        }
+    }
 }
 
 /// Brings the machine to where the journal left it, and tells the index of what was replayed.
@@ -270,28 +321,11 @@ fn recover(
     feed: &mut Feed,
     index: Index,
 ) -> Result<Recovered, StartError> {
-    let folder = settings.data_dir.join(JOURNAL_FOLDER);
-    let disk = NodeDisk::at(&folder).map_err(|error| LockError::Io {
-        path: folder,
-        error,
-    })?;
-    let mut replayed = Replayed {
-        settings: for_machine,
-        machine: None,
-        feed,
-        error: None,
-    };
-    let journal_settings = journal::Settings::from(&settings.limits);
-    let (mut journal, recovery) = Journal::open(disk, journal_settings, seed(), &mut replayed)?;
-    let Replayed {
-        settings,
-        machine,
-        feed,
-        error,
-    } = replayed;
-    if let Some(error) = error {
-        return Err(error.into());
+    let data_dir = settings.data_dir.clone();
+    if let Err(error) = backup::clear(&data_dir) {
+        tracing::warn!(%error, "what an earlier backup left cannot be removed");
     }
+    let (mut journal, mut machine, recovery) = replay(&data_dir, for_machine, feed)?;
     let damaged = report(&recovery);
     feed.release(recovery.last);
     let for_index = index::Recovered {
@@ -299,14 +333,16 @@ fn recover(
         last: recovery.last,
         replayed: index.waiting(),
     };
-    let mut machine = machine.unwrap_or_else(|| Delivery::new(settings));
     for location in machine.live() {
         journal.live(location);
     }
-    machine.start(now, random().max(1), damaged > 0, &mut journal);
+    let restored = backup::is_restored(&data_dir);
+    machine.start(now, random().max(1), damaged > 0 || restored, &mut journal);
     journal.end_group();
+    let restored = restored.then(|| journal.appended());
     let store = Store::start(journal, index).map_err(StartError::Thread)?;
     Ok(Recovered {
+        restored,
         machine,
         store,
         quarantined: damaged,
@@ -315,7 +351,7 @@ fn recover(
 }
 
 /// Tells what the journal found, and how many damaged places.
-fn report(recovery: &Recovery) -> u64 {
+pub(super) fn report(recovery: &Recovery) -> u64 {
     if let Some(torn) = recovery.torn {
         tracing::warn!(
             segment = torn.segment,

@@ -283,6 +283,11 @@ impl Store {
         }
     }
 
+    /// Whether nothing is being written to the journal's files and nothing is being removed.
+    pub(super) fn is_still(&self) -> bool {
+        self.writing.is_none() && !self.checkpointing
+    }
+
     /// Whether so much waits to be written that no more should be taken in.
     pub(super) fn is_behind(&self) -> bool {
         self.room().bytes_pending > PENDING_BYTES_MAX

@@ -27,7 +27,7 @@ use crate::{
 };
 
 /// The file in the data folder.
-const FILE: &str = "links.json";
+const FILE: &str = Usage::FILE;
 /// Largest file that is read, bytes; what this node writes is far smaller.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// Names of links that a day's sum is kept of: those that were taken out of the configuration too, for they may come back.
@@ -99,6 +99,9 @@ const SPENT: &str = "its budget for today is spent";
 const CLOSED: &str = "it is outside its hours";
 
 impl Usage {
+    /// The file's name, in the data folder.
+    pub(super) const FILE: &str = "links.json";
+
     /// What is known in a data folder of the day that `wall` belongs to.
     pub(super) fn load(data_dir: &Path, wall: Millis, zone: TimeZone) -> Self {
         let file = data_dir.join(FILE);

@@ -1,6 +1,7 @@
 //! The integration tests: real nodes, real sockets, real disks.
 
 mod attachments;
+mod backup;
 mod bad_input;
 mod cli;
 mod crashes;

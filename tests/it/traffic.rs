@@ -4,6 +4,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
@@ -51,11 +52,17 @@ impl Traffic {
         }
     }
 
+    /// Submits everything.
     pub(crate) fn submit(&mut self, to: Client) {
+        self.submit_part(to, 0..self.len());
+    }
+
+    /// Submits these, of all.
+    pub(crate) fn submit_part(&mut self, to: Client, part: Range<usize>) {
         self.ends.push(to.clone());
         let (events, seen) = (self.events.clone(), self.seen.clone());
         self.threads.push(thread::spawn(move || {
-            for batch in events.chunks(BATCH) {
+            for batch in events[part].chunks(BATCH) {
                 let names = to.submit(batch);
                 seen.names.lock().expect("no panic").extend(names);
                 seen.accepted.fetch_add(batch.len(), SeqCst);

@@ -218,6 +218,11 @@ impl Gateway for Fake {
         Ok(())
     }
 
+    async fn backup(&self) -> Result<std::path::PathBuf, Refusal> {
+        self.check()?;
+        Ok(self.folder.path().to_owned())
+    }
+
     async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
         self.check()?;
         Ok(vec![LinkView {

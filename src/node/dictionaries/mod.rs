@@ -5,7 +5,7 @@ mod shelf;
 mod talk;
 
 pub(super) use package::Package;
-pub(super) use shelf::Shelf;
+pub(super) use shelf::{FOLDER as DICTIONARIES_FOLDER, Shelf};
 pub(super) use talk::{Named, Talk, TalkError};
 
 use std::sync::Arc;

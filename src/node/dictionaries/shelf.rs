@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The folder in the data folder.
-const FOLDER: &str = "dictionaries";
+pub(in crate::node) const FOLDER: &str = "dictionaries";
 /// Dictionaries that are kept of one neighbour: the one that it uses, and the one before, which batches under way may name.
 const PER_NEIGHBOUR_MAX: usize = 2;
 /// Dictionaries in memory, of all neighbours together; each takes about 250 KiB.
