@@ -13,6 +13,7 @@ use super::{
     CloseCode, Command, Ended, Event, Outgoing,
     gate::Gate,
     profile::{CHANNEL_SLOTS, CONTROL_BYTES_MAX, LINGER_MAX, PEER_STREAMS_MAX},
+    pulse::Expected,
     room::{Class, Room},
     session::{Live, owner_gone},
 };
@@ -35,7 +36,8 @@ pub(super) async fn commands(
     events: &mpsc::Sender<Event>,
 ) -> Ended {
     let mut room = Room::new();
-    let mut under_way = FuturesUnordered::new();
+    let mut writing = FuturesUnordered::new();
+    let mut confirming = FuturesUnordered::new();
     // What the owner has not yet taken: never more than batches under way and one grant for each.
     let mut told: VecDeque<Event> = VecDeque::new();
     let mut control = Some(control);
@@ -62,10 +64,18 @@ pub(super) async fn commands(
                 }
                 Err(_) => return owner_gone(),
             },
-            Some(carried) = under_way.next() => match carried {
-                Ok(Carried { id, class, bytes }) => {
-                    room.carried(class, bytes);
+            Some(carried) = confirming.next() => match carried {
+                Ok(Carried { id, class }) => {
+                    room.carried(class);
                     told.push_back(Event::Carried { id });
+                }
+                Err(ended) => return ended,
+            },
+            Some(written) = writing.next() => match written {
+                Ok(written) => {
+                    let Written { class, bytes, .. } = written;
+                    room.written(class, bytes);
+                    confirming.push(written.confirm());
                 }
                 Err(ended) => return ended,
             },
@@ -84,7 +94,7 @@ pub(super) async fn commands(
                 Some(Command::Control(bytes)) => message = Some(bytes),
                 Some(Command::Batch(batch)) => {
                     room.sent(batch.class(), batch.bytes.len() as u64);
-                    under_way.push(carry(live, gate, batch));
+                    writing.push(write(live, gate, batch));
                 }
                 Some(Command::Close { code, reason }) => {
                     live.ends_as(Ended::here(code, reason));
@@ -114,23 +124,30 @@ impl Outgoing {
     }
 }
 
-struct Carried {
+/// A batch that quinn has all of.
+struct Written<'a> {
     id: u64,
     class: Class,
     bytes: u64,
+    stream: Unfinished,
+    _under_way: Expected<'a>,
 }
 
-/// Sends one batch on a stream of its own and waits until the peer's transport has all of it.
-async fn carry(live: &Live, gate: &Gate, batch: Outgoing) -> Result<Carried, Ended> {
-    let class = batch.class();
-    let carried = Carried {
-        id: batch.id,
-        class,
-        bytes: batch.bytes.len() as u64,
-    };
+/// A batch that the peer's transport has all of.
+struct Carried {
+    id: u64,
+    class: Class,
+}
+
+fn stopped() -> Ended {
+    Ended::here(CloseCode::BatchAbandoned, "the peer stopped a batch")
+}
+
+/// Writes one batch on a stream of its own.
+async fn write<'a>(live: &'a Live, gate: &Gate, batch: Outgoing) -> Result<Written<'a>, Ended> {
+    let (id, class, bytes) = (batch.id, batch.class(), batch.bytes.len() as u64);
     let _under_way = live.pulse.expects();
     let mut stream = Unfinished(live.connection.open_uni().await?);
-    let stopped = || Ended::here(CloseCode::BatchAbandoned, "the peer stopped a batch");
     let rank = priority(batch.lane);
     let _ = stream.0.set_priority(rank);
     gate.write(&mut stream.0, class, rank, batch.bytes)
@@ -140,10 +157,24 @@ async fn carry(live: &Live, gate: &Gate, batch: Outgoing) -> Result<Carried, End
             _ => stopped(),
         })?;
     let _ = stream.0.finish();
-    match stream.0.stopped().await {
-        Ok(None) => Ok(carried),
-        Err(quinn::StoppedError::ConnectionLost(error)) => Err(error.into()),
-        Ok(Some(_)) | Err(quinn::StoppedError::ZeroRttRejected) => Err(stopped()),
+    Ok(Written {
+        id,
+        class,
+        bytes,
+        stream,
+        _under_way,
+    })
+}
+
+impl Written<'_> {
+    /// Waits until the peer's transport has all of it.
+    async fn confirm(self) -> Result<Carried, Ended> {
+        let Self { id, class, .. } = self;
+        match self.stream.0.stopped().await {
+            Ok(None) => Ok(Carried { id, class }),
+            Err(quinn::StoppedError::ConnectionLost(error)) => Err(error.into()),
+            Ok(Some(_)) | Err(quinn::StoppedError::ZeroRttRejected) => Err(stopped()),
+        }
     }
 }
 
