@@ -20,11 +20,17 @@ use super::{
 use crate::model::Lane;
 
 /// Priority of the control stream: above every lane.
-pub(super) const CONTROL_PRIORITY: i32 = 4;
+pub(super) const CONTROL_PRIORITY: i32 = i32::MAX;
 
-/// A lane's stream priority: flash 3, urgent 2, normal 1, bulk 0.
-fn priority(lane: Lane) -> i32 {
-    3 - lane.index() as i32
+/// Batches of a lane that have priorities of their own, before they begin anew.
+const PRIORITIES: u64 = 1 << 28;
+
+/// The stream priority of a session's `number`th batch: by lane, flash first, and in a lane the first first. A whole batch is of use, two
+/// halves are not. Quinn can also be told to finish every stream that it has begun (`send_fairness`), but then it does so whatever waits:
+/// an urgent message behind all of a large batch that was written.
+fn priority(lane: Lane, number: u64) -> i32 {
+    let later_lanes = Lane::ALL.len() as u64 - lane.index() as u64;
+    (later_lanes * PRIORITIES - number % PRIORITIES) as i32
 }
 
 /// Carries out commands until the session ends. Control messages go on to `control`; dropping that ends the control stream.
@@ -36,6 +42,7 @@ pub(super) async fn commands(
     events: &mpsc::Sender<Event>,
 ) -> Ended {
     let mut room = Room::new();
+    let mut number = 0;
     let mut writing = FuturesUnordered::new();
     let mut confirming = FuturesUnordered::new();
     // What the owner has not yet taken: never more than batches under way and one grant for each.
@@ -94,7 +101,9 @@ pub(super) async fn commands(
                 Some(Command::Control(bytes)) => message = Some(bytes),
                 Some(Command::Batch(batch)) => {
                     room.sent(batch.class(), batch.bytes.len() as u64);
-                    writing.push(write(live, gate, batch));
+                    let rank = priority(batch.lane, number);
+                    number += 1;
+                    writing.push(write(live, gate, batch, rank));
                 }
                 Some(Command::Close { code, reason }) => {
                     live.ends_as(Ended::here(code, reason));
@@ -144,11 +153,15 @@ fn stopped() -> Ended {
 }
 
 /// Writes one batch on a stream of its own.
-async fn write<'a>(live: &'a Live, gate: &Gate, batch: Outgoing) -> Result<Written<'a>, Ended> {
+async fn write<'a>(
+    live: &'a Live,
+    gate: &Gate,
+    batch: Outgoing,
+    rank: i32,
+) -> Result<Written<'a>, Ended> {
     let (id, class, bytes) = (batch.id, batch.class(), batch.bytes.len() as u64);
     let _under_way = live.pulse.expects();
     let mut stream = Unfinished(live.connection.open_uni().await?);
-    let rank = priority(batch.lane);
     let _ = stream.0.set_priority(rank);
     gate.write(&mut stream.0, class, rank, batch.bytes)
         .await
@@ -185,5 +198,27 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         // An error says that the peer has it all, and that is as good.
         let _ = self.0.reset(CloseCode::BatchAbandoned.on_the_wire());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_go_before_the_order_of_batches_and_the_control_stream_before_all() {
+        let order = [
+            CONTROL_PRIORITY,
+            priority(Lane::Flash, 1_000),
+            priority(Lane::Flash, 1_001),
+            priority(Lane::Urgent, 3),
+            priority(Lane::Normal, 0),
+            priority(Lane::Normal, PRIORITIES - 1),
+            priority(Lane::Bulk, PRIORITIES),
+            priority(Lane::Bulk, PRIORITIES + 1),
+            priority(Lane::Bulk, u64::MAX),
+        ];
+        assert!(order.is_sorted_by(|first, then| first > then), "{order:?}");
+        assert!(priority(Lane::Bulk, u64::MAX) > 0);
     }
 }

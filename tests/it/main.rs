@@ -1,6 +1,7 @@
 //! The integration tests: real nodes, real sockets, real disks.
 
 mod attachments;
+mod bad_attachments;
 mod bad_input;
 mod cli;
 mod crashes;
@@ -11,6 +12,7 @@ mod hostile;
 mod house;
 mod index;
 mod links;
+mod odd_links;
 mod processes;
 mod reload;
 mod sighup;
