@@ -1,5 +1,6 @@
 //! What a neighbour may do that is wrong with attachments: it acks nothing, or what was never sent, and sends what is not asked or not so.
 
+use blake3::hazmat::HasherExt as _;
 use casegate::{
     delivery::hop::{Absent, Frame, Have, Want},
     model::{BlobDigest, CHUNK_BYTES, Ranges, chunk_count},
@@ -114,35 +115,40 @@ async fn chunks_that_are_wrong_end_their_session_and_one_that_is_too_large_its_m
     let rogue = town.rogue();
     let body: Vec<u8> = (0..2 * CHUNK_BYTES).map(|n| (n / 777) as u8).collect();
     let digest = BlobDigest::of(&body);
-    let (first, second) = body.split_at(CHUNK_BYTES as usize);
-    let list = {
-        // A hub makes it of the same bytes for a neighbour that wants them.
-        town.hub.bring(body.clone()).await;
-        let mut hostile = town.connect(&rogue).await;
-        hostile.open().await;
-        want(&mut hostile, digest, false, Ranges::new()).await;
-        let run = wire::read_chunks(&hostile.stream().await.into()).expect("a run");
-        run.description.expect("the first is described").list
-    };
-    // The same with another end, which nobody has.
-    let mut other = body.clone();
-    other.push(1);
-    let digest = BlobDigest::of(&other);
+    let size = body.len() as u64;
+    let chunks: Vec<&[u8]> = body.chunks(CHUNK_BYTES as usize).collect();
+    let list: Vec<u8> = (0..)
+        .zip(&chunks)
+        .flat_map(|(number, chunk)| {
+            let mut hasher = blake3::Hasher::new();
+            hasher.set_input_offset(number * CHUNK_BYTES);
+            hasher.update(chunk).finalize_non_root()
+        })
+        .collect();
     let run = |list: &[u8], number, chunk: &[u8]| {
-        let mut run = wire::chunks_head(&digest, Some((other.len() as u64, list)), number, 1);
+        let mut run = wire::chunks_head(&digest, Some((size, list)), number, 1);
         run.extend_from_slice(chunk);
         run
     };
-    let tail_hash = |list: &[u8]| [list, &[0; 32]].concat();
+    let not_its_own = "sent what is not its own";
     let cases = [
-        ("a list of another", run(&tail_hash(&list), 0, first), "a list that is not its own"),
-        ("noise", [&[0xc0][..], second].concat(), "do not read"),
+        (
+            "a wrong list",
+            run(&[0; 64], 0, chunks[0]),
+            "a list that is not its own",
+        ),
+        ("wrong bytes", run(&list, 0, chunks[1]), not_its_own),
+        ("past the end", run(&list, 2, chunks[1]), not_its_own),
+        ("too short", run(&list, 1, &chunks[1][1..]), "do not read"),
+        ("noise", vec![0xc0; 100], "do not read"),
     ];
     let mut named = header(ROGUE, rogue.signer().certificate());
     named.attachments = vec![digest.0];
     let mut hostile = town.connect(&rogue).await;
     hostile.open().await;
-    hostile.batch(&batch_of(rogue.signer().seal(&named, b""))).await;
+    hostile
+        .batch(&batch_of(rogue.signer().seal(&named, b"")))
+        .await;
     hostile.show_certificate(rogue.signing_certificate()).await;
     for (what, run, why) in cases {
         until_wanted(&mut hostile, digest).await;
@@ -154,7 +160,9 @@ async fn chunks_that_are_wrong_end_their_session_and_one_that_is_too_large_its_m
     }
     until_wanted(&mut hostile, digest).await;
     // Its list is not even looked at.
-    hostile.batch(&wire::chunks_head(&digest, Some((u64::MAX, &[])), 0, 0)).await;
+    hostile
+        .batch(&wire::chunks_head(&digest, Some((u64::MAX, &[])), 0, 0))
+        .await;
     while hostile.hear().await != Frame::Unwant(digest) {}
     town.goes_on("after").await;
     town.stop().await;

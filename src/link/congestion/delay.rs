@@ -16,6 +16,12 @@
 //! [`EMPTY_ROUNDS`] of them without loss, and at the start, it doubles until a queue is seen, and then goes straight to what the
 //! line was seen to carry.
 //!
+//! - **Traffic in bursts** says little: the first packets after a pause meet no queue, however long the one is that the rest will make. So the
+//!   window grows only after a round in which it was filled without a pause, and one before it (RFC 9002, section 7.8, asks for
+//!   less: an application that goes on and off would open the window until the buffer overflows).
+//! - **Beside cubic**, which fills every buffer, it gets between a fifth and nine tenths of a line whose buffer holds up to a second
+//!   (`tests.rs`). In a buffer of two seconds that cubic keeps full it gets little (4 to 14 %): whoever wants more
+//!   there has to fill it as well, and then every urgent message waits for two seconds.
 //! - **The base may move**: another cell, another route. A window that has been at its floor for [`FLOOR_ROUNDS`] makes no queue of
 //!   its own, so what is measured there is the new base. The same lets it hold its own beside a flow that fills the buffer.
 //! - **Loss**: more than a tenth of the packets of [`LOSSY_ROUNDS`] in a row means a line with no buffer to speak of (or a

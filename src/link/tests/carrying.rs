@@ -106,7 +106,7 @@ async fn a_thousand_batches_and_messages_arrive_intact_both_ways_over_a_lossy_li
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn batches_and_messages_arrive_once_over_a_link_that_carries_every_packet_twice_and_backwards()
-{
+ {
     const COUNT: u64 = 200;
     let direction = Direction {
         backwards: Some(Duration::from_millis(5)),
