@@ -76,6 +76,11 @@ impl Pipe {
         self.waiting_bytes
     }
 
+    /// Whether every packet arrives twice.
+    pub fn carries_twice(&self) -> bool {
+        self.direction.twice
+    }
+
     /// Decides about a packet of `bytes` (headers included) that is handed over at `now_us` microseconds after the start.
     pub fn offer(&mut self, now_us: u64, bytes: u64, random: &mut SplitMix64) -> Verdict {
         if self.waiting_bytes(now_us) + bytes > self.direction.buffer_bytes {
@@ -94,7 +99,10 @@ impl Pipe {
         let jitter_us = self.direction.jitter.as_micros() as f64 * spread;
         let delay_us = (self.direction.delay.as_micros() as f64 + jitter_us).max(0.0) as u64;
         let mut at_us = departs_us + delay_us;
-        if !self.direction.reorder {
+        if let Some(span) = self.direction.backwards {
+            let span_us = (span.as_micros() as u64).max(1);
+            at_us += 2 * (span_us - departs_us % span_us);
+        } else if !self.direction.reorder {
             at_us = at_us.max(self.last_arrival_us);
             self.last_arrival_us = at_us;
         }
@@ -202,6 +210,20 @@ mod tests {
                 assert!(arrival - n as u64 * 1_000 >= 60_000);
             }
         }
+    }
+
+    #[test]
+    fn what_leaves_within_a_span_arrives_after_it_and_the_last_first() {
+        let direction = Direction {
+            delay: Duration::from_millis(5),
+            backwards: Some(Duration::from_millis(10)),
+            ..Direction::PERFECT
+        };
+        let mut pipe = Pipe::new(direction, Outages::default());
+        let mut random = SplitMix64::new(1);
+        let arrivals = [0, 1_000, 9_999, 10_000, 19_000]
+            .map(|now_us| at(pipe.offer(now_us, 100, &mut random)));
+        assert_eq!(arrivals, [25_000, 24_000, 15_001, 35_000, 26_000]);
     }
 
     #[test]

@@ -18,6 +18,10 @@ pub struct Direction {
     /// Whether jitter may let a packet overtake an earlier one. Without it a packet that would arrive before its predecessor
     /// arrives with it, as on a radio link that keeps order.
     pub reorder: bool,
+    /// What leaves within one of the spans into which this cuts the time arrives after it, the last first.
+    pub backwards: Option<Duration>,
+    /// Whether every packet arrives twice.
+    pub twice: bool,
     /// Probability that a packet is lost, independent of every other.
     pub loss: f64,
     /// Losses that come in bursts, beside `loss`.
@@ -115,6 +119,8 @@ impl Direction {
         delay: Duration::ZERO,
         jitter: Duration::ZERO,
         reorder: false,
+        backwards: None,
+        twice: false,
         loss: 0.0,
         burst: None,
         buffer_bytes: 64 * KIB * KIB,

@@ -242,15 +242,18 @@ impl WayState {
         }
         match verdict {
             Verdict::Deliver { departs_us, at_us } => {
-                self.count += 1;
-                self.on_the_way_bytes += bytes;
-                self.on_the_way.push(Packet {
-                    departs_us,
-                    at_us,
-                    number: self.count,
-                    client: client.clone(),
-                    payload: payload.to_vec(),
-                });
+                let copies = if self.pipe.carries_twice() { 2 } else { 1 };
+                for _ in 0..copies {
+                    self.count += 1;
+                    self.on_the_way_bytes += bytes;
+                    self.on_the_way.push(Packet {
+                        departs_us,
+                        at_us,
+                        number: self.count,
+                        client: client.clone(),
+                        payload: payload.to_vec(),
+                    });
+                }
                 true
             }
             Verdict::Dropped(why) => {

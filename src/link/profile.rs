@@ -185,8 +185,6 @@ impl LinkKind {
             .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
             .receive_window(VarInt::from_u32(SESSION_WINDOW_BYTES))
             .send_window(self.bulk_window_bytes().0)
-            // Of two batches of one lane, the first first: a whole one is of use, two halves are not.
-            .send_fairness(false)
             .datagram_receive_buffer_size(None)
             .datagram_send_buffer_size(0)
             .allow_spin(false)

@@ -13,17 +13,24 @@ use super::{
     CloseCode, Command, Ended, Event, Outgoing,
     gate::Gate,
     profile::{CHANNEL_SLOTS, CONTROL_BYTES_MAX, LINGER_MAX, PEER_STREAMS_MAX},
+    pulse::Expected,
     room::{Class, Room},
     session::{Live, owner_gone},
 };
 use crate::model::Lane;
 
 /// Priority of the control stream: above every lane.
-pub(super) const CONTROL_PRIORITY: i32 = 4;
+pub(super) const CONTROL_PRIORITY: i32 = i32::MAX;
 
-/// A lane's stream priority: flash 3, urgent 2, normal 1, bulk 0.
-fn priority(lane: Lane) -> i32 {
-    3 - lane.index() as i32
+/// Batches of a lane that have priorities of their own, before they begin anew.
+const PRIORITIES: u64 = 1 << 28;
+
+/// The stream priority of a session's `number`th batch: by lane, flash first, and in a lane the first first. A whole batch is of use, two
+/// halves are not. Quinn can also be told to finish every stream that it has begun (`send_fairness`), but then it does so whatever waits:
+/// an urgent message behind all of a large batch that was written.
+fn priority(lane: Lane, number: u64) -> i32 {
+    let later_lanes = Lane::ALL.len() as u64 - lane.index() as u64;
+    (later_lanes * PRIORITIES - number % PRIORITIES) as i32
 }
 
 /// Carries out commands until the session ends. Control messages go on to `control`; dropping that ends the control stream.
@@ -35,7 +42,9 @@ pub(super) async fn commands(
     events: &mpsc::Sender<Event>,
 ) -> Ended {
     let mut room = Room::new();
-    let mut under_way = FuturesUnordered::new();
+    let mut number = 0;
+    let mut writing = FuturesUnordered::new();
+    let mut confirming = FuturesUnordered::new();
     // What the owner has not yet taken: never more than batches under way and one grant for each.
     let mut told: VecDeque<Event> = VecDeque::new();
     let mut control = Some(control);
@@ -62,10 +71,18 @@ pub(super) async fn commands(
                 }
                 Err(_) => return owner_gone(),
             },
-            Some(carried) = under_way.next() => match carried {
-                Ok(Carried { id, class, bytes }) => {
-                    room.carried(class, bytes);
+            Some(carried) = confirming.next() => match carried {
+                Ok(Carried { id, class }) => {
+                    room.carried(class);
                     told.push_back(Event::Carried { id });
+                }
+                Err(ended) => return ended,
+            },
+            Some(written) = writing.next() => match written {
+                Ok(written) => {
+                    let Written { class, bytes, .. } = written;
+                    room.written(class, bytes);
+                    confirming.push(written.confirm());
                 }
                 Err(ended) => return ended,
             },
@@ -84,7 +101,9 @@ pub(super) async fn commands(
                 Some(Command::Control(bytes)) => message = Some(bytes),
                 Some(Command::Batch(batch)) => {
                     room.sent(batch.class(), batch.bytes.len() as u64);
-                    under_way.push(carry(live, gate, batch));
+                    let rank = priority(batch.lane, number);
+                    number += 1;
+                    writing.push(write(live, gate, batch, rank));
                 }
                 Some(Command::Close { code, reason }) => {
                     live.ends_as(Ended::here(code, reason));
@@ -114,24 +133,35 @@ impl Outgoing {
     }
 }
 
-struct Carried {
+/// A batch that quinn has all of.
+struct Written<'a> {
     id: u64,
     class: Class,
     bytes: u64,
+    stream: Unfinished,
+    _under_way: Expected<'a>,
 }
 
-/// Sends one batch on a stream of its own and waits until the peer's transport has all of it.
-async fn carry(live: &Live, gate: &Gate, batch: Outgoing) -> Result<Carried, Ended> {
-    let class = batch.class();
-    let carried = Carried {
-        id: batch.id,
-        class,
-        bytes: batch.bytes.len() as u64,
-    };
+/// A batch that the peer's transport has all of.
+struct Carried {
+    id: u64,
+    class: Class,
+}
+
+fn stopped() -> Ended {
+    Ended::here(CloseCode::BatchAbandoned, "the peer stopped a batch")
+}
+
+/// Writes one batch on a stream of its own.
+async fn write<'a>(
+    live: &'a Live,
+    gate: &Gate,
+    batch: Outgoing,
+    rank: i32,
+) -> Result<Written<'a>, Ended> {
+    let (id, class, bytes) = (batch.id, batch.class(), batch.bytes.len() as u64);
     let _under_way = live.pulse.expects();
     let mut stream = Unfinished(live.connection.open_uni().await?);
-    let stopped = || Ended::here(CloseCode::BatchAbandoned, "the peer stopped a batch");
-    let rank = priority(batch.lane);
     let _ = stream.0.set_priority(rank);
     gate.write(&mut stream.0, class, rank, batch.bytes)
         .await
@@ -140,10 +170,24 @@ async fn carry(live: &Live, gate: &Gate, batch: Outgoing) -> Result<Carried, End
             _ => stopped(),
         })?;
     let _ = stream.0.finish();
-    match stream.0.stopped().await {
-        Ok(None) => Ok(carried),
-        Err(quinn::StoppedError::ConnectionLost(error)) => Err(error.into()),
-        Ok(Some(_)) | Err(quinn::StoppedError::ZeroRttRejected) => Err(stopped()),
+    Ok(Written {
+        id,
+        class,
+        bytes,
+        stream,
+        _under_way,
+    })
+}
+
+impl Written<'_> {
+    /// Waits until the peer's transport has all of it.
+    async fn confirm(self) -> Result<Carried, Ended> {
+        let Self { id, class, .. } = self;
+        match self.stream.0.stopped().await {
+            Ok(None) => Ok(Carried { id, class }),
+            Err(quinn::StoppedError::ConnectionLost(error)) => Err(error.into()),
+            Ok(Some(_)) | Err(quinn::StoppedError::ZeroRttRejected) => Err(stopped()),
+        }
     }
 }
 
@@ -154,5 +198,27 @@ impl Drop for Unfinished {
     fn drop(&mut self) {
         // An error says that the peer has it all, and that is as good.
         let _ = self.0.reset(CloseCode::BatchAbandoned.on_the_wire());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lanes_go_before_the_order_of_batches_and_the_control_stream_before_all() {
+        let order = [
+            CONTROL_PRIORITY,
+            priority(Lane::Flash, 1_000),
+            priority(Lane::Flash, 1_001),
+            priority(Lane::Urgent, 3),
+            priority(Lane::Normal, 0),
+            priority(Lane::Normal, PRIORITIES - 1),
+            priority(Lane::Bulk, PRIORITIES),
+            priority(Lane::Bulk, PRIORITIES + 1),
+            priority(Lane::Bulk, u64::MAX),
+        ];
+        assert!(order.is_sorted_by(|first, then| first > then), "{order:?}");
+        assert!(priority(Lane::Bulk, u64::MAX) > 0);
     }
 }

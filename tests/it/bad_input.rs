@@ -17,14 +17,14 @@ use crate::{
     world::{Running, World, agent, call, eventually, now, unit},
 };
 
-const HUB: &str = "hebi.hub";
-const ROGUE: &str = "hebi.rogue";
+pub(crate) const HUB: &str = "hebi.hub";
+pub(crate) const ROGUE: &str = "hebi.rogue";
 const DAY: Millis = 24 * 3600 * 1000;
 
 /// A hub and two units that go on whatever a third one does.
-struct Town {
+pub(crate) struct Town {
     world: World,
-    hub: Running,
+    pub(crate) hub: Running,
     tobacco: Running,
     police: Running,
     /// Since when the good units have their sessions.
@@ -32,7 +32,7 @@ struct Town {
 }
 
 impl Town {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let world = World::new();
         let hub = Running::start(world.hub(HUB)).await;
         let at = hub.dial_in().await;
@@ -74,7 +74,7 @@ impl Town {
     }
 
     /// Both good units have kept their sessions, and a message passes.
-    async fn goes_on(&self, id: &str) {
+    pub(crate) async fn goes_on(&self, id: &str) {
         assert_eq!(
             self.sessions().await,
             self.since,
@@ -92,7 +92,7 @@ impl Town {
     }
 
     /// The hub has refused a message for `reason`.
-    async fn until_refused(&self, reason: &str) {
+    pub(crate) async fn until_refused(&self, reason: &str) {
         let line = format!("casegate_messages_refused_total{{reason=\"{reason}\"}} 1");
         eventually(&line, async || {
             let (_, metrics) = self.hub.get("/metrics").await;
@@ -105,15 +105,15 @@ impl Town {
         .await;
     }
 
-    fn rogue(&self) -> Identity {
+    pub(crate) fn rogue(&self) -> Identity {
         identity(&self.world, &self.world.path().join("ca"), ROGUE, now())
     }
 
-    async fn connect(&self, as_whom: &Identity) -> Hostile {
+    pub(crate) async fn connect(&self, as_whom: &Identity) -> Hostile {
         Hostile::connect(as_whom, HUB, self.hub.dial_in().await).await
     }
 
-    async fn stop(self) {
+    pub(crate) async fn stop(self) {
         for node in [self.tobacco, self.police, self.hub] {
             node.node.stop().await;
         }
@@ -121,7 +121,7 @@ impl Town {
 }
 
 /// A message from `sender` to the police.
-fn header(sender: &str, signer: Fingerprint) -> Header {
+pub(crate) fn header(sender: &str, signer: Fingerprint) -> Header {
     Header {
         sender: unit(sender),
         id: "forged".into(),
@@ -138,7 +138,7 @@ fn header(sender: &str, signer: Fingerprint) -> Header {
     }
 }
 
-fn batch_of(parcel: Parcel) -> Vec<u8> {
+pub(crate) fn batch_of(parcel: Parcel) -> Vec<u8> {
     let entry = Entry {
         seq: 1,
         after: vec![],

@@ -10,6 +10,7 @@ use casegate::{
     pki::{self, Identity, Issue},
     wire::{FrameDecoder, encode_frame},
 };
+use futures_util::FutureExt as _;
 use tokio::time::timeout;
 
 use crate::world::{World, now, unit};
@@ -159,6 +160,11 @@ impl Hostile {
             stream.read_to_end(1 << 20).await.expect("all of it")
         };
         timeout(PATIENCE, read).await.expect("in time")
+    }
+
+    /// Whether the hub has sent something on a stream that was not looked at yet.
+    pub(crate) fn has_stream(&self) -> bool {
+        self.connection.accept_uni().now_or_never().is_some()
     }
 
     /// Answers the hub's question for a certificate.

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod backup;
+mod bad_attachments;
 mod bad_input;
 mod cli;
 mod crashes;
@@ -14,6 +15,7 @@ mod house;
 mod index;
 mod links;
 mod power;
+mod odd_links;
 mod processes;
 mod reload;
 mod sighup;

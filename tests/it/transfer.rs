@@ -11,13 +11,13 @@ use serde_json::{Value, json};
 
 use crate::processes::{Node, Town, until};
 
-const SIZE: u64 = 3_000_000;
+pub(crate) const SIZE: u64 = 3_000_000;
 /// What a node that is killed may have to send or to be sent again: what had not been synced for a quarter of a second, and what was in
 /// flight.
 const AGAIN_BYTES_MAX: u64 = 700_000;
 
 /// A body that does not compress.
-fn body(seed: &str) -> Vec<u8> {
+pub(crate) fn body(seed: &str) -> Vec<u8> {
     let mut bytes = vec![0; SIZE as usize];
     let mut hasher = blake3::Hasher::new();
     hasher.update(seed.as_bytes());
@@ -26,7 +26,7 @@ fn body(seed: &str) -> Vec<u8> {
 }
 
 /// A hub and two units, each behind a link whose packets are counted.
-struct Links {
+pub(crate) struct Links {
     runtime: tokio::runtime::Runtime,
     a: Emulator,
     b: Emulator,
@@ -35,6 +35,16 @@ struct Links {
 impl Links {
     /// Puts a link of so many bit/s before each unit.
     fn before(a: &Node, b: &Node, rate_bps: u64) -> Self {
+        let direction = Direction {
+            rate_bps: Some(rate_bps),
+            delay: Duration::from_millis(5),
+            ..Direction::PERFECT
+        };
+        Self::over(a, b, direction)
+    }
+
+    /// Puts a link before each unit that is such in both directions.
+    pub(crate) fn over(a: &Node, b: &Node, direction: Direction) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -45,14 +55,9 @@ impl Links {
             let (_, upstream) = text.split_once("[[upstream.link]]").expect("a link");
             let (_, address) = upstream.split_once("address = \"").expect("an address");
             let (address, _) = address.split_once('"').expect("an address");
-            let direction = Direction {
-                rate_bps: Some(rate_bps),
-                delay: Duration::from_millis(5),
-                ..Direction::PERFECT
-            };
             let profile = Profile {
                 up: direction.clone(),
-                down: direction,
+                down: direction.clone(),
                 outages: Outages::default(),
             };
             let hub = address.parse().expect("an address");
@@ -66,7 +71,7 @@ impl Links {
     }
 
     /// What has come up from A, and down to B, bytes on the wire.
-    fn carried(&self) -> (u64, u64) {
+    pub(crate) fn carried(&self) -> (u64, u64) {
         let of = |stats: LinkStats| (stats.up.carried_bytes, stats.down.carried_bytes);
         (of(self.a.stats()).0, of(self.b.stats()).1)
     }
@@ -80,7 +85,7 @@ impl Drop for Links {
 }
 
 /// A's application brings an attachment.
-fn bring(a: &Node, body: &[u8]) -> String {
+pub(crate) fn bring(a: &Node, body: &[u8]) -> String {
     let put = a.client().put("/v1/attachments", body, body.len() as u64);
     let (status, answer) = put.expect("an answer");
     assert_eq!(status, 201, "{answer}");
@@ -88,7 +93,7 @@ fn bring(a: &Node, body: &[u8]) -> String {
 }
 
 /// A message of A that names it.
-fn naming(digest: &str, id: &str, to: &str) -> Value {
+pub(crate) fn naming(digest: &str, id: &str, to: &str) -> Value {
     json!({
         "specversion": "1.0", "id": id, "source": "/unit/hebi.a", "type": "notice", "to": to, "caseid": "C-1",
         "attachments": digest, "data": {"see": "the scan"},
@@ -96,7 +101,7 @@ fn naming(digest: &str, id: &str, to: &str) -> Value {
 }
 
 /// Pulls an inbox until so many messages have come, and acks them.
-fn receive(node: &Node, count: usize) -> Vec<Value> {
+pub(crate) fn receive(node: &Node, count: usize) -> Vec<Value> {
     let client = node.client();
     let mut all: Vec<Value> = Vec::new();
     until(&format!("{count} messages came"), || {
@@ -119,7 +124,7 @@ fn receive(node: &Node, count: usize) -> Vec<Value> {
 }
 
 /// The attachment as the node hands it out.
-fn fetch(node: &Node, digest: &str) -> Vec<u8> {
+pub(crate) fn fetch(node: &Node, digest: &str) -> Vec<u8> {
     let answer = node
         .client()
         .bytes(&format!("/v1/attachments/{digest}"), None);
@@ -130,13 +135,13 @@ fn fetch(node: &Node, digest: &str) -> Vec<u8> {
 }
 
 /// Waits until so much of the attachment has come over a link.
-fn until_carried(what: &str, carried: impl Fn() -> u64, share: u64) {
+pub(crate) fn until_carried(what: &str, carried: impl Fn() -> u64, share: u64) {
     until(&format!("{share} % {what}"), || {
         carried() >= SIZE * share / 100
     });
 }
 
-fn assert_is(bytes: &[u8], body: &[u8]) {
+pub(crate) fn assert_is(bytes: &[u8], body: &[u8]) {
     assert_eq!(bytes.len(), body.len());
     assert!(bytes == body, "other bytes");
 }

@@ -172,6 +172,15 @@ impl Running {
         call(move || agent().post(&url).content_type(kind).send(body)).await
     }
 
+    /// Brings an attachment; gives its digest.
+    pub(crate) async fn bring(&self, body: Vec<u8>) -> String {
+        let url = self.url("/v1/attachments");
+        let kind = "application/octet-stream";
+        let (status, answer) = call(move || agent().put(&url).content_type(kind).send(body)).await;
+        assert_eq!(status, 201, "{answer}");
+        answer["digest"].as_str().expect("a digest").to_owned()
+    }
+
     /// An event from this unit.
     pub(crate) fn event(&self, id: &str, to: &str, kind: &str, data: Value) -> Value {
         serde_json::json!({

@@ -16,6 +16,12 @@
 //! [`EMPTY_ROUNDS`] of them without loss, and at the start, it doubles until a queue is seen, and then goes straight to what the
 //! line was seen to carry.
 //!
+//! - **Traffic in bursts** says little: the first packets after a pause meet no queue, however long the one is that the rest will make. So the
+//!   window grows only after a round in which it was filled without a pause, and one before it (RFC 9002, section 7.8, asks for
+//!   less: an application that goes on and off would open the window until the buffer overflows).
+//! - **Beside cubic**, which fills every buffer, it gets between a fifth and nine tenths of a line whose buffer holds up to a second
+//!   (`tests.rs`). In a buffer of two seconds that cubic keeps full it gets little (4 to 14 %): whoever wants more
+//!   there has to fill it as well, and then every urgent message waits for two seconds.
 //! - **The base may move**: another cell, another route. A window that has been at its floor for [`FLOOR_ROUNDS`] makes no queue of
 //!   its own, so what is measured there is the new base. The same lets it hold its own beside a flow that fills the buffer.
 //! - **Loss**: more than a tenth of the packets of [`LOSSY_ROUNDS`] in a row means a line with no buffer to speak of (or a
@@ -76,6 +82,9 @@ pub(super) struct DelayBased {
     jitter: Duration,
     last_trip: Option<Duration>,
     round: Round,
+    /// Whether the window was filled in the round before this one.
+    was_filled: bool,
+    in_flight: f64,
     /// The shortest round trip among the packets of the ack that is being read.
     of_ack: Option<Duration>,
 }
@@ -92,6 +101,10 @@ struct Round {
     lost: f64,
     /// Whether the window, and not the application, was the limit at any time.
     used: bool,
+    /// Whether the application was.
+    app_limited: bool,
+    /// Whether as much was in flight as the window allows.
+    filled: bool,
 }
 
 impl Round {
@@ -104,6 +117,8 @@ impl Round {
             acked: 0.0,
             lost: 0.0,
             used: false,
+            app_limited: false,
+            filled: false,
         }
     }
 }
@@ -123,8 +138,16 @@ impl DelayBased {
             jitter: Duration::ZERO,
             last_trip: None,
             round: Round::new(now),
+            was_filled: false,
+            in_flight: 0.0,
             of_ack: None,
         }
+    }
+
+    pub(super) fn sent(&mut self, bytes: u64) {
+        self.in_flight += bytes as f64;
+        // A packet that would reach the window is not sent.
+        self.round.filled |= self.in_flight + 2.0 * self.mtu >= self.window;
     }
 
     pub(super) fn acked(&mut self, now: Instant, sent: Instant, bytes: u64) {
@@ -134,7 +157,8 @@ impl DelayBased {
         self.round.over |= sent >= self.round.began;
     }
 
-    pub(super) fn ack_read(&mut self, now: Instant, app_limited: bool) {
+    pub(super) fn ack_read(&mut self, now: Instant, in_flight: u64, app_limited: bool) {
+        self.in_flight = in_flight as f64;
         let Some(trip) = self.of_ack.take() else {
             return;
         };
@@ -143,6 +167,7 @@ impl DelayBased {
         self.round.shortest = Some(self.round.shortest.map_or(trip, |s| s.min(trip)));
         self.round.longest = self.round.longest.max(trip);
         self.round.used |= !app_limited;
+        self.round.app_limited |= app_limited;
         if let Some(last) = self.last_trip.replace(trip) {
             // An eighth of the difference, in whole steps.
             self.jitter = (self.jitter * 7 + trip.abs_diff(last)) / 8;
@@ -159,6 +184,9 @@ impl DelayBased {
 
     fn end_round(&mut self, now: Instant) {
         let round = std::mem::replace(&mut self.round, Round::new(now));
+        // What was acknowledged in this round was mostly sent in the one before.
+        let fills = round.filled && !round.app_limited;
+        let filled = std::mem::replace(&mut self.was_filled, fills) && fills;
         let (Some(trip), Some(base)) = (round.shortest, self.base) else {
             return;
         };
@@ -187,19 +215,24 @@ impl DelayBased {
         if !round.used {
             return;
         }
-        self.empty_rounds = match queue < target / 4 && round.lost == 0.0 {
-            true => self.empty_rounds + 1,
-            false => 0,
-        };
         if self.doubling && queue > target {
             self.settle(round.acked, over, base);
         } else if self.doubling {
-            self.set_window(self.window * 2.0);
+            // Not beyond what was tried.
+            if fills {
+                self.set_window(self.window * 2.0);
+            }
         } else {
             let aim = (base + target).as_secs_f64() / trip.as_secs_f64().max(1e-6);
-            self.set_window(self.window * (1.0 + aim) / 2.0);
-            self.doubling = self.empty_rounds >= EMPTY_ROUNDS;
+            // After a pause the first packets meet no queue, however long the one is that the rest will make.
+            let most = if filled { f64::INFINITY } else { 1.0 };
+            self.set_window(self.window * ((1.0 + aim) / 2.0).min(most));
         }
+        self.empty_rounds = match queue < target / 4 && round.lost == 0.0 && filled {
+            true => self.empty_rounds + 1,
+            false => 0,
+        };
+        self.doubling |= self.empty_rounds >= EMPTY_ROUNDS;
         self.mind_floor(trip, queue > target);
     }
 
@@ -245,6 +278,7 @@ impl DelayBased {
 
     pub(super) fn lost(&mut self, now: Instant, bytes: u64, persistent: bool) {
         self.round.lost += bytes as f64;
+        self.in_flight = (self.in_flight - bytes as f64).max(0.0);
         if persistent {
             self.set_window(self.window / 2.0);
             self.base = None;
@@ -266,6 +300,10 @@ impl DelayBased {
 }
 
 impl Controller for DelayBased {
+    fn on_sent(&mut self, _now: Instant, bytes: u64, _last_packet_number: u64) {
+        self.sent(bytes);
+    }
+
     fn on_ack(
         &mut self,
         now: Instant,
@@ -280,11 +318,11 @@ impl Controller for DelayBased {
     fn on_end_acks(
         &mut self,
         now: Instant,
-        _in_flight: u64,
+        in_flight: u64,
         app_limited: bool,
         _largest_packet_num_acked: Option<u64>,
     ) {
-        self.ack_read(now, app_limited);
+        self.ack_read(now, in_flight, app_limited);
     }
 
     fn on_congestion_event(
