@@ -74,7 +74,7 @@ pub(super) fn judge(
             None => return Judged::Lost(own.number),
         },
     };
-    let parcels = match wire::unpack(&batch, limits, dictionary.as_deref()) {
+    let parcels = match wire::unpack(&batch, limits, match &dictionary { Some(d) => wire::Text::Dictionary(d), None => wire::Text::Nothing }) {
         Ok(parcels) => parcels,
         Err(error) => return Judged::Broken(error),
     };

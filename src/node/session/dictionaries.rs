@@ -136,7 +136,7 @@ impl Pump {
 
     /// What it takes to read a batch.
     pub(super) fn dictionary_of(&mut self, batch: &Received) -> Result<Needed, Fault> {
-        let Some(number) = wire::own_dictionary(batch)? else {
+        let wire::Named::Own(number) = wire::named(batch)? else {
             return Ok(Needed::Nothing);
         };
         Ok(match self.talk.named(number)? {
