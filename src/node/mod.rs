@@ -39,6 +39,7 @@ mod outgoing;
 mod owner;
 mod pace;
 mod receipts;
+mod remembered;
 mod rules;
 mod running;
 mod session;

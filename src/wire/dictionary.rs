@@ -119,6 +119,8 @@ pub enum Against {
 }
 
 impl Against {
+    /// The number of the built-in dictionary.
+    pub const BUILT_IN: u64 = 1;
     /// The first number of a sender's own dictionary.
     pub const OWN_FIRST: u64 = 2;
 
