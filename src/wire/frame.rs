@@ -9,7 +9,8 @@ use super::varint;
 use crate::{
     codec,
     delivery::hop::{
-        Ack, Frame, GENERATION_RANGES_MAX, GoneAnswer, Have, Hello, MARKS_MAX, OfferAnswer, WANT_SENDERS_MAX, Want,
+        Ack, Frame, GENERATION_RANGES_MAX, GoneAnswer, Have, Hello, MARKS_MAX, OfferAnswer,
+        WANT_SENDERS_MAX, Want,
     },
     model::Ranges,
 };

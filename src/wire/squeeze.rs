@@ -173,8 +173,8 @@ fn unzstd(packed: &[u8], bytes: usize, text: Text<'_>) -> Option<Vec<u8>> {
     let mut plain = Vec::with_capacity(bytes);
     let built_in = Dictionary::built_in();
     match text {
-        Text::Dictionary(dictionary) if dictionary.id() == built_in.id() => {
-            EXPANDER.with_borrow_mut(|kept| {
+        Text::Dictionary(dictionary) if dictionary.id() == built_in.id() => EXPANDER
+            .with_borrow_mut(|kept| {
                 let context = match kept {
                     Some(context) => context,
                     None => kept.insert(
@@ -182,8 +182,7 @@ fn unzstd(packed: &[u8], bytes: usize, text: Text<'_>) -> Option<Vec<u8>> {
                     ),
                 };
                 context.decompress_to_buffer(&frame, &mut plain).ok()
-            })?
-        }
+            })?,
         Text::Dictionary(dictionary) => {
             bulk::Decompressor::with_prepared_dictionary(dictionary.digested())
                 .ok()?

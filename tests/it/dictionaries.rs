@@ -468,7 +468,7 @@ async fn a_neighbour_that_lacks_what_it_said_to_have_gets_the_same_message_witho
         rogue
     };
     let read = |bytes: &[u8]| {
-        let parcels = wire::unpack(bytes, &BatchLimits::default(), None);
+        let parcels = wire::unpack(bytes, &BatchLimits::default(), wire::Text::Nothing);
         parcels.map(|parcels| parcels[0].1.header().expect("a header").id)
     };
 
@@ -484,7 +484,7 @@ async fn a_neighbour_that_lacks_what_it_said_to_have_gets_the_same_message_witho
     .await;
     submit("n1").await;
     let named = rogue.stream().await;
-    assert_eq!(wire::own_dictionary(&named), Ok(Some(2)));
+    assert_eq!(wire::named(&named), Ok(wire::Named::Own(2)));
     rogue
         .say(&Frame::DictionaryAnswer(2, DictionaryAnswer::Want))
         .await;

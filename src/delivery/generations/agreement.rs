@@ -64,9 +64,17 @@ pub struct Agreement {
     refused: u32,
     /// The neighbour's, and whether each was here when it was last looked for; the newest last.
     theirs: VecDeque<(Arc<Generation>, bool)>,
+    #[cfg(any(test, feature = "sim"))]
+    bug: Option<crate::delivery::Bug>,
 }
 
 impl Agreement {
+    /// Plants a bug.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn plant(&mut self, bug: Option<crate::delivery::Bug>) {
+        self.bug = bug;
+    }
+
     /// What to offer of a sender's parcels now, if anything: they are compressed against the dictionary that batches of this session
     /// call `base.0` first.
     pub fn offer(
@@ -202,6 +210,10 @@ impl Agreement {
 
     /// One that a batch named is not here any more: what to say, unless it was said.
     pub fn lost(&mut self, number: u64) -> Option<Frame> {
+        #[cfg(any(test, feature = "sim"))]
+        if self.bug == Some(crate::delivery::Bug::UnsaidLoss) {
+            return None;
+        }
         match self.theirs.iter_mut().find(|(g, _)| g.number == number) {
             Some((_, is_here)) => std::mem::take(is_here).then(|| lack(number)),
             // It is so old that it is not remembered.

@@ -250,7 +250,7 @@ impl Generations {
         let ring = self.hops.get(neighbour)?.rings.get(&key)?;
         let any = false;
         #[cfg(any(test, feature = "sim"))]
-        let any = self.bug == Some(super::Bug::OfferedUnacked);
+        let any = any || self.bug == Some(super::Bug::OfferedUnacked);
         ring.propose(&self.bounds, newest, any)
     }
 
@@ -329,6 +329,14 @@ impl Generations {
         }
         let rings = self.hops.values().flat_map(|hop| hop.rings.values());
         self.bytes = rings.map(Ring::bytes).sum();
+    }
+
+    /// The numbers of what was sent that a generation has.
+    #[cfg(any(test, feature = "sim"))]
+    pub fn seqs(&self, neighbour: &UnitId, generation: &Generation) -> Vec<Seq> {
+        let key = (Way::Sent, generation.sender.clone());
+        let ring = self.hops.get(neighbour).and_then(|hop| hop.rings.get(&key));
+        ring.map_or(Vec::new(), |ring| ring.seqs(generation))
     }
 
     /// Plants a bug.

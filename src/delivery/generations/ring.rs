@@ -137,6 +137,14 @@ impl Ring {
         span
     }
 
+    #[cfg(any(test, feature = "sim"))]
+    pub(super) fn seqs(&self, generation: &Generation) -> Vec<Seq> {
+        let span = self.texts.range(generation.first..=generation.last);
+        let seqs = span.map(|(seq, _)| *seq);
+        seqs.filter(|seq| !generation.without.contains(*seq))
+            .collect()
+    }
+
     fn of<'a>(&'a self, generation: &'a Generation) -> impl Iterator<Item = &'a Kept> {
         self.texts
             .range(generation.first..=generation.last)

@@ -301,7 +301,10 @@ impl Delivery {
             | Frame::DictionaryAnswer(..)
             | Frame::Generation(_)
             | Frame::GenerationAnswer(..) => {
-                debug_assert!(false, "the driver serves certificates, dictionaries and generations");
+                debug_assert!(
+                    false,
+                    "the driver serves certificates, dictionaries and generations"
+                );
             }
         }
         self.pump(&neighbour);
