@@ -429,6 +429,24 @@ mod tests {
     }
 
     #[test]
+    fn a_node_that_does_not_know_of_generations_is_met_on_the_older_protocol() {
+        let lab = Lab::new();
+        let (client, server) = (
+            client_of(&lab.identity(UNIT)),
+            server_of(&lab.identity(HUB)),
+        );
+        let mut old_client = client.clone();
+        old_client.alpn_protocols = vec![ALPN.to_vec()];
+        let mut old_server = server_of(&lab.identity(HUB));
+        old_server.alpn_protocols = vec![ALPN.to_vec()];
+        for (client, server) in [(old_client, server), (client, old_server)] {
+            let ends = shake(&Arc::new(client), &Arc::new(server)).expect("a handshake");
+            assert_eq!(ends.0.alpn_protocol(), Some(ALPN));
+            assert_eq!(ends.1.alpn_protocol(), Some(ALPN));
+        }
+    }
+
+    #[test]
     fn the_configurations_serve_quic() {
         let lab = Lab::new();
         let identity = lab.identity(HUB);

@@ -7,6 +7,7 @@ mod crashes;
 mod demo;
 mod dictionaries;
 mod end_to_end;
+mod generations;
 mod hostile;
 mod house;
 mod index;
