@@ -4,7 +4,7 @@
 //! control stream  frame*
 //! frame           length LEB128 | kind u8 | fields (codec)
 //!
-//! batch stream    head u8 (1 << 4 | dictionary) | group*                  one unidirectional stream, one batch
+//! batch stream    head u8 (1 << 4 | dictionary, 2 << 4 | generation) | group*        one unidirectional stream, one batch
 //! group           (parcels << 2 | method) LEB128 | plain length LEB128 | packed length LEB128, unless stored
 //!                 packed bytes | incompressible bytes
 //! plain bytes     a column of values for each field, then a text for each parcel: what is left of its header, and its body
