@@ -65,10 +65,10 @@ pub(super) struct Common {
 }
 
 impl Common {
-    fn of(&self, entries: &[(Entry, Parcel)]) -> Against {
+    fn of(&self, entries: &[(Entry, Parcel)], effort: Effort) -> Against {
         let history = self.history.as_ref();
         history
-            .and_then(|history| history.against(entries, &self.agreed, &self.choice))
+            .and_then(|history| history.against(entries, &self.agreed, &self.choice, effort))
             .unwrap_or_else(|| self.choice.of(entries))
     }
 }
@@ -113,10 +113,11 @@ pub(super) fn pack(
             unreadable,
         });
     }
+    let effort = effort(kind, entries.len());
     let settings = wire::Settings {
         compression,
-        effort: effort(kind, entries.len()),
-        against: common.of(&entries),
+        effort,
+        against: common.of(&entries, effort),
     };
     let bytes =
         COMPRESSOR.with_borrow_mut(|compressor| wire::pack(&entries, &settings, compressor));

@@ -7,19 +7,24 @@ use bytes::Bytes;
 use super::{dictionaries::Choice, shared::Shared};
 use crate::{
     delivery::{
-        generations::{Agreed, Text, Way},
+        generations::{Agreed, Epochs, Text, Way},
         hop::{Entry, Generation},
     },
     model::UnitId,
     parcel::Parcel,
-    wire::{self, Against, Dictionary, History},
+    wire::{self, Against, Dictionary, Effort, History},
 };
+
+/// A batch for which more work is done makes itself small: less history than this is not worth the lower level that goes with it.
+const DENSEST_BYTES_MIN: usize = 64 * 1024;
 
 /// The history of the hop with one neighbour.
 #[derive(Clone)]
 pub(super) struct OfHop {
     pub(super) shared: Arc<Shared>,
     pub(super) neighbour: UnitId,
+    /// What this node's hello has named in the session.
+    pub(super) epochs: Epochs,
 }
 
 impl fmt::Debug for OfHop {
@@ -35,6 +40,7 @@ impl OfHop {
         entries: &[(Entry, Parcel)],
         agreed: &Agreed,
         choice: &Choice,
+        effort: Effort,
     ) -> Option<Against> {
         if agreed.is_empty() || !self.shared.generations().takes(bytes_of(entries)) {
             return None;
@@ -49,6 +55,10 @@ impl OfHop {
         let mut all = self.shared.generations();
         let texts = all.ours(now, &self.neighbour, generation, dictionary.id())?;
         drop(all);
+        let bytes: usize = texts.iter().map(Bytes::len).sum();
+        if effort == Effort::Densest && bytes < DENSEST_BYTES_MIN {
+            return None;
+        }
         let history = joined(generation, dictionary, &texts);
         Some(Against::History(generation.number, Arc::new(history)))
     }
@@ -78,7 +88,7 @@ impl OfHop {
         let senders = texts.iter().map(|text| text.sender.clone()).collect();
         let now = self.shared.clock.mono();
         let mut all = self.shared.generations();
-        all.remember(now, &self.neighbour, way, texts);
+        all.remember(now, (&self.neighbour, self.epochs), way, texts);
         senders
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::{
     delivery::{
         Arrival, Frame,
-        generations::{Bounds, Named, Text, Way},
+        generations::{Bounds, Epochs, Named, Text, Way},
         hop::{Entry, Seq},
     },
     model::{Digest, Ranges, Reason, UnitId},
@@ -50,7 +50,7 @@ impl World {
         at: (SessionIndex, usize),
         packed: &[Packed],
     ) -> Result<Option<Against>, Broken> {
-        let Some((node, neighbour)) = self.remembers(at) else {
+        let Some((node, neighbour, epochs)) = self.remembers(at) else {
             return Ok(None);
         };
         let now = self.now(node).mono;
@@ -73,7 +73,8 @@ impl World {
             let texts = run.generations.ours(now, &neighbour, generation, BASE.1)?;
             Some((generation.number, digest(&texts)))
         });
-        run.generations.remember(now, &neighbour, Way::Sent, texts);
+        run.generations
+            .remember(now, (&neighbour, epochs), Way::Sent, texts);
         let offers: Vec<Frame> = senders
             .iter()
             .filter_map(|sender| agreement.offer(&run.generations, &neighbour, sender, BASE))
@@ -92,7 +93,7 @@ impl World {
         at: (SessionIndex, usize),
         against: Against,
     ) -> Result<bool, Broken> {
-        let Some((node, neighbour)) = self.remembers(at) else {
+        let Some((node, neighbour, _)) = self.remembers(at) else {
             return Ok(true);
         };
         let now = self.now(node).mono;
@@ -132,7 +133,7 @@ impl World {
 
     /// What has come is remembered.
     pub(super) fn keeps(&mut self, at: (SessionIndex, usize), arrivals: &[Arrival]) {
-        let Some((node, neighbour)) = self.remembers(at) else {
+        let Some((node, neighbour, epochs)) = self.remembers(at) else {
             return;
         };
         let now = self.now(node).mono;
@@ -141,7 +142,7 @@ impl World {
             if run.generations.takes(bytes.sum()) {
                 let entries = arrivals.iter().map(|a| (&a.entry, &a.parcel));
                 run.generations
-                    .remember(now, &neighbour, Way::Came, texts(entries));
+                    .remember(now, (&neighbour, epochs), Way::Came, texts(entries));
             }
         }
     }
@@ -149,10 +150,9 @@ impl World {
     /// A frame leaves: a hello says how the hop is numbered.
     pub(super) fn hello_leaves(&mut self, at: (SessionIndex, usize), frame: &Frame) {
         if let Frame::Hello(hello) = frame
-            && let Some((node, neighbour)) = self.remembers(at)
+            && let Some((node, neighbour, epochs)) = self.remembers(at)
             && let Some(run) = self.nodes[node].run.as_mut()
         {
-            let epochs = (hello.epoch, hello.peer_epoch);
             run.generations.numbered(&neighbour, epochs);
         }
     }
@@ -165,7 +165,7 @@ impl World {
         direction: Option<Direction>,
     ) -> Result<bool, Broken> {
         let is_ours = matches!(frame, Frame::Generation(_) | Frame::GenerationAnswer(..));
-        let Some((node, neighbour)) = self.remembers(at) else {
+        let Some((node, neighbour, epochs)) = self.remembers(at) else {
             return Ok(is_ours);
         };
         let Some(run) = self.nodes[node].run.as_mut() else {
@@ -194,7 +194,7 @@ impl World {
                 }
             }
             Frame::Ack(ack) => {
-                run.generations.acked(&neighbour, &ack.received);
+                run.generations.acked((&neighbour, epochs), &ack.received);
                 self.hears_acks(at, direction, &ack.received);
             }
             Frame::Hello(hello) => {
@@ -209,7 +209,7 @@ impl World {
 
     /// A node forgets what it remembers, as when there is no room.
     pub(super) fn forget_history(&mut self, at: (SessionIndex, usize)) {
-        if let Some((node, _)) = self.remembers(at)
+        if let Some((node, ..)) = self.remembers(at)
             && let Some(run) = self.nodes[node].run.as_mut()
         {
             run.generations.clear();
@@ -266,12 +266,13 @@ impl World {
             .send(at, (frame, direction), &mut self.rng, &mut self.agenda);
     }
 
-    /// The node at an end and its neighbour, where both remember.
-    fn remembers(&self, at: (SessionIndex, usize)) -> Option<(usize, UnitId)> {
+    /// The node at an end, its neighbour, and the epochs that its hello has named, where both remember.
+    fn remembers(&self, at: (SessionIndex, usize)) -> Option<(usize, UnitId, Epochs)> {
         let ends = &self.net.sessions[at.0].ends;
         let (node, other) = (ends[at.1].node, ends[1 - at.1].node);
         let both = node.max(other) < self.nodes.len();
-        (both && self.plan.has_history).then(|| (node, self.unit(other)))
+        let epochs = ends[at.1].hello?;
+        (both && self.plan.has_history).then(|| (node, self.unit(other), epochs))
     }
 }
 

@@ -86,6 +86,9 @@ pub enum Way {
     Came,
 }
 
+/// The pair of epochs that a hop's numbers are of: this node's and the neighbour's.
+pub type Epochs = (Epoch, Epoch);
+
 /// What a node remembers of all its hops.
 #[derive(Debug, Default)]
 pub struct Generations {
@@ -99,8 +102,7 @@ pub struct Generations {
 
 #[derive(Debug, Default)]
 struct OfHop {
-    /// The pair of epochs that the numbers are of: this node's and the neighbour's.
-    epochs: (Epoch, Epoch),
+    epochs: Epochs,
     rings: BTreeMap<(Way, UnitId), Ring>,
 }
 
@@ -130,7 +132,7 @@ impl Generations {
     }
 
     /// A hello says by which epochs the hop is numbered. What was remembered by other numbers is forgotten.
-    pub fn numbered(&mut self, neighbour: &UnitId, epochs: (Epoch, Epoch)) {
+    pub fn numbered(&mut self, neighbour: &UnitId, epochs: Epochs) {
         let hop = self.hops.entry(neighbour.clone()).or_default();
         if hop.epochs != epochs {
             let gone: usize = hop.rings.values().map(Ring::bytes).sum();
@@ -140,8 +142,15 @@ impl Generations {
         }
     }
 
-    /// Remembers what is sent or has come.
-    pub fn remember(&mut self, now: Millis, neighbour: &UnitId, way: Way, texts: Vec<Text>) {
+    /// Remembers what is sent or has come over a session whose hello has named these epochs; what goes by other numbers counts for
+    /// nothing.
+    pub fn remember(
+        &mut self,
+        now: Millis,
+        (neighbour, epochs): (&UnitId, Epochs),
+        way: Way,
+        texts: Vec<Text>,
+    ) {
         if self.bounds.all_bytes == 0 {
             return;
         }
@@ -149,7 +158,12 @@ impl Generations {
             Way::Sent => self.bounds.sent_bytes,
             Way::Came => self.bounds.came_bytes,
         };
-        let hop = self.hops.entry(neighbour.clone()).or_default();
+        let Some(hop) = self.hops.get_mut(neighbour) else {
+            return;
+        };
+        if hop.epochs != epochs {
+            return;
+        }
         for text in texts {
             let ring = hop.rings.entry((way, text.sender.clone())).or_default();
             self.bytes -= ring.bytes();
@@ -176,9 +190,11 @@ impl Generations {
         }
     }
 
-    /// The neighbour has acked these.
-    pub fn acked(&mut self, neighbour: &UnitId, seqs: &Ranges) {
-        if let Some(hop) = self.hops.get_mut(neighbour) {
+    /// The neighbour has acked these, over a session whose hello has named these epochs.
+    pub fn acked(&mut self, (neighbour, epochs): (&UnitId, Epochs), seqs: &Ranges) {
+        if let Some(hop) = self.hops.get_mut(neighbour)
+            && hop.epochs == epochs
+        {
             for ((way, _), ring) in &mut hop.rings {
                 if *way == Way::Sent {
                     ring.acked(seqs);
@@ -188,11 +204,8 @@ impl Generations {
     }
 
     /// The neighbour has said hello, and that it has these by the numbers of these epochs: its own and this node's.
-    pub fn greeted(&mut self, neighbour: &UnitId, epochs: (Epoch, Epoch), received: &Ranges) {
-        let hop = self.hops.get(neighbour);
-        if hop.is_some_and(|hop| hop.epochs == (epochs.1, epochs.0)) {
-            self.acked(neighbour, received);
-        }
+    pub fn greeted(&mut self, neighbour: &UnitId, epochs: Epochs, received: &Ranges) {
+        self.acked((neighbour, (epochs.1, epochs.0)), received);
     }
 
     /// What was sent of a generation, oldest first, if all of it is still here.

@@ -46,30 +46,41 @@ struct Pair {
     to: Generations,
     sends: Agreement,
     receives: Agreement,
+    epochs: Epochs,
 }
 
 const WRITER: &str = "hebi.police";
+const EPOCHS: Epochs = (4, 5);
 
 impl Pair {
     fn new() -> Self {
         Self {
-            from: Generations::new(bounds()),
-            to: Generations::new(bounds()),
+            from: Self::end("hub"),
+            to: Self::end("edge"),
             sends: Agreement::default(),
             receives: Agreement::default(),
+            epochs: EPOCHS,
         }
+    }
+
+    fn end(neighbour: &str) -> Generations {
+        let mut end = Generations::new(bounds());
+        end.numbered(&unit(neighbour), EPOCHS);
+        end
     }
 
     fn carry(&mut self, seqs: impl IntoIterator<Item = Seq>) {
         for seq in seqs {
             let texts = || vec![text(WRITER, seq)];
-            self.from.remember(0, &unit("hub"), Way::Sent, texts());
-            self.to.remember(0, &unit("edge"), Way::Came, texts());
+            self.from
+                .remember(0, (&unit("hub"), self.epochs), Way::Sent, texts());
+            self.to
+                .remember(0, (&unit("edge"), EPOCHS), Way::Came, texts());
         }
     }
 
     fn ack(&mut self, seqs: impl IntoIterator<Item = Seq>) {
-        self.from.acked(&unit("hub"), &ranges(seqs));
+        self.from.acked((&unit("hub"), self.epochs), &ranges(seqs));
     }
 
     fn offer(&mut self) -> Option<Generation> {
@@ -166,7 +177,7 @@ fn a_neighbour_that_was_restarted_lacks_it_and_both_begin_anew() {
     pair.ack(1..=5);
     pair.agree();
     // The neighbour is another life, and so the session is another one: history survives on one side only.
-    pair.to = Generations::new(bounds());
+    pair.to = Pair::end("edge");
     (pair.sends, pair.receives) = Default::default();
     let offered = pair.offer().expect("it is still here");
     assert_eq!(pair.hear(&offered), GenerationAnswer::Lack);
@@ -208,7 +219,8 @@ fn another_text_order_or_dictionary_is_not_the_same() {
     let generation = pair.offer().expect("there is something");
     let mut other = text(WRITER, 2);
     other.parcel = Digest([7; 16]);
-    pair.to.remember(0, &unit("edge"), Way::Came, vec![other]);
+    pair.to
+        .remember(0, (&unit("edge"), EPOCHS), Way::Came, vec![other]);
     assert_eq!(pair.hear(&generation), GenerationAnswer::Lack);
     let edge = unit("edge");
     pair.carry([2]);
@@ -231,6 +243,9 @@ fn numbers_of_other_epochs_count_for_nothing() {
     let mut pair = Pair::new();
     let hub = unit("hub");
     pair.from.numbered(&hub, (1, 2));
+    pair.carry(1..=5);
+    assert_eq!(pair.from.bytes(), 0, "it goes by other numbers");
+    pair.epochs = (1, 2);
     pair.carry(1..=5);
     pair.from.greeted(&hub, (2, 7), &ranges(1..=5));
     assert_eq!(pair.offer(), None, "it spoke of another epoch's numbers");
@@ -302,9 +317,10 @@ fn a_generation_leaves_out_at_most_so_many_runs_of_numbers() {
 fn memory_is_bounded_for_all_and_for_each_neighbour() {
     let mut all = Generations::new(bounds());
     let fill = |all: &mut Generations, neighbour: &str, now| {
+        all.numbered(&unit(neighbour), EPOCHS);
         for sender in 0..100 {
             let texts = (1..=20).map(|seq| text(&format!("s{sender}"), seq));
-            all.remember(now, &unit(neighbour), Way::Came, texts.collect());
+            all.remember(now, (&unit(neighbour), EPOCHS), Way::Came, texts.collect());
         }
     };
     for (n, now) in (0..20).zip(0..) {
@@ -410,14 +426,16 @@ proptest! {
                 4 => seqs.for_each(|seq| {
                     // It is sent, and the batch is lost.
                     let texts = vec![text(WRITER, seq)];
-                    pair.from.remember(0, &hub, Way::Sent, texts);
+                    pair.from
+                        .remember(0, (&hub, EPOCHS), Way::Sent, texts);
                 }),
                 5 => seqs.for_each(|seq| {
                     // It comes with other bytes: the hop was numbered afresh, and this end does not know yet.
                     let mut other = text(WRITER, seq);
                     other.parcel = Digest([seq as u8; 16]);
                     other.bytes = Bytes::from_static(b"something else");
-                    pair.to.remember(0, &edge, Way::Came, vec![other]);
+                    pair.to
+                        .remember(0, (&edge, EPOCHS), Way::Came, vec![other]);
                 }),
                 6 | 7 => pair.ack(seqs),
                 8 => pair.from.forget(&hub, seqs),

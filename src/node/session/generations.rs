@@ -24,9 +24,10 @@ impl Pump {
     /// knows of it.
     pub(super) fn history(&self) -> Option<OfHop> {
         let of_use = self.knows_generations && self.carrier.kind != LinkKind::Lan;
-        of_use.then(|| OfHop {
+        Some(OfHop {
             shared: self.shared.clone(),
             neighbour: self.neighbour.clone(),
+            epochs: self.said.filter(|_| of_use)?,
         })
     }
 
@@ -37,8 +38,9 @@ impl Pump {
     }
 
     /// This node says hello.
-    pub(super) fn says_hello(&self, hello: &Hello) {
+    pub(super) fn says_hello(&mut self, hello: &Hello) {
         let epochs = (hello.epoch, hello.peer_epoch);
+        self.said = Some(epochs);
         self.shared.generations().numbered(&self.neighbour, epochs);
     }
 
@@ -46,7 +48,12 @@ impl Pump {
     pub(super) fn heard_of_acks(&self, frame: &Frame) {
         let neighbour = &self.neighbour;
         match frame {
-            Frame::Ack(ack) => self.shared.generations().acked(neighbour, &ack.received),
+            Frame::Ack(ack) => {
+                if let Some(epochs) = self.said {
+                    let mut all = self.shared.generations();
+                    all.acked((neighbour, epochs), &ack.received);
+                }
+            }
             Frame::Hello(hello) => {
                 let epochs = (hello.epoch, hello.peer_epoch);
                 let mut all = self.shared.generations();

@@ -42,7 +42,7 @@ use super::{
 use crate::{
     delivery::{
         Close, Input, LinkInfo, LinkTerms, SessionId,
-        generations::Agreement,
+        generations::{Agreement, Epochs},
         hop::{DictionaryRefusal, Frame},
     },
     link::{self, CloseCode, Ended, LinkKind, Outgoing, Received, Running, SessionHandle},
@@ -132,6 +132,7 @@ pub(super) async fn carry(
         talk: Talk::new(live.settings.unit.clone()),
         knows_generations,
         agreement: Agreement::default(),
+        said: None,
         path: PathReport::default(),
         awake: None,
         sent: 0,
@@ -186,6 +187,8 @@ struct Pump {
     /// Whether the neighbour knows of generations.
     knows_generations: bool,
     agreement: Agreement,
+    /// The epochs that this node's last hello has named.
+    said: Option<Epochs>,
     path: PathReport,
     /// When to see whether the peer can reach this side over any other session.
     awake: Option<Instant>,
