@@ -11,7 +11,7 @@ use casegate::{
     model::Fingerprint,
     parcel::{Parcel, Signer},
     sample::{Generator, Options},
-    wire::{BatchLimits, Compressor, Effort, Settings, pack, unpack},
+    wire::{BatchLimits, Compressor, Effort, Settings, Text, pack, unpack},
 };
 use divan::{Bencher, counter::BytesCount};
 
@@ -147,7 +147,7 @@ fn unpacks<const SIZE: usize>(bencher: Bencher, effort: Effort) {
     let limits = BatchLimits::default();
     bencher
         .counter(plain_bytes(batch))
-        .bench_local(|| unpack(&bytes, &limits, None).expect("its own batch"));
+        .bench_local(|| unpack(&bytes, &limits, Text::Nothing).expect("its own batch"));
 }
 
 /// What the first batch after an idle time costs more: the compressor's context.

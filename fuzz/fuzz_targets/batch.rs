@@ -1,9 +1,10 @@
 //! Any bytes as a batch or as the handover of a dictionary: no panic, nothing beyond the limits, and what was read can be written and read again.
 #![no_main]
 
+use casegate::model::Digest;
 use casegate::wire::{
-    Against, BatchLimits, Compression, Compressor, DICTIONARY_BYTES_MAX, Effort, Settings,
-    is_handover, pack, take_over, unpack,
+    Against, BatchLimits, Compression, Compressor, DICTIONARY_BYTES_MAX, Dictionary, Effort,
+    History, Named, Settings, Text, is_handover, named, pack, take_over, unpack,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -19,7 +20,16 @@ fuzz_target!(|data: &[u8]| {
         }
         return;
     }
-    let Ok(entries) = unpack(data, &LIMITS, None) else {
+    let history = match named(data) {
+        Ok(Named::Generation(_)) => Some(History::new(
+            Digest([0; 16]),
+            Dictionary::built_in(),
+            std::iter::once(&b"what was written before"[..]),
+        )),
+        _ => None,
+    };
+    let given = history.as_ref().map_or(Text::Nothing, Text::History);
+    let Ok(entries) = unpack(data, &LIMITS, given) else {
         return;
     };
     assert!(!entries.is_empty() && entries.len() <= LIMITS.parcels);
@@ -31,7 +41,7 @@ fuzz_target!(|data: &[u8]| {
         };
         let packed = pack(&entries, &settings, &mut Compressor::new());
         // Written plainly, it may be longer than it was.
-        let again = unpack(&packed, &BatchLimits::default(), None).expect("what was written reads");
+        let again = unpack(&packed, &BatchLimits::default(), Text::Nothing).expect("what was written reads");
         assert_eq!(again.len(), entries.len());
         for ((entry, parcel), (entry_again, parcel_again)) in entries.iter().zip(&again) {
             assert_eq!(entry, entry_again);

@@ -53,6 +53,7 @@ bounds! {
     attachments_mib "attachments-mib" 1..=16_777_216,
     attachment_unclaimed_hours "attachment-unclaimed-hours" 1..=8_760,
     attachment_keep_hours "attachment-keep-hours" 0..=8_760,
+    history_mib "history-mib" 0..=1_024,
     custody_grace_s "custody-grace-s" 0..=7_776_000,
 }
 

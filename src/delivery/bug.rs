@@ -53,11 +53,17 @@ pub enum Bug {
     ForgottenRuns,
     /// An origin keeps a message's attachments no longer than until the next node has the message (G3).
     ForgottenAttachment,
+    /// A generation is offered before all of it is acked (G2).
+    OfferedUnacked,
+    /// A generation is said to be here whatever is here (G3).
+    UncomparedGeneration,
+    /// A batch whose generation is lost is dropped without a word (G3).
+    UnsaidLoss,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 24] = [
+    pub const ALL: [Bug; 27] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
@@ -82,6 +88,9 @@ impl Bug {
         Bug::OpenInbox,
         Bug::ForgottenRuns,
         Bug::ForgottenAttachment,
+        Bug::OfferedUnacked,
+        Bug::UncomparedGeneration,
+        Bug::UnsaidLoss,
     ];
 }
 

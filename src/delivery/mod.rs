@@ -13,6 +13,7 @@ mod bug;
 mod checkpoint;
 mod end;
 mod expiries;
+pub mod generations;
 pub mod hop;
 mod inbox;
 mod input;

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use quinn::crypto::rustls::HandshakeData;
 use tokio::{
     sync::mpsc,
     time::{Duration, timeout},
@@ -21,6 +22,7 @@ use super::{
     profile::{BATCH_BYTES_MAX, CHANNEL_SLOTS, CONTROL_STREAM_TIMEOUT},
     pulse::Pulse,
     receive, send,
+    tls::ALPN_1_1,
 };
 use crate::model::Lane;
 
@@ -129,6 +131,14 @@ impl Session {
     /// Who is at the other end.
     pub fn peer(&self) -> &Peer {
         &self.peer
+    }
+
+    /// The protocol's minor version that both ends know: 0 or 1.
+    pub fn minor(&self) -> u8 {
+        let data = self.live.connection.handshake_data();
+        let data = data.and_then(|data| data.downcast::<HandshakeData>().ok());
+        let protocol = data.and_then(|data| data.protocol);
+        u8::from(protocol.as_deref() == Some(ALPN_1_1))
     }
 
     /// The kind of link whose transport profile the session has: at a hub, what the peer hinted at.

@@ -40,6 +40,9 @@ use crate::{
 /// The application protocol.
 pub const ALPN: &[u8] = b"casegate/1";
 
+/// The same, between nodes that know of generations too. It is preferred.
+pub const ALPN_1_1: &[u8] = b"casegate/1.1";
+
 /// The server name in every client's hello (RFC 6761 section 6.4: `.invalid` is nobody's). Peers are units, not hosts: a peer is
 /// whom its certificate's SAN URI names, and host names are not compared.
 pub const SERVER_NAME: &str = "casegate.invalid";
@@ -185,7 +188,7 @@ fn client(identity: &Identity, hub: &UnitId) -> Result<ClientConfig, TlsError> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::new(own));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![ALPN_1_1.to_vec(), ALPN.to_vec()];
     config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS_MAX);
     Ok(config)
 }
@@ -199,7 +202,7 @@ fn server(identity: &Identity, sessions_max: usize) -> Result<ServerConfig, TlsE
         .with_protocol_versions(&[&TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
         .with_cert_resolver(Arc::new(own));
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = vec![ALPN_1_1.to_vec(), ALPN.to_vec()];
     config.session_storage = ServerSessionMemoryCache::new(sessions_max);
     config.send_tls13_tickets = TICKETS;
     Ok(config)
@@ -421,7 +424,25 @@ mod tests {
         for connection in [&client, &server] {
             let group = connection.negotiated_key_exchange_group().expect("a group");
             assert_eq!(group.name(), NamedGroup::X25519MLKEM768);
-            assert_eq!(connection.alpn_protocol(), Some(ALPN));
+            assert_eq!(connection.alpn_protocol(), Some(ALPN_1_1));
+        }
+    }
+
+    #[test]
+    fn a_node_that_does_not_know_of_generations_is_met_on_the_older_protocol() {
+        let lab = Lab::new();
+        let (client, server) = (
+            client_of(&lab.identity(UNIT)),
+            server_of(&lab.identity(HUB)),
+        );
+        let mut old_client = client.clone();
+        old_client.alpn_protocols = vec![ALPN.to_vec()];
+        let mut old_server = server_of(&lab.identity(HUB));
+        old_server.alpn_protocols = vec![ALPN.to_vec()];
+        for (client, server) in [(old_client, server), (client, old_server)] {
+            let ends = shake(&Arc::new(client), &Arc::new(server)).expect("a handshake");
+            assert_eq!(ends.0.alpn_protocol(), Some(ALPN));
+            assert_eq!(ends.1.alpn_protocol(), Some(ALPN));
         }
     }
 

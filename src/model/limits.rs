@@ -61,6 +61,8 @@ pub struct Limits {
     pub attachment_unclaimed_hours: u32,
     /// How long an attachment stays after the last message that names it has gone, hours; less when its room is needed.
     pub attachment_keep_hours: u32,
+    /// What is remembered of messages that were sent and received, so that later ones are smaller, MiB of memory; 0: nothing.
+    pub history_mib: u32,
     /// How long an origin waits past a message's expiry for a receipt before it calls the message expired, seconds.
     pub custody_grace_s: u32,
 }
@@ -95,6 +97,7 @@ impl Default for Limits {
             attachments_mib: 20 * 1024,
             attachment_unclaimed_hours: 24,
             attachment_keep_hours: 24,
+            history_mib: 32,
             custody_grace_s: 24 * 3600,
         }
     }

@@ -5,7 +5,7 @@ use super::{
     shared::Unavailable, workers::WorkerFailed,
 };
 use crate::{
-    delivery::Close,
+    delivery::{Close, generations::AgreementError},
     link::CloseCode,
     wire::{BatchError, FrameError, HandoverError},
 };
@@ -23,6 +23,8 @@ pub(super) enum Fault {
     Batch(#[from] BatchError),
     #[error("{0}")]
     Dictionary(#[from] TalkError),
+    #[error("{0}")]
+    Generation(#[from] AgreementError),
     #[error("{0}")]
     Handover(HandoverError),
     #[error("{0}")]
@@ -52,6 +54,7 @@ impl Fault {
             Fault::Frame(_)
             | Fault::Batch(_)
             | Fault::Dictionary(_)
+            | Fault::Generation(_)
             | Fault::Handover(_)
             | Fault::Chunks(_)
             | Fault::Certificates

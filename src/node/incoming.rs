@@ -6,15 +6,17 @@ use std::{
 };
 
 use super::{
+    dictionaries::Base,
     judge::{Bench, Opened},
     live::Live,
+    remembered::OfHop,
     shared::Shared,
 };
 use crate::{
-    delivery::Arrival,
+    delivery::{Arrival, generations::Way, hop::Generation},
     link::Received,
     model::{Digest, Fingerprint, Millis, Reason, UnitId},
-    wire::{self, BatchError, BatchLimits},
+    wire::{self, BatchError, BatchLimits, Dictionary, History, Text},
 };
 
 /// Least bytes of a batch, unpacked, that are taken, whatever the settings say of messages.
@@ -29,22 +31,81 @@ pub(super) enum Judged {
     Arrivals(Vec<Arrival>),
     /// Some signers are not known; the batch as it came.
     Unknown(Received, BTreeSet<Fingerprint>),
-    /// The dictionary with this number, against which it was compressed, is not here any more.
-    Lost(u64),
+    /// What it was compressed against is not here any more.
+    Lost(Lost),
     /// It is not a batch that this node takes.
     Broken(BatchError),
 }
 
-/// A neighbour's dictionary that a batch needs.
-pub(super) struct OwnDictionary {
-    /// What the batch calls it.
-    pub(super) number: u64,
-    /// Which it is.
-    pub(super) id: Digest,
-    /// Whose it is.
-    pub(super) neighbour: UnitId,
-    /// Where it is kept.
+/// What is not here any more, by the number that the batch has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// A dictionary.
+    Dictionary(u64),
+    /// A generation, or the dictionary before it.
+    Generation(u64),
+}
+
+/// What a batch was compressed against, beside what every node has.
+pub(super) enum Needed {
+    /// Nothing.
+    Nothing,
+    /// A dictionary of the neighbour's: what the batch calls it, and which it is.
+    Own(u64, Digest),
+    /// A generation.
+    Generation(OfGeneration),
+}
+
+/// A generation, and the dictionary before it.
+pub(super) struct OfGeneration {
+    /// Which.
+    pub(super) generation: Arc<Generation>,
+    /// The dictionary.
+    pub(super) base: Base,
+}
+
+/// Where a batch has come from.
+pub(super) struct Origin {
+    /// Where dictionaries are kept.
     pub(super) shared: Arc<Shared>,
+    /// Who has sent it.
+    pub(super) neighbour: UnitId,
+    /// The hop's history, where it is of use.
+    pub(super) history: Option<OfHop>,
+    /// What it takes to read it.
+    pub(super) needed: Needed,
+}
+
+/// What a batch was compressed against.
+enum Found {
+    Nothing,
+    Dictionary(Arc<Dictionary>),
+    History(History),
+}
+
+impl Origin {
+    fn find(&self) -> Result<Found, Lost> {
+        let own = |id| self.shared.shelf.get(&self.neighbour, id);
+        match &self.needed {
+            Needed::Nothing => Ok(Found::Nothing),
+            Needed::Own(number, id) => {
+                let found = own(*id).map(Found::Dictionary);
+                found.ok_or(Lost::Dictionary(*number))
+            }
+            Needed::Generation(OfGeneration { generation, base }) => {
+                let base = match base {
+                    Base::BuiltIn => Some(Dictionary::built_in().clone()),
+                    Base::Own(id) => own(*id),
+                };
+                let found = base
+                    .zip(self.history.as_ref())
+                    .and_then(|(base, history)| history.named(generation, &base));
+                found
+                    .map(Found::History)
+                    .ok_or(Lost::Generation(generation.number))
+            }
+        }
+    }
 }
 
 /// What is taken in one batch. A parcel that is larger than this node's own bound for messages is refused by name, so it must come in.
@@ -56,28 +117,32 @@ pub(super) fn batch_limits(live: &Live) -> BatchLimits {
     }
 }
 
-/// Unpacks a batch and judges its parcels, if all their signers are known. `own` is what it was compressed against, if that is not
-/// built in; `attests` and `now` are those of [`Bench`].
+/// Unpacks a batch and judges its parcels, if all their signers are known. `attests` and `now` are those of [`Bench`].
 pub(super) fn judge(
     batch: Received,
     live: &Live,
     untrusted: &BTreeMap<Fingerprint, Reason>,
     limits: &BatchLimits,
-    own: Option<OwnDictionary>,
+    origin: &Origin,
     attests: bool,
     now: Millis,
 ) -> Judged {
-    let dictionary = match &own {
-        None => None,
-        Some(own) => match own.shared.shelf.get(&own.neighbour, own.id) {
-            Some(dictionary) => Some(dictionary),
-            None => return Judged::Lost(own.number),
-        },
+    let found = match origin.find() {
+        Ok(found) => found,
+        Err(lost) => return Judged::Lost(lost),
     };
-    let parcels = match wire::unpack(&batch, limits, dictionary.as_deref()) {
+    let given = match &found {
+        Found::Nothing => Text::Nothing,
+        Found::Dictionary(dictionary) => Text::Dictionary(dictionary),
+        Found::History(history) => Text::History(history),
+    };
+    let parcels = match wire::unpack(&batch, limits, given) {
         Ok(parcels) => parcels,
         Err(error) => return Judged::Broken(error),
     };
+    if let Some(history) = &origin.history {
+        history.keep(Way::Came, &parcels);
+    }
     let bench = Bench {
         signers: &live.signers,
         untrusted,

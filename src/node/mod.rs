@@ -41,6 +41,7 @@ mod outgoing;
 mod owner;
 mod pace;
 mod receipts;
+mod remembered;
 mod rules;
 mod running;
 mod session;

@@ -1,17 +1,21 @@
 //! Batches on their way out: parcels read from the journal and packed, in the worker pool.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeSet};
 
 use bytes::Bytes;
 
-use super::{dictionaries::Choice, store::JournalReader};
+use super::{dictionaries::Choice, remembered::OfHop, store::JournalReader};
 use crate::{
-    delivery::{Departure, hop::Seq},
+    delivery::{
+        Departure,
+        generations::{Agreed, Way},
+        hop::{Entry, Seq},
+    },
     journal::ReadError,
     link::LinkKind,
-    model::Location,
+    model::{Location, UnitId},
     parcel::Parcel,
-    wire::{self, Compression, Compressor, Effort},
+    wire::{self, Against, Compression, Compressor, Effort},
 };
 
 thread_local! {
@@ -26,6 +30,8 @@ pub(super) struct Packed {
     pub(super) bytes: Option<Bytes>,
     /// What its parcels have, bytes.
     pub(super) payload_bytes: u64,
+    /// Whose texts later batches may be compressed against.
+    pub(super) senders: BTreeSet<UnitId>,
     /// Parcels that cannot be read back, and go without.
     pub(super) unreadable: Vec<Unreadable>,
 }
@@ -47,7 +53,27 @@ pub(super) enum PackError {
     Read(#[from] ReadError),
 }
 
-/// Reads and packs, against what the session's `choice` is for these parcels.
+/// What a session's batches may be compressed against.
+#[derive(Clone, Debug)]
+pub(super) struct Common {
+    /// Dictionaries.
+    pub(super) choice: Choice,
+    /// The hop's history, where it is of use.
+    pub(super) history: Option<OfHop>,
+    /// What of it is agreed on.
+    pub(super) agreed: Agreed,
+}
+
+impl Common {
+    fn of(&self, entries: &[(Entry, Parcel)], effort: Effort) -> Against {
+        let history = self.history.as_ref();
+        history
+            .and_then(|history| history.against(entries, &self.agreed, &self.choice, effort))
+            .unwrap_or_else(|| self.choice.of(entries))
+    }
+}
+
+/// Reads and packs, against what both ends have in `common`.
 ///
 /// # Errors
 /// The storage failed in a way that may pass.
@@ -56,7 +82,7 @@ pub(super) fn pack(
     departures: Vec<Departure>,
     kind: LinkKind,
     compression: Compression,
-    choice: &Choice,
+    common: &Common,
 ) -> Result<Packed, PackError> {
     let mut payload_bytes = 0;
     let mut entries = Vec::with_capacity(departures.len());
@@ -83,19 +109,26 @@ pub(super) fn pack(
         return Ok(Packed {
             bytes: None,
             payload_bytes,
+            senders: BTreeSet::new(),
             unreadable,
         });
     }
+    let effort = effort(kind, entries.len());
     let settings = wire::Settings {
         compression,
-        effort: effort(kind, entries.len()),
-        against: choice.of(&entries),
+        effort,
+        against: common.of(&entries, effort),
     };
     let bytes =
         COMPRESSOR.with_borrow_mut(|compressor| wire::pack(&entries, &settings, compressor));
+    let senders = match &common.history {
+        Some(history) => history.keep(Way::Sent, &entries),
+        None => BTreeSet::new(),
+    };
     Ok(Packed {
         bytes: Some(bytes),
         payload_bytes,
+        senders,
         unreadable,
     })
 }

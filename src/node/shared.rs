@@ -1,7 +1,7 @@
 //! What every part of one running node shares.
 
 use std::sync::{
-    Arc, OnceLock, PoisonError, RwLock,
+    Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -24,9 +24,13 @@ use super::{
 };
 use crate::{
     blob::Blobs,
-    delivery::{Answer, Delivery, Input, SessionId, Ticket},
+    delivery::{
+        Answer, Delivery, Input, SessionId, Ticket,
+        generations::{Bounds, Generations},
+    },
     index::Index,
     link::Identify,
+    model::Limits,
     observe::{Audit, Metrics},
 };
 
@@ -62,6 +66,8 @@ pub(super) struct Shared {
     pub(super) shelf: Shelf,
     /// This node's own, for neighbours.
     pub(super) package: Package,
+    /// What later batches are compressed against.
+    generations: Mutex<Generations>,
     /// Attachments.
     pub(super) blobs: Blobs,
     /// What comes of them and what leaves.
@@ -134,6 +140,10 @@ impl Shared {
             index,
             shelf: Shelf::new(&live.settings.data_dir),
             package: Package::default(),
+            generations: Mutex::new(Generations::new(Bounds {
+                all_bytes: history_bytes(&live.settings.limits),
+                ..Bounds::default()
+            })),
             keeper,
             blobs,
             figures: Figures::default(),
@@ -182,8 +192,17 @@ impl Shared {
         self.rules.follow(Rules::new(&live.settings, signer));
         self.blobs
             .set_bounds(attachments::bounds(&live.settings.limits));
+        self.generations()
+            .set_all_bytes(history_bytes(&live.settings.limits));
         *self.live.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(live);
         self.reloads.send_replace(());
+    }
+
+    /// What hops remember; held for moments only.
+    pub(super) fn generations(&self) -> MutexGuard<'_, Generations> {
+        self.generations
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// For those who judged something by what the node runs by, and have to do so again whenever that changes.
@@ -270,6 +289,10 @@ impl Shared {
             other => other,
         })
     }
+}
+
+fn history_bytes(limits: &Limits) -> usize {
+    limits.history_mib as usize * 1024 * 1024
 }
 
 impl std::fmt::Debug for Shared {

@@ -262,6 +262,8 @@ pub(super) async fn keep(shared: Arc<Shared>, mut leave: watch::Receiver<bool>) 
             _ = leave.wait_for(|leave| *leave) => true,
             _ = ticks.tick() => false,
         };
+        // What the links carried long ago is of no more use to compress against.
+        shared.generations().tidy(shared.clock.mono());
         if let Some(content) = shared.usage.look(shared.clock.wall(), stops) {
             let file = shared.usage.file.clone();
             let written = tokio::task::spawn_blocking(move || write(&file, &content)).await;

@@ -346,6 +346,7 @@ impl World {
             lane: Lane::Bulk,
             direction: None,
             parcels: Vec::new(),
+            against: None,
             run: Some(run),
         });
         self.net

@@ -56,8 +56,14 @@ impl World {
                 let live = self.net.live().to_vec();
                 if let Some(session) = self.rng.pick(&live).copied() {
                     let end = self.rng.below(2) as usize;
-                    self.line(|| format!("end {end} of session {session} will not read a batch"));
-                    self.net.sessions[session].ends[end].reads_nothing = true;
+                    if self.plan.has_history && self.rng.per_mille(700) {
+                        self.line(|| format!("end {end} of session {session} forgets"));
+                        self.forget_history((session, end));
+                    } else {
+                        let why = format!("end {end} of session {session} will not read a batch");
+                        self.line(|| why);
+                        self.net.sessions[session].ends[end].reads_nothing = true;
+                    }
                 }
             }
             Fault::Clock => {

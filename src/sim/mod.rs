@@ -15,6 +15,7 @@ mod attachments;
 mod bounds;
 pub mod disk;
 mod faults;
+mod generations;
 mod hops;
 mod ledger;
 mod net;
@@ -101,6 +102,8 @@ pub struct Faults {
     pub terms: bool,
     /// Messages name attachments.
     pub attachments: bool,
+    /// Batches are compressed against acked history, and nodes forget it.
+    pub history: bool,
 }
 
 impl Faults {
@@ -123,6 +126,7 @@ impl Faults {
         silence: true,
         terms: true,
         attachments: true,
+        history: true,
     };
 
     /// Nothing.
@@ -144,6 +148,7 @@ impl Faults {
         silence: false,
         terms: false,
         attachments: false,
+        history: false,
     };
 }
 
@@ -185,6 +190,8 @@ pub struct Stats {
     pub frames: u64,
     /// Batches.
     pub batches: u64,
+    /// Those that were compressed against acked history.
+    pub generations: u64,
     /// Checkpoints.
     pub checkpoints: u64,
     /// Segments that were given up.

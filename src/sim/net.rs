@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use crate::{
     delivery::{
         LinkTerms, SessionId,
+        generations::Agreement,
         hop::{Entry, Epoch, Frame},
     },
     model::{Lane, Reason},
@@ -17,6 +18,7 @@ use crate::{
 use super::{
     agenda::{Agenda, Event, Life, MILLISECOND, NodeIndex, SECOND, Us},
     attachments::{CHUNK_WEIGHT, Run},
+    generations::Against,
     hops::Direction,
     rng::Rng,
 };
@@ -37,6 +39,8 @@ pub(super) struct Batch {
     pub(super) direction: Option<Direction>,
     /// Each parcel, what the batch says of it, and what the other end's workers will find.
     pub(super) parcels: Vec<(Entry, Parcel, Result<(), Reason>)>,
+    /// What it is compressed against.
+    pub(super) against: Option<Against>,
     /// Chunks of an attachment, in place of parcels.
     pub(super) run: Option<Run>,
 }
@@ -85,6 +89,8 @@ pub(super) struct End {
     coming: VecDeque<(Frame, Option<Direction>)>,
     /// How many of them still arrive, once the session is dead.
     coming_left: usize,
+    /// What this end has agreed on with the other.
+    pub(super) agreement: Agreement,
     /// The next batch that comes to this end will not be read.
     pub(super) reads_nothing: bool,
     /// When the last of them arrives.
@@ -171,6 +177,7 @@ impl Net {
             state: EndState::Coming,
             coming: VecDeque::new(),
             coming_left: 0,
+            agreement: Agreement::default(),
             reads_nothing: false,
             coming_until: 0,
             stalled_frames: 0,

@@ -6,18 +6,21 @@ use std::{
 };
 
 use crate::{
-    delivery::{self, Bug, Delivery, Order, ReplayError, Room, Ticket},
+    delivery::{
+        self, Bug, Delivery, Order, ReplayError, Room, Ticket, generations::Generations, hop::Epoch,
+    },
     journal::{
         self, CheckpointError, CheckpointJob, Checkpointed, Journal, Reader, Recovery, Replay,
         Write, WriteError, Written,
     },
-    model::{BlobDigest, Digest, Location, Lsn, MessageId, Millis, Now, UnitId},
+    model::{BlobDigest, Digest, Location, Lsn, MessageId, Millis, Now, Ranges, UnitId},
 };
 
 use super::{
     agenda::{Life, NodeIndex, Us},
     attachments::BlobDisk,
     disk::{Operation, SimDisk},
+    generations::bounds,
     ledger::MessageIndex,
     rng::Rng,
 };
@@ -71,6 +74,10 @@ pub(super) struct Run {
     pub(super) tickets: BTreeMap<Ticket, Waiting>,
     pub(super) room_told: Option<Room>,
     pub(super) is_house_due: bool,
+    /// What later batches are compressed against.
+    pub(super) generations: Generations,
+    /// What neighbours have acked, as it was heard: by neighbour and epochs, this node's own first.
+    pub(super) acks: BTreeMap<(NodeIndex, Epoch, Epoch), Ranges>,
     /// Attachments that are taken, each from one neighbour.
     pub(super) fetches: BTreeMap<BlobDigest, UnitId>,
     pub(super) writing: Option<Write<SimDisk>>,
@@ -189,6 +196,8 @@ impl Node {
         if let Some(bug) = bug {
             machine.plant(bug);
         }
+        let mut generations = Generations::new(bounds());
+        generations.plant(bug);
         self.life += 1;
         self.run = Some(Run {
             machine,
@@ -201,6 +210,8 @@ impl Node {
             tickets: BTreeMap::new(),
             room_told: None,
             is_house_due: false,
+            generations,
+            acks: BTreeMap::new(),
             fetches: BTreeMap::new(),
             writing: None,
             written: None,

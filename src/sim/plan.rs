@@ -46,6 +46,8 @@ pub(super) struct Plan {
     pub(super) cases: u64,
     /// Whether messages name attachments.
     pub(super) has_attachments: bool,
+    /// Whether batches are compressed against acked history.
+    pub(super) has_history: bool,
     /// Bulk batches that a session carries at once.
     pub(super) bulk_grants: u16,
     /// Whether one of two links swallows everything in the end, and its sessions live on.
@@ -237,6 +239,7 @@ impl Plan {
             has_holes: false,
             has_terms: false,
             has_attachments: false,
+            has_history: false,
         };
         // Not drawn, so that worlds without it are as they would be if there were no such fault.
         if (plan.calm_at / SECOND).is_multiple_of(5) && allowed.unread {
@@ -255,6 +258,7 @@ impl Plan {
             plan.faults.extend([Fault::Terms; 2]);
             plan.has_terms = true;
         }
+        plan.has_history = (plan.calm_at / SECOND) % 2 == 1 && allowed.history;
         plan.has_attachments = (plan.calm_at / SECOND) % 3 == 1 && allowed.attachments;
         plan
     }

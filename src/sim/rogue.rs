@@ -361,6 +361,7 @@ impl World {
             lane: Lane::Urgent,
             direction: None,
             parcels: vec![(entry, parcel, verdict)],
+            against: None,
             run: None,
         });
         self.net

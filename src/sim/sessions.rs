@@ -59,7 +59,9 @@ impl World {
         {
             return Ok(());
         }
-        self.net.sessions[session].ends[end].state = EndState::Up;
+        let side = &mut self.net.sessions[session].ends[end];
+        side.state = EndState::Up;
+        side.agreement.plant(self.options.bug);
         let (node, id) = self.net.end(session, end);
         let other = self.net.sessions[session].ends[1 - end].node;
         if node >= self.nodes.len() {
@@ -244,6 +246,7 @@ impl World {
         if let Frame::Hello(hello) = &frame {
             self.net.sessions[session].ends[end].hello = Some((hello.epoch, hello.peer_epoch));
         }
+        self.hello_leaves((session, end), &frame);
         let theirs = self.direction(session, end).map(|d| Direction {
             from: d.to,
             to: d.from,
@@ -336,10 +339,12 @@ impl World {
             let what = format!("n{node} sends to n{neighbour}, which gives no credit for {lane}");
             return Err(broken("G7", what));
         }
+        let against = self.compress((session, end), &packed)?;
         let batch = Box::new(Batch {
             lane,
             direction: Some(direction),
             parcels: packed,
+            against,
             run: None,
         });
         self.net
@@ -359,6 +364,9 @@ impl World {
             return Ok(());
         }
         self.line(|| format!("n{node} session {id} < {frame:?}"));
+        if self.history_comes((session, end), &frame, direction)? {
+            return Ok(());
+        }
         if let Frame::Ack(ack) = &frame {
             let neighbour = self.net.sessions[session].ends[1 - end].node;
             self.credits.insert((node, neighbour), ack.credit);
@@ -401,6 +409,11 @@ impl World {
             self.agenda.after(back, Event::Unread { session, end });
             return Ok(());
         }
+        if let Some(against) = batch.against
+            && !self.reads((session, end), against)?
+        {
+            return Ok(());
+        }
         self.line(|| {
             let seqs: Vec<_> = batch.parcels.iter().map(|(e, ..)| e.seq).collect();
             format!("n{node} session {id} << {seqs:?}")
@@ -435,6 +448,7 @@ impl World {
                 }
             })
             .collect();
+        self.keeps((session, end), &arrivals);
         self.give_from(
             node,
             Input::Arrivals {

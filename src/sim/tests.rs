@@ -117,6 +117,27 @@ fn no_chunk_goes_twice_to_a_node_where_nothing_breaks() {
 }
 
 #[test]
+fn history_is_used_where_nothing_breaks_and_where_everything_does() {
+    let quiet = Faults {
+        history: true,
+        ..Faults::NONE
+    };
+    for faults in [quiet, Faults::ALL] {
+        let options = Options {
+            faults,
+            ..Options::default()
+        };
+        let (mut batches, mut generations) = (0, 0);
+        for seed in 0..40 {
+            let stats = run(seed, options).unwrap_or_else(|failure| panic!("{failure}"));
+            batches += stats.batches;
+            generations += stats.generations;
+        }
+        assert!(generations > 100, "{generations} of {batches} batches");
+    }
+}
+
+#[test]
 fn a_failing_world_is_made_smaller_and_can_be_named() {
     let options = Options {
         bug: Some(Bug::CreditLeak),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{
     columns::{self, Item},
-    dictionary::{Against, Dictionary},
+    dictionary::{Against, Dictionary, Text},
     squeeze::{Compressor, Effort, Method, expand},
     varint,
 };
@@ -16,11 +16,14 @@ use crate::{
     parcel::{Header, Parcel},
 };
 
-/// The version that a batch starts with, in the upper half of its first byte.
-const VERSION: u8 = 1;
+/// The upper half of a batch's first byte: it is compressed against a dictionary, whose number the lower half has.
+const DICTIONARY: u8 = 1;
 
-/// In the lower half of the first byte: the dictionary's number follows.
-const DICTIONARY_FOLLOWS: u8 = 15;
+/// The upper half of a batch's first byte: it is compressed against a generation of history, whose number the lower half has.
+const GENERATION: u8 = 2;
+
+/// In the lower half of the first byte: the number follows.
+const NUMBER_FOLLOWS: u8 = 15;
 
 /// Most parcels of one batch, whatever a node's settings say.
 pub const BATCH_PARCELS_MAX: usize = 1024;
@@ -94,6 +97,9 @@ pub enum BatchError {
     /// It names a dictionary that was not offered in this session, or not taken.
     #[error("batch dictionary {0} is not known")]
     Dictionary(u64),
+    /// It names a generation that was not offered in this session.
+    #[error("batch generation {0} is not known")]
+    Generation(u64),
     /// Compressed in a way that is not known.
     #[error("batch compression method {0} is not known")]
     Method(u64),
@@ -147,13 +153,13 @@ pub fn pack(
         _ => &settings.against,
     };
     let mut out = Vec::new();
-    put_head(&mut out, against.number());
+    put_head(&mut out, against);
     for group in groups(entries, settings.compression) {
         let (plain, random) = columns::write(&group);
         let plain_bytes = plain.len();
         let (method, packed) = match settings.compression {
             Compression::Off => (Method::Stored, plain),
-            _ => compressor.squeeze(plain, settings.effort, against.dictionary()),
+            _ => compressor.squeeze(plain, settings.effort, against.text()),
         };
         varint::put(&mut out, (group.len() as u64) << 2 | method as u64);
         varint::put(&mut out, plain_bytes as u64);
@@ -174,17 +180,32 @@ pub fn compressible(entries: &[(Entry, Parcel)]) -> Vec<u8> {
         .collect()
 }
 
-/// The number of the sender's own dictionary that a batch needs to be read; none when every node can read it.
+/// What it takes to read a batch, beside what every node has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named {
+    /// Nothing.
+    Common,
+    /// The sender's own dictionary of this number.
+    Own(u64),
+    /// The generation of this number.
+    Generation(u64),
+}
+
+/// What a batch was compressed against.
 ///
 /// # Errors
 /// The bytes do not start as a batch does.
-pub fn own_dictionary(bytes: &[u8]) -> Result<Option<u64>, BatchError> {
-    let number = take_head(&mut &*bytes)?;
-    Ok((number >= Against::OWN_FIRST).then_some(number))
+pub fn named(bytes: &[u8]) -> Result<Named, BatchError> {
+    let (what, number) = take_head(&mut &*bytes)?;
+    Ok(match (what, number) {
+        (GENERATION, number) => Named::Generation(number),
+        (_, number @ Against::OWN_FIRST..) => Named::Own(number),
+        _ => Named::Common,
+    })
 }
 
-/// Reads a batch, within `limits`: nothing beyond them is allocated, whatever the bytes say. `own` is the sender's dictionary that
-/// [`own_dictionary`] names.
+/// Reads a batch, within `limits`: nothing beyond them is allocated, whatever the bytes say. `given` is what [`named`] says that
+/// it takes.
 ///
 /// Signatures are not looked at.
 ///
@@ -193,14 +214,16 @@ pub fn own_dictionary(bytes: &[u8]) -> Result<Option<u64>, BatchError> {
 pub fn unpack(
     bytes: &[u8],
     limits: &BatchLimits,
-    own: Option<&Dictionary>,
+    given: Text<'_>,
 ) -> Result<Vec<(Entry, Parcel)>, BatchError> {
     let parcels_max = limits.parcels.min(BATCH_PARCELS_MAX);
     let mut rest = bytes;
-    let dictionary = match take_head(&mut rest)? {
-        0 => None,
-        1 => Some(&**Dictionary::built_in()),
-        number => Some(own.ok_or(BatchError::Dictionary(number))?),
+    let text = match (take_head(&mut rest)?, given) {
+        ((DICTIONARY, 0), _) => Text::Nothing,
+        ((DICTIONARY, 1), _) => Text::Dictionary(Dictionary::built_in()),
+        ((DICTIONARY, _), Text::Dictionary(_)) | ((GENERATION, _), Text::History(_)) => given,
+        ((GENERATION, number), _) => return Err(BatchError::Generation(number)),
+        ((_, number), _) => return Err(BatchError::Dictionary(number)),
     };
     let mut entries: Vec<(u64, (Entry, Parcel))> = Vec::new();
     let mut plain_left = limits.plain_bytes;
@@ -233,32 +256,40 @@ pub fn unpack(
             .and_then(|length| rest.split_at_checked(length))
             .ok_or(BatchError::Short)?;
         rest = after;
-        let plain = expand(method, packed, length, dictionary).ok_or(BatchError::Expand(length))?;
+        let plain = expand(method, packed, length, text).ok_or(BatchError::Expand(length))?;
         columns::read(&plain, &mut rest, count, parcels_max, &mut entries)?;
     }
     in_order(entries)
 }
 
-fn put_head(out: &mut Vec<u8>, dictionary: u64) {
-    match u8::try_from(dictionary) {
-        Ok(small) if small < DICTIONARY_FOLLOWS => out.push(VERSION << 4 | small),
+fn put_head(out: &mut Vec<u8>, against: &Against) {
+    let (what, number) = match against {
+        Against::Nothing => (DICTIONARY, 0),
+        Against::BuiltIn => (DICTIONARY, 1),
+        Against::Own(number, _) => (DICTIONARY, *number),
+        Against::History(number, _) => (GENERATION, *number),
+    };
+    match u8::try_from(number) {
+        Ok(small) if small < NUMBER_FOLLOWS => out.push(what << 4 | small),
         _ => {
-            out.push(VERSION << 4 | DICTIONARY_FOLLOWS);
-            varint::put(out, dictionary);
+            out.push(what << 4 | NUMBER_FOLLOWS);
+            varint::put(out, number);
         }
     }
 }
 
-fn take_head(rest: &mut &[u8]) -> Result<u64, BatchError> {
+fn take_head(rest: &mut &[u8]) -> Result<(u8, u64), BatchError> {
     let (first, after) = rest.split_first().ok_or(BatchError::Short)?;
     *rest = after;
-    if first >> 4 != VERSION {
-        return Err(BatchError::Version(first >> 4));
+    let what = first >> 4;
+    if !matches!(what, DICTIONARY | GENERATION) {
+        return Err(BatchError::Version(what));
     }
-    match first & 0x0f {
-        DICTIONARY_FOLLOWS => varint::take(rest).ok_or(BatchError::Short),
-        small => Ok(small.into()),
-    }
+    let number = match first & 0x0f {
+        NUMBER_FOLLOWS => varint::take(rest).ok_or(BatchError::Short)?,
+        small => small.into(),
+    };
+    Ok((what, number))
 }
 
 /// The entries, by who may share a frame; groups in the order of their first entry, each with its entries in order.

@@ -208,6 +208,11 @@ fn write_header(
         random.extend_from_slice(&header.signer.0);
         before.signer = Some(header.signer);
     }
+    write_fields(header, text);
+    flags
+}
+
+fn write_fields(header: &Header, text: &mut Vec<u8>) {
     codec::encode_into(&header.to, text);
     codec::encode_into(&header.kind, text);
     codec::encode_into(&header.case, text);
@@ -215,7 +220,15 @@ fn write_header(
     codec::encode_into(&header.attachments, text);
     codec::encode_into(&header.form, text);
     codec::encode_into(&header.attributes, text);
-    flags
+}
+
+/// The text of a parcel that travels alone, without what chance made: for later ones to be compressed against.
+pub(super) fn text(header: &Header, body: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(body.len() + 128);
+    codec::encode_into(&header.sender, &mut text);
+    write_fields(header, &mut text);
+    text.extend_from_slice(body);
+    text
 }
 
 /// Reads a group of `count` parcels and adds them to `entries`, each with its place in the batch; `random` moves behind the

@@ -11,7 +11,7 @@ use zstd::{
     zstd_safe::get_dict_id_from_dict,
 };
 
-use super::squeeze;
+use super::{history::History, squeeze};
 use crate::model::Digest;
 
 /// Largest dictionary, in bytes. Of 16, 64 and 112 KiB this one left the least.
@@ -113,25 +113,52 @@ pub enum Against {
     BuiltIn,
     /// One of the sender's own that the receiver has said to have, by the number from 2 on that it was offered under in this session.
     Own(u64, Arc<Dictionary>),
+    /// A dictionary and earlier parcels of the same sender: a generation that the receiver has said to have, by the number that it was
+    /// offered under in this session.
+    History(u64, Arc<History>),
 }
 
 impl Against {
+    /// The number of the built-in dictionary.
+    pub const BUILT_IN: u64 = 1;
     /// The first number of a sender's own dictionary.
     pub const OWN_FIRST: u64 = 2;
 
-    pub(super) fn number(&self) -> u64 {
+    pub(super) fn text(&self) -> Text<'_> {
         match self {
-            Against::Nothing => 0,
-            Against::BuiltIn => 1,
-            Against::Own(number, _) => *number,
+            Against::Nothing => Text::Nothing,
+            Against::BuiltIn => Text::Dictionary(&BUILT_IN),
+            Against::Own(_, dictionary) => Text::Dictionary(dictionary),
+            Against::History(_, history) => Text::History(history),
+        }
+    }
+}
+
+/// What a group's bytes are compressed against.
+#[derive(Clone, Copy, Debug)]
+pub enum Text<'a> {
+    /// Nothing.
+    Nothing,
+    /// A dictionary.
+    Dictionary(&'a Dictionary),
+    /// A dictionary and earlier parcels.
+    History(&'a History),
+}
+
+impl<'a> Text<'a> {
+    pub(super) fn bytes(self) -> &'a [u8] {
+        match self {
+            Text::Nothing => &[],
+            Text::Dictionary(dictionary) => dictionary.bytes(),
+            Text::History(history) => history.text(),
         }
     }
 
-    pub(super) fn dictionary(&self) -> Option<&Dictionary> {
+    pub(super) fn id(self) -> Option<Digest> {
         match self {
-            Against::Nothing => None,
-            Against::BuiltIn => Some(&BUILT_IN),
-            Against::Own(_, dictionary) => Some(dictionary),
+            Text::Nothing => None,
+            Text::Dictionary(dictionary) => Some(dictionary.id()),
+            Text::History(history) => Some(history.id()),
         }
     }
 }

@@ -9,7 +9,8 @@ use super::varint;
 use crate::{
     codec,
     delivery::hop::{
-        Ack, Frame, GoneAnswer, Have, Hello, MARKS_MAX, OfferAnswer, WANT_SENDERS_MAX, Want,
+        Ack, Frame, GENERATION_RANGES_MAX, GoneAnswer, Have, Hello, MARKS_MAX, OfferAnswer,
+        WANT_SENDERS_MAX, Want,
     },
     model::Ranges,
 };
@@ -195,6 +196,8 @@ fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
         14 => 1 + 32 + RANGES_BYTES_MAX,
         13 | 16 => 1 + 32,
         15 => 1 + 32 + 1,
+        17 => 1 + 4 * 9 + UNIT_BYTES_MAX + GENERATION_RANGES_MAX * 18 + 9 + 16,
+        18 => 1 + 9 + 1,
         other => return Err(FrameError::Kind(Some(other))),
     })
 }
@@ -237,7 +240,13 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
         | Frame::Unwant(_)
         | Frame::Have(_)
         | Frame::Absent(_)
-        | Frame::Present(_) => Ok(()),
+        | Frame::Present(_)
+        | Frame::GenerationAnswer(..) => Ok(()),
+        Frame::Generation(generation) => within(
+            "generation.without",
+            generation.without.ranges(),
+            GENERATION_RANGES_MAX,
+        ),
         Frame::Want(want) => within("want.senders", want.senders.len(), WANT_SENDERS_MAX),
         Frame::Offer(digests) => within("offer", digests.len(), OFFER_MAX),
         Frame::OfferAnswer(answer) => {
@@ -297,7 +306,10 @@ fn cut(frame: &Frame) -> Vec<std::borrow::Cow<'_, Frame>> {
         | Frame::Terms(_)
         | Frame::Unwant(_)
         | Frame::Absent(_)
-        | Frame::Present(_) => vec![frame.clone()],
+        | Frame::Present(_)
+        // It is made with no more ranges than it may have.
+        | Frame::Generation(_)
+        | Frame::GenerationAnswer(..) => vec![frame.clone()],
     };
     pieces.into_iter().map(Owned).collect()
 }
@@ -386,8 +398,8 @@ mod tests {
     use super::*;
     use crate::{
         delivery::hop::{
-            Absent, Dictionaries, DictionaryAnswer, DictionaryRefusal, OfferedDictionary,
-            PROTOCOL_VERSION,
+            Absent, Dictionaries, DictionaryAnswer, DictionaryRefusal, Generation,
+            GenerationAnswer, OfferedDictionary, PROTOCOL_VERSION,
         },
         model::{BlobDigest, Digest, Fingerprint},
     };
@@ -466,6 +478,16 @@ mod tests {
                 too_large: true,
             }),
             Frame::Present(BlobDigest([7; 32])),
+            Frame::Generation(Generation {
+                number: u64::MAX,
+                sender: "hebi.xunxian.tobacco".parse().expect("a unit"),
+                base: u64::MAX,
+                first: 1 << 60,
+                last: u64::MAX,
+                without: scattered(GENERATION_RANGES_MAX as u64, 1 << 50),
+                id: Digest([8; 16]),
+            }),
+            Frame::GenerationAnswer(u64::MAX, GenerationAnswer::Lack),
         ];
         let bytes: Vec<u8> = frames.iter().flat_map(encode_frame).collect();
         for step in [1, 2, 7, 1000, bytes.len()] {

@@ -48,8 +48,8 @@ pub fn handover_number(bytes: &[u8]) -> Result<u64, HandoverError> {
 pub fn hand_over(number: u64, dictionary: &Dictionary, against: &Against) -> Bytes {
     let plain = dictionary.bytes().to_vec();
     let length = plain.len() as u64;
-    let (method, packed) = Compressor::new().squeeze(plain, Effort::Densest, against.dictionary());
-    let mut out = vec![MARK << 4 | against.number() as u8 & 1];
+    let (method, packed) = Compressor::new().squeeze(plain, Effort::Densest, against.text());
+    let mut out = vec![MARK << 4 | u8::from(matches!(against, Against::BuiltIn))];
     varint::put(&mut out, number);
     varint::put(&mut out, length << 2 | method as u64);
     out.extend_from_slice(&packed);
@@ -77,7 +77,7 @@ pub fn take_over(bytes: &[u8]) -> Result<Dictionary, HandoverError> {
     if bytes > DICTIONARY_BYTES_MAX {
         return Err(DictionaryError::TooLarge(bytes).into());
     }
-    let plain = expand(method, rest, bytes, against.dictionary()).ok_or(HandoverError::Broken)?;
+    let plain = expand(method, rest, bytes, against.text()).ok_or(HandoverError::Broken)?;
     Ok(Dictionary::new(plain)?)
 }
 

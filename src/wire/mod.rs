@@ -4,7 +4,7 @@
 //! control stream  frame*
 //! frame           length LEB128 | kind u8 | fields (codec)
 //!
-//! batch stream    head u8 (1 << 4 | dictionary) | group*                  one unidirectional stream, one batch
+//! batch stream    head u8 (1 << 4 | dictionary, 2 << 4 | generation) | group*        one unidirectional stream, one batch
 //! group           (parcels << 2 | method) LEB128 | plain length LEB128 | packed length LEB128, unless stored
 //!                 packed bytes | incompressible bytes
 //! plain bytes     a column of values for each field, then a text for each parcel: what is left of its header, and its body
@@ -26,6 +26,7 @@ mod columns;
 mod dictionary;
 mod frame;
 mod handover;
+mod history;
 mod identifier;
 mod squeeze;
 #[cfg(test)]
@@ -35,19 +36,20 @@ mod training;
 mod varint;
 
 pub use batch::{
-    BATCH_PARCELS_MAX, BatchError, BatchLimits, Compression, Settings, compressible,
-    own_dictionary, pack, unpack,
+    BATCH_PARCELS_MAX, BatchError, BatchLimits, Compression, Named, Settings, compressible, named,
+    pack, unpack,
 };
 pub use chunks::{
     Chunks, ChunksError, DESCRIBED_BYTES_MAX, Description, RUN_BYTES_MAX, RUN_CHUNKS_MAX,
     chunks_head, is_chunks, read_chunks,
 };
-pub use dictionary::{Against, DICTIONARY_BYTES_MAX, Dictionary, DictionaryError};
+pub use dictionary::{Against, DICTIONARY_BYTES_MAX, Dictionary, DictionaryError, Text};
 pub use frame::{
     CERTIFICATE_BYTES_MAX, FRAME_BYTES_MAX, FrameDecoder, FrameError, LINK_TEXT_BYTES_MAX,
     LIST_MAX, OFFER_MAX, encode_frame,
 };
 pub use handover::{HandoverError, hand_over, handover_number, is_handover, take_over};
+pub use history::{HISTORY_BATCH_BYTES_MAX, History, history_text};
 pub use squeeze::{Compressor, Effort};
 pub use trained::{Trained, TrainedError};
 pub use training::{

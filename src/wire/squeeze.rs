@@ -5,10 +5,13 @@ use std::{cell::RefCell, fmt, io::Read as _, io::Write as _};
 use ppmd_rust::{Ppmd7Decoder, Ppmd7Encoder};
 use zstd::{
     bulk,
-    zstd_safe::{CParameter, compress_bound},
+    zstd_safe::{CParameter, DCtx, compress_bound},
 };
 
-use super::dictionary::Dictionary;
+use super::{
+    dictionary::{Dictionary, Text},
+    history::HISTORY_LEVEL_MAX,
+};
 use crate::model::Digest;
 
 /// How much work goes into making a batch small.
@@ -81,17 +84,22 @@ impl Compressor {
         &mut self,
         plain: Vec<u8>,
         effort: Effort,
-        dictionary: Option<&Dictionary>,
+        text: Text<'_>,
     ) -> (Method, Vec<u8>) {
         let dense = (PPMD_BYTES_MIN..=PPMD_BYTES_MAX).contains(&plain.len());
-        let (level, dense) = match effort {
-            Effort::Level(level) => (level.clamp(1, 19), None),
-            Effort::Densest if dense => (19, ppmd(&plain, dictionary)),
-            Effort::Densest => (19, None),
+        let (level, dense) = match (effort, text) {
+            (Effort::Level(level), Text::History(_)) => (level.clamp(1, HISTORY_LEVEL_MAX), None),
+            (Effort::Densest, Text::History(_)) => (HISTORY_LEVEL_MAX, None),
+            (Effort::Level(level), _) => (level.clamp(1, 19), None),
+            (Effort::Densest, Text::Dictionary(dictionary)) if dense => {
+                (19, ppmd(&plain, Some(dictionary)))
+            }
+            (Effort::Densest, Text::Nothing) if dense => (19, ppmd(&plain, None)),
+            (Effort::Densest, _) => (19, None),
         };
         let (method, packed) = match dense {
             Some(packed) => (Method::Ppmd, Some(packed)),
-            None => (Method::Zstd, self.zstd(&plain, level, dictionary)),
+            None => (Method::Zstd, self.zstd(&plain, level, text)),
         };
         match packed {
             Some(packed) if packed.len() < plain.len() => (method, packed),
@@ -99,19 +107,14 @@ impl Compressor {
         }
     }
 
-    fn zstd(
-        &mut self,
-        plain: &[u8],
-        level: u8,
-        dictionary: Option<&Dictionary>,
-    ) -> Option<Vec<u8>> {
-        let id = dictionary.map(Dictionary::id);
+    fn zstd(&mut self, plain: &[u8], level: u8, text: Text<'_>) -> Option<Vec<u8>> {
+        let id = text.id();
         let context = match &mut self.kept {
             Some((l, d, context)) if (*l, *d) == (level, id) => context,
             kept => {
                 // Free the old one before there is a new one.
                 *kept = None;
-                let context = zstd_context(level, dictionary).ok()?;
+                let context = zstd_context(level, text.bytes()).ok()?;
                 &mut kept.insert((level, id, context)).2
             }
         };
@@ -132,11 +135,8 @@ fn text_of(dictionary: Option<&Dictionary>) -> &[u8] {
     dictionary.map_or(&[], Dictionary::bytes)
 }
 
-fn zstd_context(
-    level: u8,
-    dictionary: Option<&Dictionary>,
-) -> std::io::Result<bulk::Compressor<'static>> {
-    let mut context = bulk::Compressor::with_dictionary(level.into(), text_of(dictionary))?;
+fn zstd_context(level: u8, text: &[u8]) -> std::io::Result<bulk::Compressor<'static>> {
+    let mut context = bulk::Compressor::with_dictionary(level.into(), text)?;
     // The batch says the sizes and the dictionary itself, and QUIC authenticates: nothing of these is needed in the frame.
     context.set_parameter(CParameter::ContentSizeFlag(false))?;
     context.set_parameter(CParameter::ChecksumFlag(false))?;
@@ -150,12 +150,15 @@ pub(super) fn expand(
     method: Method,
     packed: &[u8],
     bytes: usize,
-    dictionary: Option<&Dictionary>,
+    text: Text<'_>,
 ) -> Option<Vec<u8>> {
-    let plain = match method {
-        Method::Stored => packed.to_vec(),
-        Method::Zstd => unzstd(packed, bytes, dictionary)?,
-        Method::Ppmd => unppmd(packed, bytes, dictionary)?,
+    let plain = match (method, text) {
+        (Method::Stored, _) => packed.to_vec(),
+        (Method::Zstd, text) => unzstd(packed, bytes, text)?,
+        (Method::Ppmd, Text::Nothing) => unppmd(packed, bytes, None)?,
+        (Method::Ppmd, Text::Dictionary(dictionary)) => unppmd(packed, bytes, Some(dictionary))?,
+        // Learning it would cost more than it saves.
+        (Method::Ppmd, Text::History(_)) => return None,
     };
     (plain.len() == bytes).then_some(plain)
 }
@@ -165,13 +168,13 @@ thread_local! {
     static EXPANDER: RefCell<Option<bulk::Decompressor<'static>>> = const { RefCell::new(None) };
 }
 
-fn unzstd(packed: &[u8], bytes: usize, dictionary: Option<&Dictionary>) -> Option<Vec<u8>> {
+fn unzstd(packed: &[u8], bytes: usize, text: Text<'_>) -> Option<Vec<u8>> {
     let frame = [&ZSTD_MAGIC, packed].concat();
     let mut plain = Vec::with_capacity(bytes);
     let built_in = Dictionary::built_in();
-    match dictionary {
-        Some(dictionary) if dictionary.id() == built_in.id() => {
-            EXPANDER.with_borrow_mut(|kept| {
+    match text {
+        Text::Dictionary(dictionary) if dictionary.id() == built_in.id() => EXPANDER
+            .with_borrow_mut(|kept| {
                 let context = match kept {
                     Some(context) => context,
                     None => kept.insert(
@@ -179,13 +182,18 @@ fn unzstd(packed: &[u8], bytes: usize, dictionary: Option<&Dictionary>) -> Optio
                     ),
                 };
                 context.decompress_to_buffer(&frame, &mut plain).ok()
-            })?
+            })?,
+        Text::Dictionary(dictionary) => {
+            bulk::Decompressor::with_prepared_dictionary(dictionary.digested())
+                .ok()?
+                .decompress_to_buffer(&frame, &mut plain)
+                .ok()?
         }
-        Some(dictionary) => bulk::Decompressor::with_prepared_dictionary(dictionary.digested())
-            .ok()?
-            .decompress_to_buffer(&frame, &mut plain)
+        // Nothing is copied or prepared: it is used for a few batches only.
+        Text::History(history) => DCtx::try_create()?
+            .decompress_using_dict(&mut plain, &frame, history.text())
             .ok()?,
-        None => bulk::Decompressor::new()
+        Text::Nothing => bulk::Decompressor::new()
             .ok()?
             .decompress_to_buffer(&frame, &mut plain)
             .ok()?,

@@ -1,6 +1,6 @@
 //! Batches there and back, and what hostile bytes come to.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
 use proptest::prelude::*;
@@ -31,14 +31,26 @@ const EFFORTS: [Effort; 4] = [
 const COMPRESSIONS: [Compression; 3] =
     [Compression::Isolated, Compression::Shared, Compression::Off];
 
-fn every_against() -> [Against; 4] {
+fn every_against() -> [Against; 6] {
     let own = super::training::tests::town_dictionary();
+    let history = Arc::new(history_of(&mailbox(9, 30), own));
     [
+        Against::History(1, history.clone()),
+        Against::History(1 << 40, history),
         Against::Nothing,
         Against::BuiltIn,
         Against::Own(2, own.clone()),
         Against::Own(400, own.clone()),
     ]
+}
+
+fn history_of(entries: &[(Entry, Parcel)], base: &Dictionary) -> History {
+    let texts: Vec<Vec<u8>> = entries
+        .iter()
+        .filter_map(|(_, parcel)| history_text(parcel))
+        .collect();
+    let id = crate::model::Digest::of(&texts.concat());
+    History::new(id, base, texts.iter().map(Vec::as_slice))
 }
 
 fn entry(seq: u64) -> Entry {
@@ -83,7 +95,7 @@ fn packed(entries: &[(Entry, Parcel)], compression: Compression, effort: Effort)
 }
 
 fn unpacked(bytes: &[u8]) -> Result<Vec<(Entry, Parcel)>, BatchError> {
-    unpack(bytes, &BatchLimits::default(), None)
+    unpack(bytes, &BatchLimits::default(), Text::Nothing)
 }
 
 #[test]
@@ -92,23 +104,21 @@ fn a_mailbox_comes_back_in_order_whatever_the_settings() {
     for compression in COMPRESSIONS {
         for effort in EFFORTS {
             for against in every_against() {
-                let own = match &against {
-                    Against::Own(_, dictionary) => Some(dictionary.clone()),
-                    _ => None,
-                };
                 let settings = Settings {
                     compression,
                     effort,
-                    against,
+                    against: against.clone(),
                 };
                 let bytes = pack(&entries, &settings, &mut Compressor::new());
                 assert!(bytes.len() <= BatchLimits::default().packed_bytes_max());
-                let number = own_dictionary(&bytes).expect("a head");
-                assert_eq!(
-                    number.is_some(),
-                    own.is_some() && compression != Compression::Off
-                );
-                let back = unpack(&bytes, &BatchLimits::default(), own.as_deref());
+                let needed = match (compression, &against) {
+                    (Compression::Off, _) => Named::Common,
+                    (_, Against::Own(number, _)) => Named::Own(*number),
+                    (_, Against::History(number, _)) => Named::Generation(*number),
+                    _ => Named::Common,
+                };
+                assert_eq!(named(&bytes), Ok(needed));
+                let back = unpack(&bytes, &BatchLimits::default(), against.text());
                 assert_eq!(back, Ok(entries.clone()), "{settings:?}");
             }
         }
@@ -189,15 +199,104 @@ fn a_units_own_dictionary_leaves_less_of_its_messages_and_only_who_has_it_reads_
         ..Settings::default()
     };
     let bytes = pack(&entries, &settings, &mut Compressor::new());
-    assert_eq!(own_dictionary(&bytes), Ok(Some(2)));
+    assert_eq!(named(&bytes), Ok(Named::Own(2)));
     assert_eq!(unpacked(&bytes), Err(BatchError::Dictionary(2)));
     let other = Dictionary::built_in();
     let limits = BatchLimits::default();
     assert_ne!(
-        unpack(&bytes, &limits, Some(other)).ok(),
+        unpack(&bytes, &limits, Text::Dictionary(other)).ok(),
         Some(entries.clone())
     );
-    assert_eq!(unpack(&bytes, &limits, Some(own)), Ok(entries));
+    assert_eq!(unpack(&bytes, &limits, Text::Dictionary(own)), Ok(entries));
+}
+
+#[test]
+fn what_the_same_sender_wrote_before_makes_a_lone_message_smaller_and_only_who_has_it_reads_it() {
+    let all = backlog(5, "hebi.police", 160);
+    let (before, after) = all.split_at(120);
+    let history = Arc::new(history_of(before, Dictionary::built_in()));
+    let size = |against: &Against| -> usize {
+        let settings = Settings {
+            against: against.clone(),
+            ..Settings::default()
+        };
+        let mut compressor = Compressor::new();
+        let batches = after.chunks(1).map(|batch| {
+            let bytes = pack(batch, &settings, &mut compressor);
+            let back = unpack(&bytes, &BatchLimits::default(), against.text());
+            assert_eq!(back.as_deref(), Ok(batch));
+            bytes.len()
+        });
+        batches.sum()
+    };
+    let with = Against::History(7, history.clone());
+    let (without, with) = (size(&Against::BuiltIn), size(&with));
+    assert!(with * 20 < without * 19, "{with} bytes, {without} without");
+
+    let settings = Settings {
+        against: Against::History(7, history),
+        ..Settings::default()
+    };
+    let bytes = pack(&after[..1], &settings, &mut Compressor::new());
+    assert_eq!(unpacked(&bytes), Err(BatchError::Generation(7)));
+    let limits = BatchLimits::default();
+    let other = history_of(&before[1..], Dictionary::built_in());
+    assert_ne!(
+        unpack(&bytes, &limits, Text::History(&other))
+            .ok()
+            .as_deref(),
+        Some(&after[..1])
+    );
+    let own = Text::Dictionary(Dictionary::built_in());
+    assert_eq!(unpack(&bytes, &limits, own), Err(BatchError::Generation(7)));
+}
+
+#[test]
+fn a_receipt_is_not_remembered() {
+    let unit = "hebi.police".parse().expect("a unit");
+    let receipt = receipt(&unit, &unit, 1, ACCEPTED);
+    assert_eq!(history_text(&receipt), None);
+}
+
+#[test]
+fn a_bomb_against_history_is_refused_by_what_it_claims() {
+    let history = History::new(
+        crate::model::Digest([1; 16]),
+        Dictionary::built_in(),
+        std::iter::once(&[7; 200_000][..]),
+    );
+    let limits = BatchLimits {
+        parcels: 4,
+        plain_bytes: 10_000,
+    };
+    let mut bomb = vec![2 << 4 | 1];
+    varint::put(&mut bomb, 1 << 2 | Method::Zstd as u64);
+    varint::put(&mut bomb, 1 << 30);
+    varint::put(&mut bomb, 4);
+    bomb.extend([0; 4]);
+    assert!(matches!(
+        unpack(&bomb, &limits, Text::History(&history)),
+        Err(BatchError::TooLarge { .. })
+    ));
+    // It claims what is allowed, and would be more.
+    let (_, packed) =
+        Compressor::new().squeeze(vec![7; 150_000], Effort::Level(9), Text::History(&history));
+    assert!(packed.len() < 100, "{}", packed.len());
+    let mut bomb = vec![2 << 4 | 1];
+    varint::put(&mut bomb, 1 << 2 | Method::Zstd as u64);
+    varint::put(&mut bomb, 9_000);
+    varint::put(&mut bomb, packed.len() as u64);
+    bomb.extend(&packed);
+    assert_eq!(
+        unpack(&bomb, &limits, Text::History(&history)),
+        Err(BatchError::Expand(9_000))
+    );
+    let dense = [2 << 4 | 1, 1 << 2 | Method::Ppmd as u8, 100, 50];
+    let dense = [&dense[..], &[0; 200]].concat();
+    assert_eq!(
+        unpack(&dense, &limits, Text::History(&history)),
+        Err(BatchError::Expand(100))
+    );
 }
 
 #[test]
@@ -296,7 +395,7 @@ fn several_groups_together_stay_within_the_limits() {
         plain_bytes: plain / 2,
     };
     assert!(matches!(
-        unpack(&bytes, &tight, None),
+        unpack(&bytes, &tight, Text::Nothing),
         Err(BatchError::TooLarge { .. })
     ));
     let few = BatchLimits {
@@ -304,7 +403,7 @@ fn several_groups_together_stay_within_the_limits() {
         ..BatchLimits::default()
     };
     assert_eq!(
-        unpack(&bytes, &few, None),
+        unpack(&bytes, &few, Text::Nothing),
         Err(BatchError::TooManyParcels(19))
     );
 }
@@ -321,7 +420,8 @@ fn what_is_not_known_is_named() {
         bytes[at] = byte;
         unpacked(&bytes)
     };
-    assert_eq!(with(0, 2 << 4), Err(BatchError::Version(2)));
+    assert_eq!(with(0, 3 << 4), Err(BatchError::Version(3)));
+    assert_eq!(with(0, 2 << 4 | 1), Err(BatchError::Generation(1)));
     assert_eq!(with(0, 1 << 4 | 2), Err(BatchError::Dictionary(2)));
     assert_eq!(with(1, 2 << 2 | 3), Err(BatchError::Method(3)));
     assert_eq!(with(1, 1), Err(BatchError::Empty));
@@ -463,7 +563,7 @@ proptest! {
     }
 
     #[test]
-    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000), head in 0x10u8..0x12, method in 0u8..3) {
+    fn random_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..2000), head in 0x10u8..0x22, method in 0u8..3) {
         let _ = unpacked(&bytes);
         let started = [&[head, 1 << 2 | method], bytes.as_slice()].concat();
         let _ = unpacked(&started);

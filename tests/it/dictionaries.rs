@@ -34,7 +34,7 @@ const ROGUE: &str = "hebi.rogue";
 const SESSION_BYTES: u64 = 30_000;
 
 /// Messages of a unit that writes as no other does: other characters stand for the generator's.
-fn events(seed: u64, from: &str, count: usize) -> Vec<String> {
+pub(crate) fn events(seed: u64, from: &str, count: usize) -> Vec<String> {
     let options = Options {
         start: START,
         from: Some(unit(from)),
@@ -183,12 +183,12 @@ fn a_check_tells_a_dictionary_that_is_none_and_one_that_is_not_there() {
 }
 
 /// The link of an edge to its hub.
-async fn link(edge: &Running) -> Value {
+pub(crate) async fn link(edge: &Running) -> Value {
     let (_, links) = edge.get("/v1/links").await;
     links["links"][0].clone()
 }
 
-async fn until_used(edge: &Running, dictionary: &str) {
+pub(crate) async fn until_used(edge: &Running, dictionary: &str) {
     eventually(&format!("{dictionary} is used"), async || {
         link(edge).await["dictionary"] == dictionary
     })
@@ -203,7 +203,7 @@ async fn batch_bytes(edge: &Running) -> u64 {
 }
 
 /// Sends events to the police in one go and waits until they are there; gives the bytes of batches that it took.
-async fn send(edge: &Running, police: &Running, events: &[String]) -> u64 {
+pub(crate) async fn send(edge: &Running, police: &Running, events: &[String]) -> u64 {
     let before = batch_bytes(edge).await;
     let parsed = events
         .iter()
@@ -468,7 +468,7 @@ async fn a_neighbour_that_lacks_what_it_said_to_have_gets_the_same_message_witho
         rogue
     };
     let read = |bytes: &[u8]| {
-        let parcels = wire::unpack(bytes, &BatchLimits::default(), None);
+        let parcels = wire::unpack(bytes, &BatchLimits::default(), wire::Text::Nothing);
         parcels.map(|parcels| parcels[0].1.header().expect("a header").id)
     };
 
@@ -484,7 +484,7 @@ async fn a_neighbour_that_lacks_what_it_said_to_have_gets_the_same_message_witho
     .await;
     submit("n1").await;
     let named = rogue.stream().await;
-    assert_eq!(wire::own_dictionary(&named), Ok(Some(2)));
+    assert_eq!(wire::named(&named), Ok(wire::Named::Own(2)));
     rogue
         .say(&Frame::DictionaryAnswer(2, DictionaryAnswer::Want))
         .await;

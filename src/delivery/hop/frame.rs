@@ -51,6 +51,10 @@ pub enum Frame {
     Absent(Absent),
     /// There is something of it again: it may be wanted anew.
     Present(BlobDigest),
+    /// What the sender of batches would compress them against.
+    Generation(Generation),
+    /// What the receiver of batches says to the generation that was offered under this number.
+    GenerationAnswer(u64, GenerationAnswer),
 }
 
 /// On what terms a link is used. Both ends keep to them.
@@ -169,6 +173,37 @@ impl std::fmt::Display for DictionaryRefusal {
             Self::Storage => "storage",
         })
     }
+}
+
+/// Most ranges of numbers that a generation leaves out.
+pub const GENERATION_RANGES_MAX: usize = 32;
+
+/// Parcels that a node has sent before and the neighbour has acked: those of one sender, by number.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Generation {
+    /// What batches of this session call it: from 1 on, greater than any before.
+    pub number: u64,
+    /// Who wrote them.
+    pub sender: UnitId,
+    /// The dictionary that comes before them, by the number that batches of this session have for it.
+    pub base: u64,
+    /// The first number.
+    pub first: Seq,
+    /// The last.
+    pub last: Seq,
+    /// What is left out between them, at most [`GENERATION_RANGES_MAX`].
+    pub without: Ranges,
+    /// Digest over the dictionary's digest and those of all parcels, in order.
+    pub id: Digest,
+}
+
+/// What a receiver says to a generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum GenerationAnswer {
+    /// It has just these: batches may name it.
+    Have,
+    /// It has not, or not any more: send again what named it, and do without.
+    Lack,
 }
 
 /// Most marks in a hello.

@@ -10,8 +10,9 @@ use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
 pub use frame::{
     Absent, Ack, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame,
-    GoneAnswer, Have, Hello, LinkTerms, MARKS_MAX, OfferAnswer, OfferedDictionary,
-    PROTOCOL_VERSION, Seq, Takes, Targets, WANT_SENDERS_MAX, Want,
+    GENERATION_RANGES_MAX, Generation, GenerationAnswer, GoneAnswer, Have, Hello, LinkTerms,
+    MARKS_MAX, OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Seq, Takes, Targets,
+    WANT_SENDERS_MAX, Want,
 };
 pub(super) use inbound::{Inbound, Waiting};
 pub use outbox::Depth;

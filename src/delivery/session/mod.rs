@@ -298,8 +298,13 @@ impl Delivery {
             Frame::WantCertificates(_)
             | Frame::Certificate(_)
             | Frame::Dictionaries(_)
-            | Frame::DictionaryAnswer(..) => {
-                debug_assert!(false, "the driver serves certificates and dictionaries");
+            | Frame::DictionaryAnswer(..)
+            | Frame::Generation(_)
+            | Frame::GenerationAnswer(..) => {
+                debug_assert!(
+                    false,
+                    "the driver serves certificates, dictionaries and generations"
+                );
             }
         }
         self.pump(&neighbour);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::{
     delivery::hop::Entry,
-    model::UnitId,
+    model::{Digest, UnitId},
     parcel::Parcel,
     wire::{Against, Dictionary},
 };
@@ -26,7 +26,36 @@ pub(super) struct Choice {
     built_in: bool,
 }
 
+/// The dictionary that comes before a generation of the neighbour's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Base {
+    /// The built-in one.
+    BuiltIn,
+    /// One of the neighbour's own.
+    Own(Digest),
+}
+
+impl Base {
+    /// The dictionary's digest.
+    pub(super) fn id(self) -> Digest {
+        match self {
+            Base::BuiltIn => Dictionary::built_in().id(),
+            Base::Own(id) => id,
+        }
+    }
+}
+
 impl Choice {
+    /// The dictionary that what this sender wrote is compressed against, and its number.
+    pub(super) fn base_of(&self, sender: &UnitId) -> Option<(u64, &Arc<Dictionary>)> {
+        match &self.own {
+            Some((unit, number, dictionary)) if unit == sender => Some((*number, dictionary)),
+            _ => self
+                .built_in
+                .then(|| (Against::BUILT_IN, Dictionary::built_in())),
+        }
+    }
+
     /// What this node's own messages are compressed against, for people.
     pub(super) fn name(&self) -> String {
         match (&self.own, self.built_in) {

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use super::Choice;
+use super::{Base, Choice};
 use crate::{
     delivery::hop::{Dictionaries, DictionaryAnswer, DictionaryRefusal, Frame, OfferedDictionary},
     model::{Digest, UnitId},
@@ -265,6 +265,18 @@ impl Talk {
         };
         theirs.state = state;
         Some(Frame::DictionaryAnswer(number, answer))
+    }
+
+    /// The neighbour's dictionary of this number, if it is here: what a generation builds on.
+    pub(in crate::node) fn base(&self, number: u64) -> Option<Base> {
+        let own = || self.theirs.iter().find(|theirs| theirs.number == number);
+        match number {
+            0 => None,
+            Against::BUILT_IN => self.built_in.then_some(Base::BuiltIn),
+            _ => own()
+                .filter(|theirs| theirs.state == Here::Kept)
+                .map(|theirs| Base::Own(theirs.id)),
+        }
     }
 
     /// A batch names one of the neighbour's.

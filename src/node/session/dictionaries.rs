@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Done, Fault, Needed, OwnDictionary, Pump};
+use super::{Done, Fault, Pump};
 use crate::{
     delivery::{
         Input,
@@ -10,13 +10,16 @@ use crate::{
     },
     link::{self, Outgoing, Received},
     model::Lane,
-    node::{dictionaries::Named, workers::Urgency},
+    node::{dictionaries::Named, incoming::Needed, workers::Urgency},
     wire::{self, DictionaryError, HandoverError},
 };
 
 impl Pump {
     /// Says hello, and what there is to compress batches against in the same breath: so the neighbour knows it before it sends.
     pub(super) fn greet(&mut self, hello: &Frame) {
+        if let Frame::Hello(hello) = hello {
+            self.says_hello(hello);
+        }
         let mut frames = wire::encode_frame(hello);
         if let Some(said) = self.says() {
             frames.extend(wire::encode_frame(&said));
@@ -134,22 +137,19 @@ impl Pump {
         }
     }
 
-    /// What it takes to read a batch.
-    pub(super) fn dictionary_of(&mut self, batch: &Received) -> Result<Needed, Fault> {
-        let Some(number) = wire::own_dictionary(batch)? else {
-            return Ok(Needed::Nothing);
+    /// What it takes to read a batch; none when that is lost, and the batch comes again.
+    pub(super) fn needed(&mut self, batch: &Received) -> Result<Option<Needed>, Fault> {
+        let number = match wire::named(batch)? {
+            wire::Named::Common => return Ok(Some(Needed::Nothing)),
+            wire::Named::Generation(number) => return self.generation_of(number),
+            wire::Named::Own(number) => number,
         };
         Ok(match self.talk.named(number)? {
-            Named::Kept(id) => Needed::Own(OwnDictionary {
-                number,
-                id,
-                neighbour: self.neighbour.clone(),
-                shared: self.shared.clone(),
-            }),
-            Named::Lost => Needed::Lost,
+            Named::Kept(id) => Some(Needed::Own(number, id)),
+            Named::Lost => None,
             Named::LostNow(want) => {
                 self.send(&want);
-                Needed::Lost
+                None
             }
         })
     }

@@ -7,6 +7,7 @@
 mod certificates;
 mod chunks;
 mod dictionaries;
+mod generations;
 mod path;
 
 use std::{
@@ -32,15 +33,16 @@ use super::{
     command::{Command, End, Port, PortEnd, ToSession},
     dictionaries::Talk,
     fault::{Fault, end_code},
-    incoming::{Judged, OwnDictionary, batch_limits, judge},
+    incoming::{Judged, Lost, Origin, batch_limits, judge},
     keeper::{ChunksFault, News},
-    outgoing::{self, PackError, Packed},
+    outgoing::{self, Common, PackError, Packed},
     shared::Shared,
     workers::{Urgency, WorkerFailed},
 };
 use crate::{
     delivery::{
         Close, Input, LinkInfo, LinkTerms, SessionId,
+        generations::{Agreement, Epochs},
         hop::{DictionaryRefusal, Frame},
     },
     link::{self, CloseCode, Ended, LinkKind, Outgoing, Received, Running, SessionHandle},
@@ -93,6 +95,7 @@ pub(super) async fn carry(
     let live = shared.live();
     let limits = batch_limits(&live);
     let address = session.remote_address();
+    let knows_generations = session.minor() >= 1;
     let Running {
         commands,
         mut events,
@@ -127,6 +130,9 @@ pub(super) async fn carry(
         wanted: BTreeSet::new(),
         untrusted: Arc::default(),
         talk: Talk::new(live.settings.unit.clone()),
+        knows_generations,
+        agreement: Agreement::default(),
+        said: None,
         path: PathReport::default(),
         awake: None,
         sent: 0,
@@ -178,6 +184,11 @@ struct Pump {
     untrusted: Arc<BTreeMap<Fingerprint, Reason>>,
     /// What batches are compressed against.
     talk: Talk,
+    /// Whether the neighbour knows of generations.
+    knows_generations: bool,
+    agreement: Agreement,
+    /// The epochs that this node's last hello has named.
+    said: Option<Epochs>,
     path: PathReport,
     /// When to see whether the peer can reach this side over any other session.
     awake: Option<Instant>,
@@ -187,16 +198,6 @@ struct Pump {
     met: bool,
     /// By when the end must be there.
     ending: Option<Instant>,
-}
-
-/// What it takes to read a batch.
-enum Needed {
-    /// Nothing but what every node has.
-    Nothing,
-    /// A dictionary of the neighbour's.
-    Own(OwnDictionary),
-    /// A dictionary that is not here any more.
-    Lost,
 }
 
 /// Whether the owner knows of the session.
@@ -478,8 +479,18 @@ impl Pump {
             Frame::DictionaryAnswer(number, answer) => {
                 return self.dictionary_answered(number, answer).await;
             }
-            Frame::Hello(ref hello) => self.hello(&hello.link_name).await?,
-            Frame::Ack(_) => self.record.ack_received(),
+            Frame::Generation(generation) => return self.hear_of_generation(generation),
+            Frame::GenerationAnswer(number, answer) => {
+                return self.generation_answered(number, answer).await;
+            }
+            Frame::Hello(ref hello) => {
+                self.heard_of_acks(&frame);
+                self.hello(&hello.link_name).await?;
+            }
+            Frame::Ack(_) => {
+                self.heard_of_acks(&frame);
+                self.record.ack_received();
+            }
             Frame::Gone(_)
             | Frame::GoneAnswer(_)
             | Frame::Offer(_)
@@ -524,9 +535,13 @@ impl Pump {
                     true => Urgency::Express,
                     false => Urgency::Bulk,
                 };
-                let choice = self.talk.choice();
+                let common = Common {
+                    choice: self.talk.choice(),
+                    history: self.history_of_sent(),
+                    agreed: self.agreed(),
+                };
                 self.work(urgency, move || {
-                    let packed = outgoing::pack(&reader, parcels, kind, compression, &choice);
+                    let packed = outgoing::pack(&reader, parcels, kind, compression, &common);
                     Done::Packed(lane, packed)
                 });
             }
@@ -577,8 +592,11 @@ impl Pump {
                 self.hold(batch, missing);
                 Ok(())
             }
-            Done::Judged(Judged::Lost(number)) => {
-                self.dictionary_lost(number);
+            Done::Judged(Judged::Lost(lost)) => {
+                match lost {
+                    Lost::Dictionary(number) => self.dictionary_lost(number),
+                    Lost::Generation(number) => self.generation_lost(number),
+                }
                 Ok(())
             }
             Done::Judged(Judged::Broken(error)) => Err(error.into()),
@@ -586,8 +604,10 @@ impl Pump {
                 let Packed {
                     bytes,
                     payload_bytes,
+                    senders,
                     unreadable,
                 } = packed?;
+                self.offer_generations(&senders);
                 for outgoing::Unreadable { seq, at } in unreadable {
                     let lease = Some((self.id, seq));
                     self.tell(Input::Unreadable { at, lease }).await?;
@@ -636,11 +656,15 @@ impl Pump {
     }
 
     fn judge(&mut self, batch: Received) -> Result<(), Fault> {
-        let own = match self.dictionary_of(&batch)? {
-            Needed::Nothing => None,
-            Needed::Own(own) => Some(own),
+        let Some(needed) = self.needed(&batch)? else {
             // It comes again.
-            Needed::Lost => return Ok(()),
+            return Ok(());
+        };
+        let origin = Origin {
+            shared: self.shared.clone(),
+            neighbour: self.neighbour.clone(),
+            history: self.history(),
+            needed,
         };
         let live = self.shared.live();
         let untrusted = self.untrusted.clone();
@@ -648,7 +672,7 @@ impl Pump {
         let attests = live.attests(&self.neighbour);
         let now = self.shared.clock.wall();
         self.work(Urgency::Express, move || {
-            let judged = judge(batch, &live, &untrusted, &limits, own, attests, now);
+            let judged = judge(batch, &live, &untrusted, &limits, &origin, attests, now);
             Done::Judged(judged)
         });
         Ok(())
