@@ -149,7 +149,7 @@ impl World {
 
     /// A frame leaves: a hello says how the hop is numbered.
     pub(super) fn hello_leaves(&mut self, at: (SessionIndex, usize), frame: &Frame) {
-        if let Frame::Hello(hello) = frame
+        if matches!(frame, Frame::Hello(_))
             && let Some((node, neighbour, epochs)) = self.remembers(at)
             && let Some(run) = self.nodes[node].run.as_mut()
         {
