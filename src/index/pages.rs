@@ -9,9 +9,10 @@ use super::{
     base::BaseError,
     keys::{Key, NAME_BYTES},
 };
+use crate::codec::LARGE_BYTES;
 
 /// A page that is longer is parted, bytes.
-const PAGE_BYTES_MAX: usize = 4096;
+const PAGE_BYTES_MAX: usize = 2048;
 
 /// One map: keys of a fixed length, and values if it has any.
 ///
@@ -95,6 +96,8 @@ impl<const KEY: usize> Pages<KEY> {
         batch: &mut Batch,
     ) -> Result<(), BaseError> {
         let mut changes = changes.into_iter().peekable();
+        // One block for all, which goes straight back to the system.
+        let mut bytes = Vec::with_capacity(LARGE_BYTES);
         while let Some((first, _)) = changes.peek() {
             let (at, old) = match self.page_of(db, first)? {
                 Some(page) => page,
@@ -103,7 +106,7 @@ impl<const KEY: usize> Pages<KEY> {
             let after = self.beside(db.get_gt(&at)?);
             let ends = after.as_ref().map(|(key, _)| &key[1..]);
             let mut pairs = Vec::new();
-            let mut bytes = Vec::with_capacity(old.len() + PAGE_BYTES_MAX);
+            bytes.clear();
             self.merge(&old, ends, &mut changes, &mut pairs, &mut bytes)?;
             if bytes.is_empty() && at.len() > 1 {
                 batch.remove(at);

@@ -28,7 +28,7 @@ use crate::{
 pub(super) type Slot = Place;
 
 /// Slots of one block: 64 KiB.
-pub(super) const BLOCK: u32 = 624;
+pub(super) const BLOCK: u32 = 618;
 type Slots = Blocks<Kept, { BLOCK as usize }>;
 
 /// A receiver of a parcel of this node's own: where its copy is, until its terminal receipt has come.
