@@ -13,10 +13,12 @@ use crate::codec::LARGE_BYTES;
 
 /// How many are kept before they are put into pages: of some 65,000 messages.
 pub(super) const NAMES_MAX: usize = 200_000;
-/// How many are put into pages in one change.
-const NAMES_AT_ONCE: usize = 8192;
+/// How many are put into pages in one change, and how many of their records go in one. sled frees nothing that it has replaced before a
+/// change is done, and up to sixteen records go through its hands for each.
+const NAMES_AT_ONCE: usize = 2048;
+const RECORDS_AT_ONCE: usize = 64;
 /// Most of one record, bytes.
-const RECORD_BYTES_MAX: usize = 64 * 1024;
+const RECORD_BYTES_MAX: usize = 4096;
 /// Names of one run.
 const RUN_NAMES_MAX: usize = 8192;
 
@@ -156,11 +158,16 @@ impl Recent {
         })
     }
 
-    /// They are in the pages: adds to `batch` that their records go.
-    pub(super) fn forget(&self, batch: &mut Batch) {
-        for number in self.records.clone() {
-            batch.remove(&key(number)[..]);
-        }
+    /// They are in the pages: changes that have their records go, the oldest first.
+    pub(super) fn forget(&self) -> impl Iterator<Item = Batch> {
+        let Range { start, end } = self.records;
+        (start..end).step_by(RECORDS_AT_ONCE).map(move |first| {
+            let mut batch = Batch::default();
+            for number in (first..end).take(RECORDS_AT_ONCE) {
+                batch.remove(&key(number)[..]);
+            }
+            batch
+        })
     }
 
     /// Their records are gone.

@@ -11,9 +11,6 @@ use super::{
 };
 use crate::codec::LARGE_BYTES;
 
-/// A page that is longer is parted, bytes.
-const PAGE_BYTES_MAX: usize = 2048;
-
 /// One map: keys of a fixed length, and values if it has any.
 ///
 /// A page's own key is the least that its pairs may have; the first page's is empty, and it is never removed. So the page of a key is
@@ -22,18 +19,23 @@ const PAGE_BYTES_MAX: usize = 2048;
 pub(super) struct Pages<const KEY: usize> {
     prefix: u8,
     has_values: bool,
+    /// A page that is longer is parted.
+    page_bytes_max: usize,
 }
 
-/// The entries, by their keys.
+/// The entries, by their keys. sled keeps 256 times up to sixteen pages in memory, whatever it is told: those of entries, which are
+/// written all the time, are small.
 pub(super) const ENTRIES: Pages<{ Key::BYTES }> = Pages {
     prefix: b'm',
     has_values: true,
+    page_bytes_max: 2048,
 };
 
 /// The names, which hold the keys that they lead to.
 pub(super) const NAMES: Pages<NAME_BYTES> = Pages {
     prefix: b'n',
     has_values: false,
+    page_bytes_max: 4096,
 };
 
 /// The bytes before a value: its length.
@@ -114,8 +116,8 @@ impl<const KEY: usize> Pages<KEY> {
             }
             // What is appended fills its pages; what is inserted leaves room in both halves.
             let page_bytes = match ends {
-                None => PAGE_BYTES_MAX,
-                Some(_) => bytes.len() / bytes.len().div_ceil(PAGE_BYTES_MAX).max(1),
+                None => self.page_bytes_max,
+                Some(_) => bytes.len() / bytes.len().div_ceil(self.page_bytes_max).max(1),
             };
             let mut own = at;
             let mut begun = 0;
@@ -337,6 +339,7 @@ mod tests {
     const SMALL: Pages<2> = Pages {
         prefix: b'm',
         has_values: true,
+        page_bytes_max: 4096,
     };
 
     fn db() -> Db {
