@@ -35,6 +35,9 @@ pub fn encode_into(value: &impl Encode, out: &mut Vec<u8>) {
 /// smaller ones.
 pub const LARGE_BYTES: usize = 33 * 1024 * 1024;
 
+/// Room that an encoded value gets at first: most records and headers, and entries of the index, need no more.
+const ENCODED_BYTES: usize = 512;
+
 /// Encodes `value` to where it goes, as it comes.
 ///
 /// # Errors
@@ -49,7 +52,7 @@ pub fn encode_to(value: &impl Encode, out: &mut impl io::Write) -> io::Result<()
 
 /// Encodes `value`.
 pub fn encode(value: &impl Encode) -> Vec<u8> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(ENCODED_BYTES);
     encode_into(value, &mut out);
     out
 }

@@ -308,9 +308,9 @@ impl Base {
             NAMES.change(&self.db, changes, &mut batch)?;
             self.db.apply_batch(batch)?;
         }
-        let mut batch = sled::Batch::default();
-        recent.forget(&mut batch);
-        self.db.apply_batch(batch)?;
+        for batch in recent.forget() {
+            self.db.apply_batch(batch)?;
+        }
         drop(recent);
         // Only the index's thread adds to them, and this is it.
         let mut recent = self.recent.write().unwrap_or_else(PoisonError::into_inner);

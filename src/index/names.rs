@@ -9,14 +9,17 @@ use super::{
     base::BaseError,
     keys::{NAME_BYTES, Name, RECENT},
 };
+use crate::codec::LARGE_BYTES;
 
 /// How many are kept before they are put into pages: of some 65,000 messages.
 pub(super) const NAMES_MAX: usize = 200_000;
-/// How many are put into pages in one change.
-const NAMES_AT_ONCE: usize = 8192;
+/// How many are put into pages in one change, and how many of their records go in one. sled frees nothing that it has replaced before a
+/// change is done, and up to sixteen records go through its hands for each.
+const NAMES_AT_ONCE: usize = 2048;
+const RECORDS_AT_ONCE: usize = 64;
 /// Most of one record, bytes.
-const RECORD_BYTES_MAX: usize = 64 * 1024;
-/// Names of one run. Its memory is had at once, 26 bytes a name, and given back as a whole.
+const RECORD_BYTES_MAX: usize = 4096;
+/// Names of one run.
 const RUN_NAMES_MAX: usize = 8192;
 
 /// A name, and whether it came or went.
@@ -24,53 +27,11 @@ pub(super) type Change = (Name, bool);
 
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    /// What a later run says of a name counts. All but the last are full.
-    runs: Vec<Run>,
+    /// Runs of names, each in order and without a name twice: a tree of so many would take twice the memory. All but the last are full,
+    /// and what a later one says of a name counts. They stand in one block, which goes back to the system as a whole.
+    names: Vec<Change>,
     /// The numbers of the records that hold them.
     records: Range<u64>,
-}
-
-/// Names in their order, each once: a tree of so many would take twice the memory.
-#[derive(Debug)]
-struct Run(Vec<Change>);
-
-impl Run {
-    fn new() -> Self {
-        Self(Vec::with_capacity(RUN_NAMES_MAX))
-    }
-
-    fn room(&self) -> usize {
-        RUN_NAMES_MAX - self.0.len()
-    }
-
-    /// Takes these in, no more than there is room for. They are in order, each once.
-    fn take(&mut self, changes: &[Change]) {
-        let mut new = Vec::with_capacity(changes.len());
-        for (name, is_there) in changes {
-            match self.0.binary_search_by_key(name, |(name, _)| *name) {
-                Ok(at) => self.0[at].1 = *is_there,
-                Err(_) => new.push((*name, *is_there)),
-            }
-        }
-        // From the last one on, so that each goes straight to its place.
-        let mut left = self.0.len();
-        self.0.resize(left + new.len(), Change::default());
-        let mut end = self.0.len();
-        while let Some(change) = new.pop() {
-            while left > 0 && self.0[left - 1].0 > change.0 {
-                (left, end) = (left - 1, end - 1);
-                self.0[end] = self.0[left];
-            }
-            end -= 1;
-            self.0[end] = change;
-        }
-    }
-
-    fn range(&self, from: &Name, through: &Name) -> &[Change] {
-        let begin = self.0.partition_point(|(name, _)| name < from);
-        let end = self.0.partition_point(|(name, _)| name <= through);
-        self.0.get(begin..end).unwrap_or_default()
-    }
 }
 
 impl Recent {
@@ -116,29 +77,56 @@ impl Recent {
         changes.reverse();
         changes.sort_by_key(|(name, _)| *name);
         changes.dedup_by_key(|(name, _)| *name);
+        if self.names.capacity() == 0 {
+            self.names.reserve(LARGE_BYTES / size_of::<Change>());
+        }
         let mut changes = &changes[..];
         while !changes.is_empty() {
-            if self.runs.last().is_none_or(|run| run.room() == 0) {
-                self.runs.push(Run::new());
-            }
-            let Some(run) = self.runs.last_mut() else {
-                return;
-            };
-            let (now, later) = changes.split_at(run.room().min(changes.len()));
-            run.take(now);
+            let begin = self.names.len() / RUN_NAMES_MAX * RUN_NAMES_MAX;
+            let room = begin + RUN_NAMES_MAX - self.names.len();
+            let (now, later) = changes.split_at(room.min(changes.len()));
+            self.take_into(begin, now);
             changes = later;
         }
     }
 
+    /// Takes these, which are in order and each once, into the last run, which begins here and has room for them.
+    fn take_into(&mut self, begin: usize, changes: &[Change]) {
+        let mut new = Vec::with_capacity(changes.len());
+        for (name, is_there) in changes {
+            let run = &mut self.names[begin..];
+            match run.binary_search_by_key(name, |(name, _)| *name) {
+                Ok(at) => run[at].1 = *is_there,
+                Err(_) => new.push((*name, *is_there)),
+            }
+        }
+        // From the last one on, so that each goes straight to its place.
+        let mut left = self.names.len();
+        self.names.resize(left + new.len(), Change::default());
+        let mut end = self.names.len();
+        while let Some(change) = new.pop() {
+            while left > begin && self.names[left - 1].0 > change.0 {
+                (left, end) = (left - 1, end - 1);
+                self.names[end] = self.names[left];
+            }
+            end -= 1;
+            self.names[end] = change;
+        }
+    }
+
+    fn runs(&self) -> impl Iterator<Item = &[Change]> {
+        self.names.chunks(RUN_NAMES_MAX)
+    }
+
     /// Whether it is time to put them into pages.
     pub(super) fn is_full(&self) -> bool {
-        self.runs.iter().map(|run| run.0.len()).sum::<usize>() >= NAMES_MAX
+        self.names.len() >= NAMES_MAX
     }
 
     /// The names in a range that came, and those that went.
     pub(super) fn range(&self, from: Name, through: Name) -> (BTreeSet<Name>, BTreeSet<Name>) {
         let (mut came, mut went) = (BTreeSet::new(), BTreeSet::new());
-        for (name, is_there) in self.runs.iter().flat_map(|run| run.range(&from, &through)) {
+        for (name, is_there) in self.runs().flat_map(|run| within(run, &from, &through)) {
             let (now, before) = match is_there {
                 true => (&mut came, &mut went),
                 false => (&mut went, &mut came),
@@ -151,7 +139,7 @@ impl Recent {
 
     /// All of them in order, a part at a time.
     pub(super) fn portions(&self) -> impl Iterator<Item = Vec<Change>> {
-        let mut rest: Vec<&[Change]> = self.runs.iter().map(|run| &run.0[..]).collect();
+        let mut rest: Vec<&[Change]> = self.runs().collect();
         let mut next = move || {
             let least = rest.iter().filter_map(|run| Some(run.first()?.0)).min()?;
             let mut last = false;
@@ -170,18 +158,30 @@ impl Recent {
         })
     }
 
-    /// They are in the pages: adds to `batch` that their records go.
-    pub(super) fn forget(&self, batch: &mut Batch) {
-        for number in self.records.clone() {
-            batch.remove(&key(number)[..]);
-        }
+    /// They are in the pages: changes that have their records go, the oldest first.
+    pub(super) fn forget(&self) -> impl Iterator<Item = Batch> {
+        let Range { start, end } = self.records;
+        (start..end).step_by(RECORDS_AT_ONCE).map(move |first| {
+            let mut batch = Batch::default();
+            for number in (first..end).take(RECORDS_AT_ONCE) {
+                batch.remove(&key(number)[..]);
+            }
+            batch
+        })
     }
 
     /// Their records are gone.
     pub(super) fn clear(&mut self) {
-        self.runs.clear();
+        self.names = Vec::new();
         self.records.start = self.records.end;
     }
+}
+
+/// The names of a run that lie in a range.
+fn within<'r>(run: &'r [Change], from: &Name, through: &Name) -> &'r [Change] {
+    let begin = run.partition_point(|(name, _)| name < from);
+    let end = run.partition_point(|(name, _)| name <= through);
+    run.get(begin..end).unwrap_or_default()
 }
 
 fn key(number: u64) -> Vec<u8> {
@@ -229,7 +229,7 @@ mod tests {
                 prop_assert_eq!((came.contains(name), went.contains(name)), (*is_there, !is_there));
             }
             prop_assert_eq!(came.len() + went.len(), model.range(from..=through).count());
-            prop_assert!(recent.runs.iter().all(|run| run.0.len() <= RUN_NAMES_MAX));
+            prop_assert!(recent.runs().all(|run| run.is_sorted_by(|a, b| a.0 < b.0)));
         }
     }
 }

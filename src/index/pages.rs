@@ -9,9 +9,7 @@ use super::{
     base::BaseError,
     keys::{Key, NAME_BYTES},
 };
-
-/// A page that is longer is parted, bytes.
-const PAGE_BYTES_MAX: usize = 4096;
+use crate::codec::LARGE_BYTES;
 
 /// One map: keys of a fixed length, and values if it has any.
 ///
@@ -21,18 +19,23 @@ const PAGE_BYTES_MAX: usize = 4096;
 pub(super) struct Pages<const KEY: usize> {
     prefix: u8,
     has_values: bool,
+    /// A page that is longer is parted.
+    page_bytes_max: usize,
 }
 
-/// The entries, by their keys.
+/// The entries, by their keys. sled keeps 256 times up to sixteen pages in memory, whatever it is told: those of entries, which are
+/// written all the time, are small.
 pub(super) const ENTRIES: Pages<{ Key::BYTES }> = Pages {
     prefix: b'm',
     has_values: true,
+    page_bytes_max: 2048,
 };
 
 /// The names, which hold the keys that they lead to.
 pub(super) const NAMES: Pages<NAME_BYTES> = Pages {
     prefix: b'n',
     has_values: false,
+    page_bytes_max: 4096,
 };
 
 /// The bytes before a value: its length.
@@ -95,6 +98,8 @@ impl<const KEY: usize> Pages<KEY> {
         batch: &mut Batch,
     ) -> Result<(), BaseError> {
         let mut changes = changes.into_iter().peekable();
+        // One block for all, which goes straight back to the system.
+        let mut bytes = Vec::with_capacity(LARGE_BYTES);
         while let Some((first, _)) = changes.peek() {
             let (at, old) = match self.page_of(db, first)? {
                 Some(page) => page,
@@ -103,7 +108,7 @@ impl<const KEY: usize> Pages<KEY> {
             let after = self.beside(db.get_gt(&at)?);
             let ends = after.as_ref().map(|(key, _)| &key[1..]);
             let mut pairs = Vec::new();
-            let mut bytes = Vec::with_capacity(old.len() + PAGE_BYTES_MAX);
+            bytes.clear();
             self.merge(&old, ends, &mut changes, &mut pairs, &mut bytes)?;
             if bytes.is_empty() && at.len() > 1 {
                 batch.remove(at);
@@ -111,8 +116,8 @@ impl<const KEY: usize> Pages<KEY> {
             }
             // What is appended fills its pages; what is inserted leaves room in both halves.
             let page_bytes = match ends {
-                None => PAGE_BYTES_MAX,
-                Some(_) => bytes.len() / bytes.len().div_ceil(PAGE_BYTES_MAX).max(1),
+                None => self.page_bytes_max,
+                Some(_) => bytes.len() / bytes.len().div_ceil(self.page_bytes_max).max(1),
             };
             let mut own = at;
             let mut begun = 0;
@@ -334,6 +339,7 @@ mod tests {
     const SMALL: Pages<2> = Pages {
         prefix: b'm',
         has_values: true,
+        page_bytes_max: 4096,
     };
 
     fn db() -> Db {

@@ -36,7 +36,7 @@ pub use checkpoint::{CheckpointError, CheckpointJob, Checkpointed, WrittenCheckp
 pub use disk::{Disk, File, SECTOR};
 pub use folder::{Folder, FolderFile, FolderLock, LockError, lock_folder};
 pub use front::{DrainError, Journal};
-pub use reader::{ReadError, Reader};
+pub use reader::{Ahead, ReadError, Reader};
 pub use recovery::{Cause, Damage, OpenError, Recovery, Replay, Torn};
 pub use room::Room;
 pub use write::{Write, WriteError, Written};

@@ -68,7 +68,60 @@ impl ReadError {
     }
 }
 
+/// What a reader has read beyond what it was asked for: whoever reads records in the order in which they were appended asks the system
+/// once for many.
+#[derive(Debug, Default)]
+pub struct Ahead {
+    segment: u32,
+    offset: u32,
+    bytes: Bytes,
+    /// Where the record ended that was asked for last.
+    end: u64,
+}
+
+/// Bytes that are read ahead.
+const AHEAD_BYTES: u32 = 32 * 1024;
+
+impl Ahead {
+    fn get(&self, at: Location) -> Option<Bytes> {
+        let begin = at.offset.checked_sub(self.offset)? as usize;
+        let range = begin..begin.checked_add(at.len as usize)?;
+        let is_there = at.segment == self.segment && range.end <= self.bytes.len();
+        is_there.then(|| self.bytes.slice(range))
+    }
+}
+
 impl<D: Disk> Reader<D> {
+    /// As [`Reader::read`]; a record that comes soon after the one before is looked for in what was read
+    /// with that one.
+    pub fn read_on(&self, location: Location, ahead: &mut Ahead) -> Result<Bytes, ReadError> {
+        let place = Place {
+            segment: location.segment,
+            offset: location.offset,
+        };
+        let follows = location.segment == ahead.segment
+            && u64::from(location.offset).wrapping_sub(ahead.end) < u64::from(AHEAD_BYTES);
+        ahead.end = u64::from(location.offset) + u64::from(location.len);
+        let found = ahead.get(location).map(|bytes| self.check(location, bytes));
+        if let Some(Ok(payload)) = found {
+            return Ok(payload);
+        }
+        (ahead.segment, ahead.bytes) = (location.segment, Bytes::new());
+        if !follows || location.len > AHEAD_BYTES || self.shared.in_flight(place).is_some() {
+            return self.read(location);
+        }
+        // What was written since.
+        ahead.offset = location.offset;
+        ahead.bytes = self.read_file(Location {
+            len: AHEAD_BYTES,
+            ..location
+        })?;
+        match ahead.get(location) {
+            Some(bytes) => self.check(location, bytes),
+            None => Err(ReadError::Damaged { location }),
+        }
+    }
+
     /// The payload of the record at `location`, as it was appended: header, record and payload are checked, and wrong bytes never come
     /// back. One `pread`. Good from the moment that the write with the record was taken; an earlier call says
     /// [`ReadError::Damaged`].
@@ -80,6 +133,15 @@ impl<D: Disk> Reader<D> {
         let bytes = match self.shared.in_flight(place) {
             Some(bytes) => bytes,
             None => self.read_file(location)?,
+        };
+        self.check(location, bytes)
+    }
+
+    /// The payload of the frame that these bytes are.
+    fn check(&self, location: Location, bytes: Bytes) -> Result<Bytes, ReadError> {
+        let place = Place {
+            segment: location.segment,
+            offset: location.offset,
         };
         let damaged = ReadError::Damaged { location };
         let Some(salt) = self.shared.salt(location.segment) else {

@@ -3,10 +3,10 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
-use quinn::{ClientConfig, Runtime as _};
+use quinn::{ClientConfig, ConnectError, Runtime as _};
 use tokio::{net::lookup_host, time::timeout};
 
 use super::{
@@ -61,7 +61,7 @@ pub enum DialError {
     Socket(io::Error),
     /// The attempt could not even begin.
     #[error("cannot connect to {0}: {1}")]
-    Connect(SocketAddr, quinn::ConnectError),
+    Connect(SocketAddr, ConnectError),
     /// No answer in time.
     #[error("{0} did not answer in time")]
     Timeout(SocketAddr),
@@ -72,17 +72,32 @@ pub enum DialError {
 
 /// Makes sessions over one link.
 ///
-/// Every dial has a socket and an endpoint of its own: a modem that was unplugged comes back as another interface of the same
-/// name, and a socket that was bound to the old one would never work again.
+/// Every dial has a socket of its own: a modem that was unplugged comes back as another interface of the same name, and a socket that
+/// was bound to the old one would never work again. The endpoint stays from dial to dial, since it has megabytes of
+/// buffers; of the sessions of one dialler only the last one is alive.
 pub struct Dialer {
     settings: DialSettings,
     identify: Identify,
+    endpoint: Mutex<Option<quinn::Endpoint>>,
 }
 
 impl Dialer {
     /// A dialler; nothing is sent yet.
     pub fn new(settings: DialSettings, identify: Identify) -> Self {
-        Self { settings, identify }
+        Self {
+            settings,
+            identify,
+            endpoint: Mutex::default(),
+        }
+    }
+
+    /// Dials with other settings from now on: the node's certificate may have been renewed, or there may be other links now.
+    pub fn set(&mut self, settings: DialSettings) {
+        if !Arc::ptr_eq(&self.settings.tls, &settings.tls) {
+            // The endpoint's keys are derived from the certificate's.
+            self.endpoint = Mutex::default();
+        }
+        self.settings = settings;
     }
 
     /// Connects, trying the name's addresses in turn. The session's peer is the hub that was asked for; the hub may still refuse
@@ -92,30 +107,45 @@ impl Dialer {
     /// See [`DialError`]; all of them may pass, so dial again as [`super::Backoff`] says.
     pub async fn dial(&self) -> Result<Session, DialError> {
         let addresses = self.resolve().await?;
-        let socket = socket::dialling(self.settings.bind, self.settings.interface.as_deref())
-            .map_err(DialError::Socket)?;
-        let local = socket.local_addr().map_err(DialError::Socket)?;
-        let runtime = Arc::new(quinn::TokioRuntime);
-        let socket = runtime.wrap_udp_socket(socket).map_err(DialError::Socket)?;
-        let endpoint = quinn::Endpoint::new_with_abstract_socket(
-            self.settings.keys.clone(),
-            None,
-            Counted::new(socket, self.settings.wire.clone()),
-            runtime,
-        )
-        .map_err(DialError::Socket)?;
+        let (mut endpoint, local) = self.endpoint(false).map_err(DialError::Socket)?;
         let mut last = DialError::NoAddress(self.settings.address.clone());
         let reachable = addresses
             .into_iter()
             .filter(|address| reaches(local, *address))
             .take(ADDRESSES_MAX);
         for address in reachable {
-            match self.connect(&endpoint, address).await {
+            let mut connected = self.connect(&endpoint, address).await;
+            if let Err(DialError::Connect(_, ConnectError::EndpointStopping)) = connected {
+                // The socket that it had broke meanwhile, and the endpoint with it.
+                (endpoint, _) = self.endpoint(true).map_err(DialError::Socket)?;
+                connected = self.connect(&endpoint, address).await;
+            }
+            match connected {
                 Ok(session) => return Ok(session),
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// The endpoint on a new socket, and the socket's address.
+    fn endpoint(&self, is_new: bool) -> io::Result<(quinn::Endpoint, SocketAddr)> {
+        let settings = &self.settings;
+        let socket = socket::dialling(settings.bind, settings.interface.as_deref())?;
+        let local = socket.local_addr()?;
+        let runtime = Arc::new(quinn::TokioRuntime);
+        let socket = Counted::new(runtime.wrap_udp_socket(socket)?, settings.wire.clone());
+        let mut kept = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(endpoint) = &*kept
+            && !is_new
+        {
+            endpoint.rebind_abstract(socket)?;
+            return Ok((endpoint.clone(), local));
+        }
+        let keys = settings.keys.clone();
+        let endpoint = quinn::Endpoint::new_with_abstract_socket(keys, None, socket, runtime)?;
+        *kept = Some(endpoint.clone());
+        Ok((endpoint, local))
     }
 
     /// The settings of one connection.

@@ -48,32 +48,31 @@ impl Pattern {
         if self.is_name() {
             return *self.0 == *name;
         }
-        let pattern: Vec<&str> = self.0.split('.').collect();
-        let name: Vec<&str> = name.split('.').collect();
         // Greedy with one point to come back to: linear in both for a single `**`, never exponential.
-        let (mut p, mut n) = (0, 0);
-        let mut back: Option<(usize, usize)> = None;
-        while n < name.len() {
-            match pattern.get(p) {
-                Some(&"**") => {
-                    back = Some((p, n));
-                    p += 1;
+        let (mut pattern, mut rest) = (self.0.split('.'), name.split('.'));
+        let mut back = None;
+        loop {
+            let (mut after, mut left) = (pattern.clone(), rest.clone());
+            let Some(segment) = left.next() else {
+                return pattern.all(|segment| segment == "**");
+            };
+            match after.next() {
+                Some("**") => {
+                    back = Some((after.clone(), rest.clone()));
+                    pattern = after;
                 }
-                Some(&segment) if segment == "*" || segment == name[n] => {
-                    p += 1;
-                    n += 1;
+                Some(wanted) if wanted == "*" || wanted == segment => {
+                    (pattern, rest) = (after, left);
                 }
                 _ => {
-                    let Some((star, from)) = back else {
+                    let Some((star, from)) = &mut back else {
                         return false;
                     };
-                    back = Some((star, from + 1));
-                    p = star + 1;
-                    n = from + 1;
+                    from.next();
+                    (pattern, rest) = (star.clone(), from.clone());
                 }
             }
         }
-        pattern[p..].iter().all(|segment| *segment == "**")
     }
 }
 

@@ -1,6 +1,9 @@
 //! What the index and the node give each other, and what is shown of what the index knows.
 
-use std::sync::{Arc, Weak};
+use std::{
+    cell::RefCell,
+    sync::{Arc, Weak},
+};
 
 use tokio::sync::oneshot;
 
@@ -11,6 +14,7 @@ use crate::{
     },
     delivery::{Delivery, ParcelView},
     index::{Bounds, Entry, Gap, Happening, Line, Source, Unavailable, What},
+    journal::Ahead,
     model::{Digest, Location, MessageId, Millis, Pattern, Reason, ReceiptItem, State, UnitId},
     parcel::{Header, Parcel},
 };
@@ -22,18 +26,22 @@ const LIVE_AT_ONCE: usize = 256;
 pub(super) struct IndexSource {
     /// The index does not keep a node alive.
     shared: Weak<Shared>,
+    /// Messages are asked for in the order in which they came, nearly.
+    ahead: RefCell<Ahead>,
 }
 
 impl IndexSource {
     pub(super) fn new(shared: &Arc<Shared>) -> Self {
         Self {
             shared: Arc::downgrade(shared),
+            ahead: RefCell::default(),
         }
     }
 
     fn read(&self, at: Location) -> Option<Parcel> {
         let reader = self.shared.upgrade()?.reader().ok()?;
-        Parcel::read(reader.read(at).ok()?).ok()
+        let read = reader.read_on(at, &mut self.ahead.borrow_mut());
+        Parcel::read(read.ok()?).ok()
     }
 }
 

@@ -52,6 +52,7 @@ pub(super) async fn keep_dialling(
         terms: Some(terms),
     };
     let mut backoff = Backoff::new();
+    let mut dialler = None;
     // A link that is out for days fills no log.
     let mut failed_before = false;
     shared
@@ -69,7 +70,7 @@ pub(super) async fn keep_dialling(
         }
         let dialled = tokio::select! {
             _ = leave.wait_for(|leave| *leave) => break,
-            dialled = dial(&shared, &hub, &link, &wire) => dialled,
+            dialled = dial(&mut dialler, &shared, &hub, &link, &wire) => dialled,
         };
         let began = Instant::now();
         let (why, of_use) = match dialled {
@@ -107,6 +108,7 @@ pub(super) async fn keep_dialling(
 }
 
 async fn dial(
+    dialler: &mut Option<Dialer>,
     shared: &Arc<Shared>,
     hub: &UnitId,
     link: &config::Link,
@@ -133,8 +135,16 @@ async fn dial(
         keys: tls::endpoint_config(&live.identity),
     };
     drop(live);
-    // A dialler for each dial: the node's certificate may have been renewed.
-    Dialer::new(settings, shared.identify()).dial().await
+    match dialler {
+        Some(dialler) => {
+            dialler.set(settings);
+            dialler.dial().await
+        }
+        None => {
+            let new = Dialer::new(settings, shared.identify());
+            dialler.insert(new).dial().await
+        }
+    }
 }
 
 /// Starts to listen, if the node is a hub.

@@ -27,8 +27,8 @@ use crate::{
 /// Names a parcel in the table of parcels; used again once the parcel is gone.
 pub(super) type Slot = Place;
 
-/// Slots of one block: 64 KiB.
-pub(super) const BLOCK: u32 = 624;
+/// Slots of one block: just below 64 KiB, a size that allocators give without rounding up.
+pub(super) const BLOCK: u32 = 618;
 type Slots = Blocks<Kept, { BLOCK as usize }>;
 
 /// A receiver of a parcel of this node's own: where its copy is, until its terminal receipt has come.

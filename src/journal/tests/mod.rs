@@ -222,10 +222,15 @@ impl<D: Disk> World<D> {
 
     fn assert_payloads_read(&self, n: u64) {
         let reader = self.journal.reader();
+        let mut ahead = Ahead::default();
         for (id, location) in &self.state.alive {
-            let read = reader.read(*location);
-            let read = read.unwrap_or_else(|e| panic!("seed {n}: {id} at {location:?}: {e}"));
-            assert_eq!(read, body(*id), "seed {n}: payload {id}");
+            for read in [
+                reader.read(*location),
+                reader.read_on(*location, &mut ahead),
+            ] {
+                let read = read.unwrap_or_else(|e| panic!("seed {n}: {id} at {location:?}: {e}"));
+                assert_eq!(read, body(*id), "seed {n}: payload {id}");
+            }
         }
     }
 

@@ -39,6 +39,23 @@ async fn a_batch_over_the_bound_ends_the_session_with_the_bounds_name() {
 }
 
 #[tokio::test]
+async fn one_dialler_makes_one_session_after_another() {
+    let world = World::over(Profile::lan()).await;
+    let dialler = world.dialler("hub", LinkKind::Lan, &world.edge);
+    for _ in 0..3 {
+        let edge = in_time(dialler.dial()).await.expect("a session");
+        let hub = in_time(world.hub.accept()).await.expect("a session");
+        let (mut edge, mut hub) = (End::of(edge.start()), End::of(hub.start()));
+        edge.control(b"hello").await;
+        assert_eq!(hub.next_control().await, b"hello");
+        hub.control(b"hello to you").await;
+        assert_eq!(edge.next_control().await, b"hello to you");
+        drop(edge.running);
+        hub.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_batch_that_is_abandoned_is_never_taken_for_a_whole_one() {
     let world = World::over(Profile::lan()).await;
     let (edge, hub) = world.session(LinkKind::Lan).await;
