@@ -128,7 +128,7 @@ async fn carry(live: &Live, gate: &Gate, batch: Outgoing) -> Result<Carried, End
         class,
         bytes: batch.bytes.len() as u64,
     };
-    let _under_way = live.pulse.expects();
+    let _under_way = live.pulse.expects(&live.connection);
     let mut stream = Unfinished(live.connection.open_uni().await?);
     let stopped = || Ended::here(CloseCode::BatchAbandoned, "the peer stopped a batch");
     let rank = priority(batch.lane);

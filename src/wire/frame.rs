@@ -195,6 +195,7 @@ fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
         14 => 1 + 32 + RANGES_BYTES_MAX,
         13 | 16 => 1 + 32,
         15 => 1 + 32 + 1,
+        17 => 1,
         other => return Err(FrameError::Kind(Some(other))),
     })
 }
@@ -237,7 +238,8 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
         | Frame::Unwant(_)
         | Frame::Have(_)
         | Frame::Absent(_)
-        | Frame::Present(_) => Ok(()),
+        | Frame::Present(_)
+        | Frame::Moved => Ok(()),
         Frame::Want(want) => within("want.senders", want.senders.len(), WANT_SENDERS_MAX),
         Frame::Offer(digests) => within("offer", digests.len(), OFFER_MAX),
         Frame::OfferAnswer(answer) => {
@@ -297,7 +299,8 @@ fn cut(frame: &Frame) -> Vec<std::borrow::Cow<'_, Frame>> {
         | Frame::Terms(_)
         | Frame::Unwant(_)
         | Frame::Absent(_)
-        | Frame::Present(_) => vec![frame.clone()],
+        | Frame::Present(_)
+        | Frame::Moved => vec![frame.clone()],
     };
     pieces.into_iter().map(Owned).collect()
 }
@@ -466,6 +469,7 @@ mod tests {
                 too_large: true,
             }),
             Frame::Present(BlobDigest([7; 32])),
+            Frame::Moved,
         ];
         let bytes: Vec<u8> = frames.iter().flat_map(encode_frame).collect();
         for step in [1, 2, 7, 1000, bytes.len()] {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
 pub use frame::{
-    Absent, Ack, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame,
+    Absent, Ack, CREDIT_UNIT_BYTES, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame,
     GoneAnswer, Have, Hello, LinkTerms, MARKS_MAX, OfferAnswer, OfferedDictionary,
     PROTOCOL_VERSION, Seq, Takes, Targets, WANT_SENDERS_MAX, Want,
 };

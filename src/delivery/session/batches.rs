@@ -144,5 +144,6 @@ impl Delivery {
             lane,
             parcels,
         });
+        self.ack_along(neighbour);
     }
 }

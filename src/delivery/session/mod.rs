@@ -298,8 +298,12 @@ impl Delivery {
             Frame::WantCertificates(_)
             | Frame::Certificate(_)
             | Frame::Dictionaries(_)
-            | Frame::DictionaryAnswer(..) => {
-                debug_assert!(false, "the driver serves certificates and dictionaries");
+            | Frame::DictionaryAnswer(..)
+            | Frame::Moved => {
+                debug_assert!(
+                    false,
+                    "the driver serves certificates and dictionaries, and minds addresses"
+                );
             }
         }
         self.pump(&neighbour);

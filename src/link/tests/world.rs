@@ -163,7 +163,6 @@ pub(super) fn dial_settings(
     tls: &Arc<ClientTls>,
 ) -> DialSettings {
     DialSettings {
-        is_one_of_several: false,
         wire: Arc::default(),
         hub: hub.parse().expect("a unit"),
         kind,

@@ -11,6 +11,9 @@ use crate::{
 
 /// A batch takes no further parcel once it has so many bytes.
 pub(in crate::delivery) const BATCH_BYTES_FULL: u64 = 64 * 1024;
+/// The same for the first that a session is given: nothing of a batch is of use before its last byte, so that on a slow line a backlog begins to
+/// arrive the sooner, the smaller its first batch.
+const BATCH_BYTES_FIRST: u64 = 8 * 1024;
 /// Every so many turns the lower lane of a class goes first, so that it is never starved.
 const SHARE_TURNS: u32 = 4;
 
@@ -111,7 +114,11 @@ impl Outbox {
         let mut picked: Vec<Seq> = Vec::new();
         let mut bytes = 0;
         let mut from = 0;
-        while picked.len() < BATCH_PARCELS_MAX && bytes < BATCH_BYTES_FULL {
+        let full = match self.under_way(session) {
+            0 => BATCH_BYTES_FIRST,
+            _ => BATCH_BYTES_FULL,
+        };
+        while picked.len() < BATCH_PARCELS_MAX && bytes < full {
             let Some(seq) = self.ready[lane.index()].next(from) else {
                 break;
             };
