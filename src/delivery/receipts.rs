@@ -92,7 +92,9 @@ impl Owed {
         let lines: Vec<&Line> = lines.collect();
         let said = lines.iter().enumerate().filter(|(at, line)| {
             let later = lines.iter().skip(at + 1);
-            !later.into_iter().any(|later| later.item.outdoes(&line.item))
+            !later
+                .into_iter()
+                .any(|later| later.item.outdoes(&line.item))
         });
         let items = said.map(|(_, line)| line.item.clone()).collect();
         let expires = lines.iter().map(|line| line.expires).max();

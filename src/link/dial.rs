@@ -100,8 +100,9 @@ impl Dialer {
         let mut keys = self.settings.keys.clone();
         // The socket is this session's alone, so that what comes needs no ID to be known by: 8 bytes less in every packet.
         keys.cid_generator(|| Box::new(RandomConnectionIdGenerator::new(0)));
-        let endpoint = quinn::Endpoint::new_with_abstract_socket(keys, None, tails.clone(), runtime)
-            .map_err(DialError::Socket)?;
+        let endpoint =
+            quinn::Endpoint::new_with_abstract_socket(keys, None, tails.clone(), runtime)
+                .map_err(DialError::Socket)?;
         let mut last = DialError::NoAddress(self.settings.address.clone());
         let reachable = addresses
             .into_iter()

@@ -41,7 +41,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// No more than this is in flight when its last packets are sent again: with more, acks say what is lost.
 const TAIL_BYTES_MAX: u64 = KEPT_MAX as u64 * 1_300;
 /// How often the last packets are sent again: a burst of loss that lasts longer is an outage, and left to probes.
-const AGAIN_MAX: u32 = 6;
+const AGAIN_MAX: u32 = 10;
 /// The time between two such tries, a third of a round trip, is no less and no more.
 const AGAIN_LEAST: Duration = Duration::from_millis(40);
 const AGAIN_MOST: Duration = Duration::from_millis(100);
@@ -162,8 +162,12 @@ impl Pulse {
                 let is_tail = self.valve.in_flight() <= TAIL_BYTES_MAX;
                 if waited >= overdue && tries < AGAIN_MAX && is_tail && self.again() {
                     tries += 1;
-                    due = Instant::now()
-                        + (self.trip(connection) / 3).clamp(AGAIN_LEAST, AGAIN_MOST);
+                    if waited >= silent {
+                        // It may be the ack that was lost, and a packet that comes twice is not acknowledged twice.
+                        self.probe(control);
+                    }
+                    due =
+                        Instant::now() + (self.trip(connection) / 3).clamp(AGAIN_LEAST, AGAIN_MOST);
                 } else if waited >= silent {
                     self.probe(control);
                     due = Instant::now() + probe_gap(waited, is_tail);

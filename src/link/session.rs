@@ -262,11 +262,7 @@ pub(super) struct Live {
 
 impl Live {
     /// A connection whose transport was made with this valve.
-    pub(super) fn new(
-        connection: quinn::Connection,
-        valve: Valve,
-        tails: Arc<Tails>,
-    ) -> Arc<Self> {
+    pub(super) fn new(connection: quinn::Connection, valve: Valve, tails: Arc<Tails>) -> Arc<Self> {
         Arc::new(Self {
             connection,
             pulse: Pulse::new(valve.clone(), tails),

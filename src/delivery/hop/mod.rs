@@ -9,8 +9,8 @@ use std::collections::BTreeSet;
 use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
 pub use frame::{
-    Absent, Ack, CREDIT_UNIT_BYTES, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame,
-    GoneAnswer, Have, Hello, LinkTerms, MARKS_MAX, OfferAnswer, OfferedDictionary,
+    Absent, Ack, CREDIT_UNIT_BYTES, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry,
+    Epoch, Frame, GoneAnswer, Have, Hello, LinkTerms, MARKS_MAX, OfferAnswer, OfferedDictionary,
     PROTOCOL_VERSION, Seq, Takes, Targets, WANT_SENDERS_MAX, Want,
 };
 pub(super) use inbound::{Inbound, Waiting};
