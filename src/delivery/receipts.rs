@@ -221,3 +221,56 @@ impl Fanout {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(parcel: &[u8], outcome: Outcome) -> Line {
+        Line {
+            item: ReceiptItem {
+                parcel: Digest::of(parcel),
+                receiver: "hebi.police".parse().expect("a unit"),
+                outcome,
+                reason: Reason::None,
+                at: 1,
+                note: String::new(),
+            },
+            expires: 10,
+        }
+    }
+
+    #[test]
+    fn what_was_read_at_once_is_told_once_and_at_once() {
+        let to: UnitId = "hebi.tobacco".parse().expect("a unit");
+        let mut owed = Owed::default();
+        owed.push(to.clone(), line(b"a", Outcome::Delivered), Some(1_000));
+        assert_eq!(owed.next_due(), Some(1_000 + DELAY_MS));
+        owed.push(to.clone(), line(b"a", Outcome::Read), Some(1_005));
+        assert_eq!(owed.due(1_005), [to.clone()]);
+        let (items, expires) = owed.begin(&to);
+        assert_eq!(items, [line(b"a", Outcome::Read).item]);
+        assert_eq!(expires, 10);
+        // Both are told with it.
+        let lines = owed.in_signing(&to).expect("it is being signed");
+        owed.signed(&to, lines);
+        assert_eq!((owed.len(), owed.next_due()), (0, None));
+    }
+
+    #[test]
+    fn a_read_waits_when_its_message_was_told_of_or_others_come_too() {
+        let to: UnitId = "hebi.tobacco".parse().expect("a unit");
+        let mut owed = Owed::default();
+        owed.push(to.clone(), line(b"a", Outcome::Delivered), Some(1_000));
+        owed.begin(&to);
+        owed.signed(&to, 1);
+        owed.push(to.clone(), line(b"a", Outcome::Read), Some(1_100));
+        assert_eq!(owed.next_due(), Some(1_100 + DELAY_IDLE_MS));
+        owed.push(to.clone(), line(b"b", Outcome::Delivered), Some(1_200));
+        owed.push(to.clone(), line(b"b", Outcome::Read), Some(1_210));
+        assert_eq!(owed.next_due(), Some(1_100 + DELAY_IDLE_MS));
+        let (items, _) = owed.begin(&to);
+        let read = |parcel: &[u8]| line(parcel, Outcome::Read).item;
+        assert_eq!(items, [read(b"a"), read(b"b")]);
+    }
+}

@@ -42,7 +42,7 @@ pub const CHANNEL_SLOTS: usize = 32;
 
 /// How long QUIC's own ack waits on a link that is paid for by the byte: long enough to go with the hop's ack and the receipt, which wait
 /// for two syncs and a quick application.
-const ACK_DELAY: Duration = Duration::from_millis(40);
+pub(super) const ACK_DELAY: Duration = Duration::from_millis(40);
 /// How long a hub waits for the control stream of a new session.
 pub(super) const CONTROL_STREAM_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a close waits for control messages that were sent before it.

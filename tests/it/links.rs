@@ -530,7 +530,7 @@ async fn a_link_whose_budget_is_spent_carries_only_what_is_urgent_and_both_ends_
 async fn outside_its_hours_a_link_carries_only_what_is_urgent_and_the_queue_says_what_is_under_way()
 {
     // A minute of the day that is at least two hours away by any clock of this machine.
-    let now = jiff::Zoned::now();
+    let now = jiff::tz::TimeZone::system().to_datetime(jiff::Timestamp::now());
     let opens = (now.hour() + 12).rem_euclid(24);
     let hours = format!("{opens:02}:00-{opens:02}:30");
     let net = Net::with(line(2_000_000, 10), line(2_000_000, 10), |settings| {

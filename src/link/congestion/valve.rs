@@ -12,7 +12,7 @@ use std::{
 use quinn::congestion::{Controller, ControllerMetrics};
 use quinn_proto::RttEstimator;
 
-use super::meter::Meter;
+use super::{super::profile::ACK_DELAY, meter::Meter};
 
 /// The window of a connection that is being closed, in bytes: more than was ever in flight, so that nothing is held back, and more
 /// than the pacer paces.
@@ -51,9 +51,9 @@ const TRIPS: usize = 8;
 /// Acks of which the shortest round trip counts. QUIC's own mean remembers an outage or a queue for dozens of them, which on a link that is little
 /// used are minutes.
 const SHORTEST_OF: usize = 4;
-/// An ack is overdue when it takes longer than each of those remembered by an eighth of a round trip, and by no less than this: a timer
-/// and two schedulers.
-const OVERDUE_MIN: Duration = Duration::from_millis(15);
+/// An ack is overdue when it takes longer than each of those remembered, and than the peer may wait with it, by an eighth of a round trip, and by no
+/// less than this: a timer and two schedulers.
+const OVERDUE_MIN: Duration = Duration::from_millis(20);
 
 impl Valve {
     pub(in crate::link) fn new() -> Self {
@@ -190,6 +190,7 @@ impl Valved {
         let newest = newest.filter_map(|n| *self.trips.get(n % TRIPS)?);
         let shortest = newest.min().unwrap_or(trip);
         let longest = self.trips.iter().flatten().max().copied().unwrap_or(trip);
+        let longest = longest.max(shortest + ACK_DELAY);
         let patience = longest + (shortest / 8).max(OVERDUE_MIN);
         let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
         self.valve.0.trip_us.store(us(shortest), Relaxed);
