@@ -21,7 +21,7 @@ pub const BULK_STREAMS_MAX: u16 = 12;
 pub const PEER_STREAMS_MAX: u32 = (EXPRESS_STREAMS_MAX + BULK_STREAMS_MAX) as u32;
 /// Unidirectional streams that a peer is told it may open. QUIC renews its leave when an eighth of them has been used, in a packet of its
 /// own: with no more than are used at a time that would be every third message. [`PEER_STREAMS_MAX`] are read at a time, whatever comes.
-const PEER_STREAMS_TOLD: u32 = 40;
+pub(super) const PEER_STREAMS_TOLD: u32 = 40;
 /// Bytes that a peer may send on one stream before this side has read them.
 pub const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 /// Bytes that a peer may send on all streams before this side has read them: enough for every stream's window and the control

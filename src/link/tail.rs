@@ -182,6 +182,10 @@ mod tests {
             .wrap_udp_socket(socket)
             .expect("a socket");
         let tails = Tails::new(socket);
+        let mut room = tails.clone().create_io_poller();
+        std::future::poll_fn(|context| room.as_mut().poll_writable(context))
+            .await
+            .expect("a socket that takes something");
         let send = |bytes: &[u8]| {
             let transmit = Transmit {
                 destination: to,
