@@ -247,7 +247,7 @@ mod tests {
         owed.push(to.clone(), line(b"a", Outcome::Delivered), Some(1_000));
         assert_eq!(owed.next_due(), Some(1_000 + DELAY_MS));
         owed.push(to.clone(), line(b"a", Outcome::Read), Some(1_005));
-        assert_eq!(owed.due(1_005), [to.clone()]);
+        assert_eq!(owed.due(1_005), std::slice::from_ref(&to));
         let (items, expires) = owed.begin(&to);
         assert_eq!(items, [line(b"a", Outcome::Read).item]);
         assert_eq!(expires, 10);
