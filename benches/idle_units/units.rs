@@ -156,7 +156,11 @@ async fn be_idle(mut running: Running, unit: UnitId, epoch: u64) {
                 }
             }
             Event::Closed(ended) => panic!("{unit}: {ended}"),
-            Event::Batch(_) | Event::Room { .. } | Event::Carried { .. } | Event::Path(_) => {}
+            Event::Batch(_)
+            | Event::Room { .. }
+            | Event::Carried { .. }
+            | Event::Moved
+            | Event::Path(_) => {}
         }
     }
 }
