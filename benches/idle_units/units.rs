@@ -98,7 +98,6 @@ async fn dial(folder: &Path, hub: SocketAddr, number: u64) -> Running {
     let hub_unit: UnitId = HUB.parse().expect("a unit");
     let client = tls::client_config(&identity, &hub_unit).expect("TLS");
     let settings = DialSettings {
-        is_one_of_several: false,
         wire: Arc::default(),
         hub: hub_unit,
         kind: LinkKind::Lan,
@@ -157,7 +156,11 @@ async fn be_idle(mut running: Running, unit: UnitId, epoch: u64) {
                 }
             }
             Event::Closed(ended) => panic!("{unit}: {ended}"),
-            Event::Batch(_) | Event::Room { .. } | Event::Carried { .. } | Event::Path(_) => {}
+            Event::Batch(_)
+            | Event::Room { .. }
+            | Event::Carried { .. }
+            | Event::Moved
+            | Event::Path(_) => {}
         }
     }
 }

@@ -8,8 +8,9 @@ use crate::model::{Digest, Millis, Outcome, Pattern, Reason, ReceiptItem, State,
 
 /// Most lines of one receipt.
 pub(super) const LINES_MAX: usize = 64;
-/// How long a line that someone waits for may wait for company, when it is the first for its unit in a while.
-const DELAY_MS: Millis = 20;
+/// How long a line that someone waits for may wait for company, when it is the first for its unit in a while: above all for the `read` of
+/// an application that is quick, which then goes in its place.
+const DELAY_MS: Millis = 15;
 /// How long a `relayed` or a `read` may wait for company: nobody's work waits for it. And how long any line may while others for
 /// the same unit come at least so often: a receipt for each of them would cost a quarter of what the messages do.
 const DELAY_IDLE_MS: Millis = 400;
@@ -20,8 +21,9 @@ pub(super) struct Owed {
     to: BTreeMap<UnitId, VecDeque<Line>>,
     signing: BTreeMap<UnitId, u32>,
     due: BTreeMap<UnitId, Millis>,
-    /// When the last line for a unit came: one for each unit that was told anything since the start.
-    came: BTreeMap<UnitId, Millis>,
+    /// When the last line for a unit came that someone waits for, and whether it was the first in a while: one for each unit that was told
+    /// anything since the start.
+    came: BTreeMap<UnitId, (Millis, bool)>,
 }
 
 /// A line, and when its message expires.
@@ -34,14 +36,21 @@ pub(super) struct Line {
 impl Owed {
     /// `mono` is none while the journal is replayed: then the line is due at once.
     pub(super) fn push(&mut self, to: UnitId, line: Line, mono: Option<Millis>) {
-        let last = mono.and_then(|mono| self.came.insert(to.clone(), mono));
-        let company = last
-            .zip(mono)
-            .is_some_and(|(last, mono)| mono < last + DELAY_IDLE_MS);
+        let last = self.came.get(&to).copied();
+        let is_first = |mono| last.is_none_or(|(last, _)| mono >= last + DELAY_IDLE_MS);
         let delay = match line.item.outcome {
+            // The first line is complete with it.
+            Outcome::Read if last.is_some_and(|(_, first)| first) && self.completes(&to, &line) => {
+                0
+            }
             Outcome::Relayed | Outcome::Read => DELAY_IDLE_MS,
-            _ if company => DELAY_IDLE_MS,
-            _ => DELAY_MS,
+            _ => {
+                let is_first = mono.is_none_or(is_first);
+                if let Some(mono) = mono {
+                    self.came.insert(to.clone(), (mono, is_first));
+                }
+                if is_first { DELAY_MS } else { DELAY_IDLE_MS }
+            }
         };
         let due = mono.map_or(0, |mono| mono + delay);
         let lines = self.to.entry(to.clone()).or_default();
@@ -49,6 +58,15 @@ impl Owed {
         let due = if lines.len() >= LINES_MAX { 0 } else { due };
         let earliest = self.due.entry(to).or_insert(due);
         *earliest = (*earliest).min(due);
+    }
+
+    /// Whether a line says all that there is to say of a message of which one is waiting to be signed.
+    fn completes(&self, to: &UnitId, line: &Line) -> bool {
+        let in_signing = self.in_signing(to).unwrap_or_default() as usize;
+        let waiting = self.to.get(to).into_iter().flatten().skip(in_signing);
+        waiting
+            .take(LINES_MAX)
+            .any(|earlier| line.item.outdoes(&earlier.item))
     }
 
     /// Units whose lines are to be signed now.
@@ -68,13 +86,20 @@ impl Owed {
             .min()
     }
 
-    /// The next lines for `to`; they stay owed until [`Owed::signed`].
+    /// The next lines for `to`, without those that a later one outdoes; they stay owed until [`Owed::signed`].
     pub(super) fn begin(&mut self, to: &UnitId) -> (Vec<ReceiptItem>, Millis) {
         let lines = self.to.get(to).into_iter().flatten().take(LINES_MAX);
-        let (items, expiries): (Vec<_>, Vec<_>) =
-            lines.map(|l| (l.item.clone(), l.expires)).unzip();
-        self.signing.insert(to.clone(), items.len() as u32);
-        (items, expiries.into_iter().max().unwrap_or_default())
+        let lines: Vec<&Line> = lines.collect();
+        let said = lines.iter().enumerate().filter(|(at, line)| {
+            let later = lines.iter().skip(at + 1);
+            !later
+                .into_iter()
+                .any(|later| later.item.outdoes(&line.item))
+        });
+        let items = said.map(|(_, line)| line.item.clone()).collect();
+        let expires = lines.iter().map(|line| line.expires).max();
+        self.signing.insert(to.clone(), lines.len() as u32);
+        (items, expires.unwrap_or_default())
     }
 
     /// How many lines are being signed for `to`.
@@ -194,5 +219,58 @@ impl Fanout {
             at,
             note,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(parcel: &[u8], outcome: Outcome) -> Line {
+        Line {
+            item: ReceiptItem {
+                parcel: Digest::of(parcel),
+                receiver: "hebi.police".parse().expect("a unit"),
+                outcome,
+                reason: Reason::None,
+                at: 1,
+                note: String::new(),
+            },
+            expires: 10,
+        }
+    }
+
+    #[test]
+    fn what_was_read_at_once_is_told_once_and_at_once() {
+        let to: UnitId = "hebi.tobacco".parse().expect("a unit");
+        let mut owed = Owed::default();
+        owed.push(to.clone(), line(b"a", Outcome::Delivered), Some(1_000));
+        assert_eq!(owed.next_due(), Some(1_000 + DELAY_MS));
+        owed.push(to.clone(), line(b"a", Outcome::Read), Some(1_005));
+        assert_eq!(owed.due(1_005), std::slice::from_ref(&to));
+        let (items, expires) = owed.begin(&to);
+        assert_eq!(items, [line(b"a", Outcome::Read).item]);
+        assert_eq!(expires, 10);
+        // Both are told with it.
+        let lines = owed.in_signing(&to).expect("it is being signed");
+        owed.signed(&to, lines);
+        assert_eq!((owed.len(), owed.next_due()), (0, None));
+    }
+
+    #[test]
+    fn a_read_waits_when_its_message_was_told_of_or_others_come_too() {
+        let to: UnitId = "hebi.tobacco".parse().expect("a unit");
+        let mut owed = Owed::default();
+        owed.push(to.clone(), line(b"a", Outcome::Delivered), Some(1_000));
+        owed.begin(&to);
+        owed.signed(&to, 1);
+        owed.push(to.clone(), line(b"a", Outcome::Read), Some(1_100));
+        assert_eq!(owed.next_due(), Some(1_100 + DELAY_IDLE_MS));
+        owed.push(to.clone(), line(b"b", Outcome::Delivered), Some(1_200));
+        owed.push(to.clone(), line(b"b", Outcome::Read), Some(1_210));
+        assert_eq!(owed.next_due(), Some(1_100 + DELAY_IDLE_MS));
+        let (items, _) = owed.begin(&to);
+        let read = |parcel: &[u8]| line(parcel, Outcome::Read).item;
+        assert_eq!(items, [read(b"a"), read(b"b")]);
     }
 }

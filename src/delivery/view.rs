@@ -67,6 +67,8 @@ pub struct QueueRow {
     pub lane: Lane,
     /// Its state.
     pub state: State,
+    /// The link that it is under way on.
+    pub link: Option<String>,
     /// Who signed it.
     pub sender: UnitId,
     /// When it came here.
@@ -261,6 +263,10 @@ impl Delivery {
                     seq,
                     lane: queued.lane,
                     state: hop.outbox.state(seq),
+                    link: hop
+                        .outbox
+                        .lessee(seq)
+                        .and_then(|session| Some(self.sessions.get(&session)?.link.name.clone())),
                     sender: self.parcels.sender(queued.slot).clone(),
                     received: kept.received(),
                     expires: kept.expires(),

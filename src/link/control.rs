@@ -37,7 +37,7 @@ pub(super) async fn write(
             codec::encode_into(&(message.len() as u32), &mut out);
             out.extend_from_slice(&message);
         }
-        live.pulse.asks();
+        live.pulse.asks(&live.connection);
         gate.write(stream, Class::Express, CONTROL_PRIORITY, out.into())
             .await
             .map_err(|error| match error {

@@ -7,11 +7,12 @@ use std::{
 };
 
 use quinn::{ClientConfig, ConnectError, Runtime as _};
+use quinn_proto::RandomConnectionIdGenerator;
 use tokio::{net::lookup_host, time::timeout};
 
 use super::{
     ClientTls, CloseCode, Ended, EndpointKeys, Identify, LinkKind, Session, WireCount,
-    congestion::Valve, identity::identify, session::Live, socket, tls::SERVER_NAME,
+    congestion::Valve, identity::identify, session::Live, socket, tail::Tails, tls::SERVER_NAME,
     wire_count::Counted,
 };
 use crate::model::UnitId;
@@ -32,8 +33,6 @@ pub struct DialSettings {
     pub bind: Option<IpAddr>,
     /// The interface to send through.
     pub interface: Option<String>,
-    /// Whether there are other links to the hub, so that this one may be silent for longer.
-    pub is_one_of_several: bool,
     /// Counts what goes over the link.
     pub wire: Arc<WireCount>,
     /// The node's certificate, and which hubs it trusts.
@@ -74,7 +73,7 @@ pub enum DialError {
 ///
 /// Every dial has a socket of its own: a modem that was unplugged comes back as another interface of the same name, and a socket that
 /// was bound to the old one would never work again. The endpoint stays from dial to dial, since it has megabytes of
-/// buffers; of the sessions of one dialler only the last one is alive.
+/// buffers, unless a connection of an earlier dial is still on its way out: without IDs two to one hub cannot be told from each other.
 pub struct Dialer {
     settings: DialSettings,
     identify: Identify,
@@ -107,18 +106,18 @@ impl Dialer {
     /// See [`DialError`]; all of them may pass, so dial again as [`super::Backoff`] says.
     pub async fn dial(&self) -> Result<Session, DialError> {
         let addresses = self.resolve().await?;
-        let (mut endpoint, local) = self.endpoint(false).map_err(DialError::Socket)?;
+        let (mut endpoint, mut tails, local) = self.endpoint(false).map_err(DialError::Socket)?;
         let mut last = DialError::NoAddress(self.settings.address.clone());
         let reachable = addresses
             .into_iter()
             .filter(|address| reaches(local, *address))
             .take(ADDRESSES_MAX);
         for address in reachable {
-            let mut connected = self.connect(&endpoint, address).await;
+            let mut connected = self.connect(&endpoint, &tails, address).await;
             if let Err(DialError::Connect(_, ConnectError::EndpointStopping)) = connected {
                 // The socket that it had broke meanwhile, and the endpoint with it.
-                (endpoint, _) = self.endpoint(true).map_err(DialError::Socket)?;
-                connected = self.connect(&endpoint, address).await;
+                (endpoint, tails, _) = self.endpoint(true).map_err(DialError::Socket)?;
+                connected = self.connect(&endpoint, &tails, address).await;
             }
             match connected {
                 Ok(session) => return Ok(session),
@@ -128,24 +127,29 @@ impl Dialer {
         Err(last)
     }
 
-    /// The endpoint on a new socket, and the socket's address.
-    fn endpoint(&self, is_new: bool) -> io::Result<(quinn::Endpoint, SocketAddr)> {
+    /// The endpoint on a new socket, what keeps the tails of what goes through that, and the socket's address.
+    fn endpoint(&self, is_new: bool) -> io::Result<(quinn::Endpoint, Arc<Tails>, SocketAddr)> {
         let settings = &self.settings;
         let socket = socket::dialling(settings.bind, settings.interface.as_deref())?;
         let local = socket.local_addr()?;
         let runtime = Arc::new(quinn::TokioRuntime);
         let socket = Counted::new(runtime.wrap_udp_socket(socket)?, settings.wire.clone());
+        let tails = Tails::new(socket);
         let mut kept = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(endpoint) = &*kept
             && !is_new
+            && endpoint.open_connections() == 0
         {
-            endpoint.rebind_abstract(socket)?;
-            return Ok((endpoint.clone(), local));
+            endpoint.rebind_abstract(tails.clone())?;
+            return Ok((endpoint.clone(), tails, local));
         }
-        let keys = settings.keys.clone();
-        let endpoint = quinn::Endpoint::new_with_abstract_socket(keys, None, socket, runtime)?;
+        let mut keys = settings.keys.clone();
+        // An endpoint has one connection at a time, so that what comes needs no ID to be known by: 8 bytes less in every packet.
+        keys.cid_generator(|| Box::new(RandomConnectionIdGenerator::new(0)));
+        let endpoint =
+            quinn::Endpoint::new_with_abstract_socket(keys, None, tails.clone(), runtime)?;
         *kept = Some(endpoint.clone());
-        Ok((endpoint, local))
+        Ok((endpoint, tails, local))
     }
 
     /// The settings of one connection.
@@ -153,7 +157,7 @@ impl Dialer {
         let kind = self.settings.kind;
         let mut config = ClientConfig::new(self.settings.tls.clone());
         config
-            .transport_config(kind.dialling(valve, self.settings.is_one_of_several))
+            .transport_config(kind.dialling(valve))
             .initial_dst_cid_provider(Arc::new(move || kind.first_connection_id()));
         config
     }
@@ -172,6 +176,7 @@ impl Dialer {
     async fn connect(
         &self,
         endpoint: &quinn::Endpoint,
+        tails: &Arc<Tails>,
         address: SocketAddr,
     ) -> Result<Session, DialError> {
         let valve = Valve::new();
@@ -183,7 +188,7 @@ impl Dialer {
             .await
             .map_err(|_| DialError::Timeout(address))?
             .map_err(|error| DialError::Ended(address, error.into()))?;
-        let live = Live::new(connection, valve);
+        let live = Live::new(connection, valve, tails.clone());
         let peer =
             identify(&live, &self.identify).map_err(|ended| DialError::Ended(address, ended))?;
         if peer.unit != self.settings.hub {

@@ -15,7 +15,7 @@ use tokio::{
 
 use super::{
     CloseCode, Ended, EndpointKeys, Identify, LinkKind, ServerTls, Session, admission::Admission,
-    bursts::ShortBursts, congestion::Valve, identity::identify, session::Live, socket,
+    bursts::ShortBursts, congestion::Valve, identity::identify, session::Live, socket, tail::Tails,
 };
 
 /// Handshakes under way above which a client has to prove its address first (RFC 9000, section 8.1.2): it costs an honest one a
@@ -67,10 +67,11 @@ impl Listener {
         let base = base(settings.tls);
         let runtime = Arc::new(quinn::TokioRuntime);
         let socket = runtime.wrap_udp_socket(socket::listening(settings.address)?)?;
+        let tails = Tails::new(Arc::new(ShortBursts(socket)));
         let endpoint = quinn::Endpoint::new_with_abstract_socket(
             settings.keys,
             Some(base.clone()),
-            Arc::new(ShortBursts(socket)),
+            tails.clone(),
             runtime,
         )?;
         let base = Arc::new(Mutex::new(base));
@@ -85,6 +86,7 @@ impl Listener {
             handshake_timeout: settings.handshake_timeout,
             identify,
             base: base.clone(),
+            tails,
             accepted,
         });
         let task = tokio::spawn(door.open(endpoint.clone())).abort_handle();
@@ -159,6 +161,7 @@ struct Door {
     handshake_timeout: Duration,
     identify: Identify,
     base: Arc<Mutex<ServerConfig>>,
+    tails: Arc<Tails>,
     accepted: mpsc::Sender<Session>,
 }
 
@@ -229,7 +232,7 @@ impl Door {
             }
         };
         drop(turn);
-        let live = Live::new(connection, valve);
+        let live = Live::new(connection, valve, self.tails.clone());
         let peer = match identify(&live, &self.identify) {
             Ok(peer) => peer,
             Err(ended) => {

@@ -35,6 +35,7 @@ mod send;
 mod session;
 mod socket;
 mod stats;
+mod tail;
 #[cfg(test)]
 mod tests;
 pub mod tls;

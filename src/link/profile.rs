@@ -19,6 +19,9 @@ pub const EXPRESS_STREAMS_MAX: u16 = 4;
 pub const BULK_STREAMS_MAX: u16 = 12;
 /// Unidirectional streams that a peer may have open.
 pub const PEER_STREAMS_MAX: u32 = (EXPRESS_STREAMS_MAX + BULK_STREAMS_MAX) as u32;
+/// Unidirectional streams that a peer is told it may open. QUIC renews its leave when an eighth of them has been used, in a packet of its
+/// own: with no more than are used at a time that would be every third message. [`PEER_STREAMS_MAX`] are read at a time, whatever comes.
+pub(super) const PEER_STREAMS_TOLD: u32 = 40;
 /// Bytes that a peer may send on one stream before this side has read them.
 pub const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
 /// Bytes that a peer may send on all streams before this side has read them: enough for every stream's window and the control
@@ -37,6 +40,9 @@ pub const EXPRESS_RESERVE_BYTES: u64 = 512 * 1024;
 /// Commands, and events, that wait in a session's channels.
 pub const CHANNEL_SLOTS: usize = 32;
 
+/// How long QUIC's own ack waits on a link that is paid for by the byte: long enough to go with the hop's ack and the receipt, which wait
+/// for two syncs and a quick application.
+pub(super) const ACK_DELAY: Duration = Duration::from_millis(40);
 /// How long a hub waits for the control stream of a new session.
 pub(super) const CONTROL_STREAM_TIMEOUT: Duration = Duration::from_secs(15);
 /// How long a close waits for control messages that were sent before it.
@@ -93,28 +99,18 @@ impl LinkKind {
         }
     }
 
-    /// How long the dialling side stays silent where the link is one of several, and paid for: the hub reaches the unit over another one as long as
-    /// there is one that answers, and the owner keeps the mapping alive when there is none ([`LinkKind::keep_awake`]). What is left of
-    /// the idle timeout is for QUIC's own repair of a keep-alive that was lost.
-    const fn keep_alive_beside(self) -> Duration {
-        match self {
-            LinkKind::Mobile => Duration::from_secs(100),
-            LinkKind::Exclusive | LinkKind::Lan => self.keep_alive(),
-        }
+    /// Whether every byte over it is paid for. Then it is for the owner of a session to see that something goes over it in time: how much silence the
+    /// link bears is learned, and beside another link to the same peer it need not be awake at all.
+    pub const fn is_paid_by_the_byte(self) -> bool {
+        matches!(self, LinkKind::Mobile)
     }
 
-    /// How often something must go over a link that is one of several, when there is no other session with the peer, so that the peer
-    /// reaches this side at any time; none where its own keep-alives see to that.
-    pub fn keep_awake(self) -> Option<Duration> {
-        (self.keep_alive_beside() > self.keep_alive()).then_some(self.keep_alive())
-    }
-
-    /// How long the dialling side stays silent. On 3G below the 30 s for which the least patient address translators keep a UDP
-    /// mapping (RFC 4787, section 4.3, asks for two minutes; many keep less).
+    /// How long the dialling side stays silent at most. On 3G it is for the session's life only, not for the address translators on the way; what is
+    /// left of the idle timeout is for QUIC's own repair of a keep-alive that was lost.
     const fn keep_alive(self) -> Duration {
         match self {
             LinkKind::Exclusive => Duration::from_secs(4),
-            LinkKind::Mobile => Duration::from_secs(25),
+            LinkKind::Mobile => Duration::from_secs(100),
             LinkKind::Lan => Duration::from_millis(1_500),
         }
     }
@@ -155,15 +151,11 @@ impl LinkKind {
     }
 
     /// The dialling side's transport of one connection.
-    pub(super) fn dialling(self, valve: &Valve, is_one_of_several: bool) -> Arc<TransportConfig> {
-        let keep_alive = match is_one_of_several {
-            true => self.keep_alive_beside(),
-            false => self.keep_alive(),
-        };
+    pub(super) fn dialling(self, valve: &Valve) -> Arc<TransportConfig> {
         let mut transport = self.both_sides(valve);
         transport
             .max_idle_timeout(Some(idle(self.idle_timeout())))
-            .keep_alive_interval(Some(keep_alive))
+            .keep_alive_interval(Some(self.keep_alive()))
             // One packet at a time to a modem's driver: many have no segmentation of their own and drop what overruns them.
             .enable_segmentation_offload(self != LinkKind::Mobile);
         Arc::new(transport)
@@ -181,7 +173,7 @@ impl LinkKind {
         let mut transport = TransportConfig::default();
         transport
             .max_concurrent_bidi_streams(VarInt::from_u32(1))
-            .max_concurrent_uni_streams(VarInt::from_u32(PEER_STREAMS_MAX))
+            .max_concurrent_uni_streams(VarInt::from_u32(PEER_STREAMS_TOLD))
             .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
             .receive_window(VarInt::from_u32(SESSION_WINDOW_BYTES))
             .send_window(self.bulk_window_bytes().0)
@@ -193,7 +185,8 @@ impl LinkKind {
             LinkKind::Exclusive => {}
             LinkKind::Mobile => {
                 let mut acks = AckFrequencyConfig::default();
-                acks.ack_eliciting_threshold(VarInt::from_u32(9));
+                acks.ack_eliciting_threshold(VarInt::from_u32(9))
+                    .max_ack_delay(Some(ACK_DELAY));
                 transport
                     // RFC 9002, section 6.2.2, and no less on a link whose first packets wait for the radio.
                     .initial_rtt(Duration::from_millis(333))
@@ -258,13 +251,10 @@ mod tests {
     #[test]
     fn a_session_is_kept_alive_well_within_its_idle_timeout() {
         for kind in LinkKind::ALL {
-            assert!(kind.keep_alive() * 3 < kind.idle_timeout(), "{kind}");
             // The repair of one that is lost: QUIC's probe timeouts of 1, 2 and 4 s on a poor link, and as much again.
-            let for_repair = kind.idle_timeout() - kind.keep_alive_beside();
-            assert!(
-                for_repair >= Duration::from_secs(14)
-                    || kind.keep_alive_beside() == kind.keep_alive()
-            );
+            let for_repair = kind.idle_timeout() - kind.keep_alive();
+            let is_soon = kind.keep_alive() * 3 < kind.idle_timeout();
+            assert!(is_soon || for_repair >= Duration::from_secs(14), "{kind}");
         }
     }
 }

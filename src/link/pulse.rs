@@ -6,9 +6,16 @@
 //! an empty control message that gets past the window ([`super::congestion::Valve::lift`]): the first that is acknowledged
 //! tells QUIC what was lost, and ends its backing off. A probe takes about 50 bytes, or up to a packet where bulk waits for its
 //! turn. A session with nothing under way sends none.
+//!
+//! Before that, when a message that goes alone is not acknowledged in the usual time, its packets are sent once more ([`super::tail`]), and a few
+//! times again at short intervals: that is how a lost packet costs a third of a round trip, and not one and a half.
 
 use std::{
-    sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU32, AtomicU64, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
@@ -18,21 +25,35 @@ use tokio::{
         Notify,
         mpsc::{Sender, WeakSender},
     },
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep_until, timeout},
 };
 
-use super::{Event, PathNews, congestion::Valve};
+use super::{
+    Event, PathNews,
+    congestion::Valve,
+    tail::{KEPT_MAX, Tails},
+};
 
 /// How often it is looked whether anything has come while nothing is awaited.
 const LISTEN_EVERY: Duration = Duration::from_secs(1);
 /// How often it is looked while something is.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// No more than this is in flight when its last packets are sent again: with more, acks say what is lost.
+const TAIL_BYTES_MAX: u64 = KEPT_MAX as u64 * 1_300;
+/// How often the last packets are sent again: a burst of loss that lasts longer is an outage, and left to probes.
+const AGAIN_MAX: u32 = 10;
+/// The time between two such tries, a third of a round trip, is no less and no more.
+const AGAIN_LEAST: Duration = Duration::from_millis(40);
+const AGAIN_MOST: Duration = Duration::from_millis(100);
 /// A path is silent too long after two round trips, and no sooner than this.
 const PATIENCE_MIN: Duration = Duration::from_millis(300);
-/// The time between two probes at first.
-const PROBE_FIRST: Duration = Duration::from_millis(200);
-/// The longest time between two probes.
-const PROBE_LONGEST: Duration = Duration::from_millis(500);
+/// The time between two probes in the first [`SOON`], and later. Half of it is what a message waits on average once the path is back.
+const PROBE_SOON: Duration = Duration::from_millis(130);
+const PROBE_LATER: Duration = Duration::from_millis(250);
+const SOON: Duration = Duration::from_secs(20);
+/// The same where bulk waits, which fills every probe up to a whole packet.
+const PROBE_BULK_SOON: Duration = Duration::from_millis(250);
+const PROBE_BULK_LATER: Duration = Duration::from_millis(500);
 /// What a probe may take on the wire, bytes: a packet of the least size that every path must carry (RFC 9000, section 14), and
 /// what quinn counts beside it.
 const PROBE_BYTES_MAX: u64 = 1_300;
@@ -48,6 +69,9 @@ pub(super) struct Pulse {
     asked_ms: AtomicU64,
     batches: AtomicU32,
     waits: Notify,
+    tails: Arc<Tails>,
+    /// The address whose last packets are kept.
+    kept_for: Mutex<Option<SocketAddr>>,
 }
 
 /// A batch on its way.
@@ -61,7 +85,7 @@ impl Drop for Expected<'_> {
 }
 
 impl Pulse {
-    pub(super) fn new(valve: Valve) -> Self {
+    pub(super) fn new(valve: Valve, tails: Arc<Tails>) -> Self {
         Self {
             valve,
             datagrams: AtomicU64::new(0),
@@ -69,6 +93,8 @@ impl Pulse {
             asked_ms: AtomicU64::new(0),
             batches: AtomicU32::new(0),
             waits: Notify::new(),
+            tails,
+            kept_for: Mutex::new(None),
         }
     }
 
@@ -83,8 +109,12 @@ impl Pulse {
     }
 
     /// Something is sent to which the peer's transport answers.
-    pub(super) fn asks(&self) {
+    pub(super) fn asks(&self, connection: &quinn::Connection) {
         if !self.owes_answer() {
+            self.lets_go();
+            let peer = connection.remote_address();
+            self.tails.begin(peer);
+            *self.kept_for() = Some(peer);
             // Not before the last answer, even in the same millisecond.
             let now = self.valve.now_ms().max(self.valve.settled_ms() + 1);
             self.asked_ms.store(now, Relaxed);
@@ -93,44 +123,94 @@ impl Pulse {
     }
 
     /// A batch is sent, and the peer's transport will have all of it when the guard is dropped.
-    pub(super) fn expects(&self) -> Expected<'_> {
+    pub(super) fn expects(&self, connection: &quinn::Connection) -> Expected<'_> {
         self.batches.fetch_add(1, Relaxed);
-        self.asks();
+        self.asks(connection);
         Expected(self)
     }
 
-    /// Notices what comes, probes when nothing does that should, and tells what has become of the path, for as long as it is polled.
+    /// Notices what comes, repeats what is overdue, probes when nothing comes that should, and tells what has become of the path, for as long as
+    /// it is polled.
     pub(super) async fn watch(
         &self,
         connection: &quinn::Connection,
         control: &WeakSender<Bytes>,
         events: &Sender<Event>,
     ) {
-        let mut gap = PROBE_FIRST;
         let mut due = Instant::now();
+        let mut tries = 0;
         let mut told = None;
+        let mut address = connection.remote_address();
         loop {
             self.silent(connection);
             self.tell(connection, &mut told, events);
-            let waited = self.waited().max(self.unanswered());
-            let Some(waited) = waited else {
+            if connection.remote_address() != address && events.try_send(Event::Moved).is_ok() {
+                address = connection.remote_address();
+            }
+            let Some(waited) = self.waited().max(self.unanswered()) else {
+                self.lets_go();
+                tries = 0;
                 let _ = timeout(LISTEN_EVERY, self.waits.notified()).await;
                 continue;
             };
-            if waited < PATIENCE_MIN.max(2 * connection.rtt()) {
-                gap = PROBE_FIRST;
-                due = Instant::now();
+            let overdue = self.valve.patience().unwrap_or(Duration::MAX);
+            let silent = PATIENCE_MIN.max(2 * self.trip(connection));
+            if waited < overdue.min(silent) {
+                tries = 0;
+                due = Instant::now() + (overdue.min(silent) - waited);
             } else if Instant::now() >= due {
-                self.valve.lift(PROBE_BYTES_MAX);
-                // No room means that control messages wait, and they do as well.
-                if let Some(control) = control.upgrade() {
-                    let _ = control.try_send(Bytes::new());
+                let is_tail = self.valve.in_flight() <= TAIL_BYTES_MAX;
+                if waited >= overdue && tries < AGAIN_MAX && is_tail && self.again() {
+                    tries += 1;
+                    if waited >= silent {
+                        // It may be the ack that was lost, and a packet that comes twice is not acknowledged twice.
+                        self.probe(control);
+                    }
+                    due =
+                        Instant::now() + (self.trip(connection) / 3).clamp(AGAIN_LEAST, AGAIN_MOST);
+                } else if waited >= silent {
+                    self.probe(control);
+                    due = Instant::now() + probe_gap(waited, is_tail);
+                } else {
+                    due = Instant::now() + (silent - waited);
                 }
-                due = Instant::now() + gap;
-                gap = (gap + gap / 4).min(PROBE_LONGEST);
             }
-            sleep(LOOK_EVERY).await;
+            sleep_until(due.min(Instant::now() + LOOK_EVERY)).await;
         }
+    }
+
+    fn trip(&self, connection: &quinn::Connection) -> Duration {
+        let rtt = connection.rtt();
+        self.valve.trip().map_or(rtt, |trip| trip.min(rtt))
+    }
+
+    /// Sends the last packets once more.
+    fn again(&self) -> bool {
+        let Some(peer) = *self.kept_for() else {
+            return false;
+        };
+        self.valve.sent_again();
+        self.tails.again(peer)
+    }
+
+    /// Sends something that the peer's transport answers at once.
+    fn probe(&self, control: &WeakSender<Bytes>) {
+        self.valve.lift(PROBE_BYTES_MAX);
+        // No room means that control messages wait, and they do as well.
+        if let Some(control) = control.upgrade() {
+            let _ = control.try_send(Bytes::new());
+        }
+    }
+
+    /// Nothing is in flight: nothing need be sent again.
+    pub(super) fn lets_go(&self) {
+        if let Some(peer) = self.kept_for().take() {
+            self.tails.end(peer);
+        }
+    }
+
+    fn kept_for(&self) -> MutexGuard<'_, Option<SocketAddr>> {
+        self.kept_for.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells news of the path. Where there is no room for them, the next look tells what is true then.
@@ -168,5 +248,15 @@ impl Pulse {
 
     fn owes_answer(&self) -> bool {
         self.asked_ms.load(Relaxed) > self.valve.settled_ms()
+    }
+}
+
+/// How long after a probe the next one follows, when the peer has been silent for so long.
+fn probe_gap(waited: Duration, is_small: bool) -> Duration {
+    match (is_small, waited < SOON) {
+        (true, true) => PROBE_SOON,
+        (true, false) => PROBE_LATER,
+        (false, true) => PROBE_BULK_SOON,
+        (false, false) => PROBE_BULK_LATER,
     }
 }

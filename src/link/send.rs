@@ -160,7 +160,7 @@ async fn write<'a>(
     rank: i32,
 ) -> Result<Written<'a>, Ended> {
     let (id, class, bytes) = (batch.id, batch.class(), batch.bytes.len() as u64);
-    let _under_way = live.pulse.expects();
+    let _under_way = live.pulse.expects(&live.connection);
     let mut stream = Unfinished(live.connection.open_uni().await?);
     let _ = stream.0.set_priority(rank);
     gate.write(&mut stream.0, class, rank, batch.bytes)

@@ -22,6 +22,7 @@ use super::{
     profile::{BATCH_BYTES_MAX, CHANNEL_SLOTS, CONTROL_STREAM_TIMEOUT},
     pulse::Pulse,
     receive, send,
+    tail::Tails,
     tls::ALPN_1_1,
 };
 use crate::model::Lane;
@@ -69,6 +70,8 @@ pub enum Event {
         /// Of the bulk class.
         bulk: u16,
     },
+    /// What comes from the peer comes from another address than before.
+    Moved,
     /// The path has changed noticeably, or is known for the first time.
     Path(PathNews),
     /// The peer's transport has all of a batch. It may not have been read, and is not on stable storage.
@@ -204,7 +207,9 @@ impl Session {
         let gate = Gate::new(connection.clone(), self.kind);
         let (messages, to_write) = mpsc::channel(CHANNEL_SLOTS);
         let probes = messages.downgrade();
+        // In this order: a control message and a batch that are given together leave in one packet.
         tokio::select! {
+            biased;
             ended = send::commands(&self.live, &gate, orders, messages, events) => ended,
             written = control::write(&self.live, &gate, &mut to_peer, to_write) => match written {
                 Ok(()) => self.live.ended_here(),
@@ -220,6 +225,7 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        self.live.pulse.lets_go();
         // Tells the peer at once, also when the session is dropped before it was started. Does nothing to one that has ended.
         self.live.tell(&Ended::here(CloseCode::Done, "dropped"));
     }
@@ -229,6 +235,11 @@ impl SessionHandle {
     /// The path now, and the totals.
     pub fn stats(&self) -> PathStats {
         PathStats::of(&self.live.connection, &self.live.valve, self.live.silent())
+    }
+
+    /// For how long nothing has been sent, acks included.
+    pub fn quiet(&self) -> Duration {
+        self.live.valve.quiet()
     }
 
     /// Ends the session at once, without waiting for anything under way.
@@ -261,10 +272,10 @@ pub(super) struct Live {
 
 impl Live {
     /// A connection whose transport was made with this valve.
-    pub(super) fn new(connection: quinn::Connection, valve: Valve) -> Arc<Self> {
+    pub(super) fn new(connection: quinn::Connection, valve: Valve, tails: Arc<Tails>) -> Arc<Self> {
         Arc::new(Self {
             connection,
-            pulse: Pulse::new(valve.clone()),
+            pulse: Pulse::new(valve.clone(), tails),
             valve,
             ends: OnceLock::new(),
         })

@@ -128,6 +128,13 @@ pub struct ReceiptItem {
 impl ReceiptItem {
     /// Longest note, in bytes.
     pub const NOTE_BYTES_MAX: usize = 512;
+
+    /// Whether there is nothing left to say by an earlier line of the same issuer: whoever read it had it delivered.
+    pub fn outdoes(&self, earlier: &Self) -> bool {
+        self.outcome == Outcome::Read
+            && earlier.outcome == Outcome::Delivered
+            && (earlier.parcel, &earlier.receiver) == (self.parcel, &self.receiver)
+    }
 }
 
 /// Where a message is, for one of its receivers, as far as this node knows.

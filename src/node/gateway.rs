@@ -453,7 +453,7 @@ fn queue_entry(row: QueueRow, header: Header, bytes: u64) -> QueueEntry {
         caseid: header.case,
         priority: row.lane,
         state: row.state,
-        link: None,
+        link: row.link,
         bytes,
         accepted: header.accepted,
         expires: header.expires,

@@ -9,6 +9,7 @@ use tokio::{
 };
 
 use super::{
+    awake::KeepAwake,
     live::Live,
     random,
     session::{Carrier, carry},
@@ -40,15 +41,19 @@ pub(super) async fn keep_dialling(
     mut leave: watch::Receiver<bool>,
 ) {
     let kind = link_kind(link.kind);
-    let LinkUse { wire, terms } = shared.usage.link(&link, shared.clock.wall());
+    let LinkUse {
+        wire,
+        terms,
+        patience,
+    } = shared.usage.link(&link, shared.clock.wall());
     let carrier = Carrier {
         name: Some(link.name.clone()),
         kind,
         compression: compression(link.compression),
-        keep_awake: match is_one_of_several(&shared.live(), &link) {
-            true => kind.keep_awake(),
-            false => None,
-        },
+        keep_awake: kind.is_paid_by_the_byte().then(|| {
+            let is_one_of_several = is_one_of_several(&shared.live(), &link);
+            KeepAwake::new(patience, is_one_of_several)
+        }),
         terms: Some(terms),
     };
     let mut backoff = Backoff::new();
@@ -129,7 +134,6 @@ async fn dial(
         address: link.address.to_string(),
         bind,
         interface,
-        is_one_of_several: is_one_of_several(&live, link),
         wire: wire.clone(),
         tls,
         keys: tls::endpoint_config(&live.identity),

@@ -18,7 +18,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-use super::shared::Shared;
+use super::{awake::Patience, shared::Shared};
 use crate::{
     config,
     delivery::{LinkTerms, Takes},
@@ -53,12 +53,15 @@ struct State {
     unsaved: u32,
 }
 
-/// A day's sums.
+/// A day's sums, and what was learned of links.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Today {
     date: Date,
     /// By link, what it carried both ways, bytes.
     bytes: BTreeMap<String, u64>,
+    /// By link, how much silence it bears.
+    #[serde(default)]
+    patience: BTreeMap<String, Patience>,
 }
 
 #[derive(Debug)]
@@ -68,6 +71,7 @@ struct Used {
     /// What of the wire's count is in the day's sum.
     counted: u64,
     terms: watch::Sender<LinkTerms>,
+    patience: Arc<Mutex<Patience>>,
 }
 
 /// What a link's task and its sessions have of it.
@@ -77,6 +81,8 @@ pub(super) struct LinkUse {
     pub(super) wire: Arc<WireCount>,
     /// On what terms it is used now.
     pub(super) terms: watch::Receiver<LinkTerms>,
+    /// How much silence it bears.
+    pub(super) patience: Arc<Mutex<Patience>>,
 }
 
 /// A link's use, for people.
@@ -108,15 +114,17 @@ impl Usage {
         let (date, _) = local(wall, &zone);
         let today = match read(&file) {
             Ok(Some(today)) if today.date >= date => today,
-            Ok(_) => Today {
+            Ok(before) => Today {
                 date,
                 bytes: BTreeMap::new(),
+                patience: before.map(|before| before.patience).unwrap_or_default(),
             },
             Err(error) => {
                 tracing::warn!(file = %file.display(), %error, "what the links carried today is not known; it is counted from now on");
                 Today {
                     date,
                     bytes: BTreeMap::new(),
+                    patience: BTreeMap::new(),
                 }
             }
         };
@@ -136,6 +144,7 @@ impl Usage {
         let (_, minute) = local(wall, &self.zone);
         let mut state = self.lock();
         let so_far = state.today.bytes.get(&link.name).copied();
+        let patience = state.today.patience.get(&link.name).copied();
         let used = state
             .links
             .entry(link.name.clone())
@@ -144,6 +153,7 @@ impl Usage {
                 wire: Arc::default(),
                 counted: 0,
                 terms: watch::Sender::new(terms(link, None)),
+                patience: Arc::new(Mutex::new(patience.unwrap_or_default())),
             });
         used.link = link.clone();
         let so_far = so_far.unwrap_or_default();
@@ -151,6 +161,7 @@ impl Usage {
         LinkUse {
             wire: used.wire.clone(),
             terms: used.terms.subscribe(),
+            patience: used.patience.clone(),
         }
     }
 
@@ -188,6 +199,14 @@ impl Usage {
             used.counted = total;
             if more > 0 && (today.bytes.contains_key(name) || today.bytes.len() < NAMES_MAX) {
                 *today.bytes.entry(name.clone()).or_default() += more;
+                has_counted = true;
+            }
+            let patience = *used.patience.lock().unwrap_or_else(PoisonError::into_inner);
+            let known = today.patience.get(name).copied().unwrap_or_default();
+            if patience != known
+                && (today.patience.contains_key(name) || today.patience.len() < NAMES_MAX)
+            {
+                today.patience.insert(name.clone(), patience);
                 has_counted = true;
             }
             let so_far = today.bytes.get(name).copied().unwrap_or_default();
@@ -318,7 +337,7 @@ fn read(file: &Path) -> io::Result<Option<Today>> {
     };
     let bytes = io::Read::take(opened, FILE_BYTES_MAX);
     let today: Today = serde_json::from_reader(bytes)?;
-    if today.bytes.len() > NAMES_MAX {
+    if today.bytes.len().max(today.patience.len()) > NAMES_MAX {
         return Err(io::Error::other("it has more links than there can be"));
     }
     Ok(Some(today))

@@ -198,6 +198,7 @@ fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
         15 => 1 + 32 + 1,
         17 => 1 + 4 * 9 + UNIT_BYTES_MAX + GENERATION_RANGES_MAX * 18 + 9 + 16,
         18 => 1 + 9 + 1,
+        19 => 1,
         other => return Err(FrameError::Kind(Some(other))),
     })
 }
@@ -241,7 +242,8 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
         | Frame::Have(_)
         | Frame::Absent(_)
         | Frame::Present(_)
-        | Frame::GenerationAnswer(..) => Ok(()),
+        | Frame::GenerationAnswer(..)
+        | Frame::Moved => Ok(()),
         Frame::Generation(generation) => within(
             "generation.without",
             generation.without.ranges(),
@@ -307,6 +309,7 @@ fn cut(frame: &Frame) -> Vec<std::borrow::Cow<'_, Frame>> {
         | Frame::Unwant(_)
         | Frame::Absent(_)
         | Frame::Present(_)
+        | Frame::Moved
         // It is made with no more ranges than it may have.
         | Frame::Generation(_)
         | Frame::GenerationAnswer(..) => vec![frame.clone()],
@@ -488,6 +491,7 @@ mod tests {
                 id: Digest([8; 16]),
             }),
             Frame::GenerationAnswer(u64::MAX, GenerationAnswer::Lack),
+            Frame::Moved,
         ];
         let bytes: Vec<u8> = frames.iter().flat_map(encode_frame).collect();
         for step in [1, 2, 7, 1000, bytes.len()] {

@@ -525,3 +525,57 @@ async fn a_link_whose_budget_is_spent_carries_only_what_is_urgent_and_both_ends_
     }
     drop(net.world);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn outside_its_hours_a_link_carries_only_what_is_urgent_and_the_queue_says_what_is_under_way()
+{
+    // A minute of the day that is at least two hours away by any clock of this machine.
+    let now = jiff::tz::TimeZone::system().to_datetime(jiff::Timestamp::now());
+    let opens = (now.hour() + 12).rem_euclid(24);
+    let hours = format!("{opens:02}:00-{opens:02}:30");
+    let net = Net::with(line(2_000_000, 10), line(2_000_000, 10), |settings| {
+        let links = &mut settings.upstream.as_mut().expect("an edge").links;
+        links.truncate(1);
+        links[0].hours = vec![hours.parse().expect("hours")];
+    })
+    .await;
+    let why = "it is outside its hours";
+    let closed = net.until_link("one", "the link is closed", |link| {
+        link["takes"] == "express" && link["usage"]["express_only"] == why
+    });
+    closed.await;
+    let mut two = messages(&net.sender, 0..2, 400);
+    two[1]["priority"] = json!("urgent");
+    let urgent = two.pop().expect("two");
+    let normal = net.sender.submit(two.remove(0)).await;
+    let urgent = net.sender.submit(urgent).await;
+    net.sender.until_state(&urgent, "delivered").await;
+    let queue = queue_of(&net.sender).await;
+    let row = queue.iter().find(|row| row["messageid"] == normal);
+    let row = row.expect("it waits");
+    assert_eq!(row["state"], "queued");
+    assert!(row["link"].is_null(), "{row}");
+
+    // The link swallows everything, and is open all day: then the message is under way on it, and says so.
+    net.one.down();
+    let mut open = net.settings.clone();
+    open.upstream.as_mut().expect("an edge").links[0]
+        .hours
+        .clear();
+    net.sender.node.reload(open).await.expect("reloadable");
+    eventually("it is under way on the link", async || {
+        let queue = queue_of(&net.sender).await;
+        queue.iter().any(|row| {
+            row["messageid"] == normal && row["state"] == "sending" && row["link"] == "one"
+        })
+    })
+    .await;
+    net.one.up();
+    net.sender.until_state(&normal, "delivered").await;
+    net.stop().await;
+}
+
+async fn queue_of(node: &Running) -> Vec<Value> {
+    let (_, queue) = node.get("/v1/queue").await;
+    queue["messages"].as_array().cloned().unwrap_or_default()
+}

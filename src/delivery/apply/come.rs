@@ -91,7 +91,9 @@ impl Delivery {
         let (neighbour, seq, wall) = (received.neighbour, received.seq, received.wall);
         let lsn = self.lsn;
         let inbound = &mut self.hop(&neighbour).inbound;
-        inbound.note(seq, lsn);
+        let is_receipt = received.issuer.is_some()
+            || carried.as_ref().is_some_and(|c| c.header.kind.is_receipt());
+        inbound.note(seq, lsn, !is_receipt);
         inbound.mark(seq, received.mark);
         if let Some(carried) = carried {
             self.apply_stored(

@@ -55,6 +55,8 @@ pub enum Frame {
     Generation(Generation),
     /// What the receiver of batches says to the generation that was offered under this number.
     GenerationAnswer(u64, GenerationAnswer),
+    /// What comes over the session comes from another address than before.
+    Moved,
 }
 
 /// On what terms a link is used. Both ends keep to them.
@@ -239,6 +241,9 @@ pub struct Hello {
     pub link_name: String,
 }
 
+/// What credit is told in, bytes.
+pub const CREDIT_UNIT_BYTES: u64 = 64 * 1024;
+
 /// What a node has on stable storage.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Ack {
@@ -246,7 +251,7 @@ pub struct Ack {
     pub received: Ranges,
     /// Numbers that came and were not stored: send them again when there is credit and the receiver is open.
     pub parked: Ranges,
-    /// Bytes of parcels that the neighbour may have under way, unacked, by lane.
+    /// What parcels the neighbour may have under way, unacked, by lane, in units of [`CREDIT_UNIT_BYTES`].
     pub credit: [u64; 4],
     /// Receivers whose mailbox is full.
     pub closed: Vec<UnitId>,

@@ -39,7 +39,9 @@ pub(in crate::delivery) struct Inbound {
     settles_at: Option<Seq>,
     waiters: HashMap<Seq, Vec<Seq>>,
     durable: Ranges,
-    unsynced: VecDeque<(Lsn, Seq)>,
+    /// And whether the neighbour's work waits for the ack.
+    unsynced: VecDeque<(Lsn, Seq, bool)>,
+    is_awaited: bool,
     fresh: Ranges,
     /// Numbers that came, were not stored and have not come again; and those that the neighbour is yet to be told of.
     parked: Ranges,
@@ -116,10 +118,10 @@ impl Inbound {
         self.waiters.contains_key(&seq)
     }
 
-    /// Notes a number as stored or gone; acked once `lsn` is synced.
-    pub(in crate::delivery) fn note(&mut self, seq: Seq, lsn: Lsn) {
+    /// Notes a number as stored or gone; acked once `lsn` is synced, and soon when it `is_awaited`: nobody waits for the ack of a receipt.
+    pub(in crate::delivery) fn note(&mut self, seq: Seq, lsn: Lsn, is_awaited: bool) {
         if self.got.insert(seq) {
-            self.unsynced.push_back((lsn, seq));
+            self.unsynced.push_back((lsn, seq, is_awaited));
             self.parked.remove(seq);
             self.parked_fresh.remove(seq);
         }
@@ -148,7 +150,7 @@ impl Inbound {
             return self.gone.contains(seq);
         }
         self.gone.insert(seq);
-        self.note(seq, lsn);
+        self.note(seq, lsn, true);
         true
     }
 
@@ -168,6 +170,7 @@ impl Inbound {
 
     /// Everything is to be told again: an ack may have died with a session, or a hello was made before it.
     pub(in crate::delivery) fn say_all(&mut self) {
+        self.is_awaited = true;
         self.fresh = self.received();
         self.parked_fresh = self.parked.clone();
         self.to_close = self.told_closed.clone();
@@ -178,6 +181,7 @@ impl Inbound {
     pub(in crate::delivery) fn repeat(&mut self, seq: Seq) {
         if self.durable.contains(seq) && !self.gone.contains(seq) {
             self.fresh.insert(seq);
+            self.is_awaited = true;
         }
     }
 
@@ -222,17 +226,26 @@ impl Inbound {
 
     /// Records up to `lsn` are synced. Says whether there is something to ack.
     pub(in crate::delivery) fn synced(&mut self, lsn: Lsn) -> bool {
-        while let Some((at, seq)) = self.unsynced.front().copied() {
+        while let Some((at, seq, is_awaited)) = self.unsynced.front().copied() {
             if at > lsn {
                 break;
             }
             self.unsynced.pop_front();
+            self.is_awaited |= is_awaited;
             self.durable.insert(seq);
             if !self.gone.contains(seq) {
                 self.fresh.insert(seq);
             }
         }
         !self.fresh.is_empty()
+    }
+
+    /// Whether there is more to say than that receipts came.
+    pub(in crate::delivery) fn is_ack_awaited(&self) -> bool {
+        self.is_awaited
+            || !(self.parked_fresh.is_empty()
+                && self.to_close.is_empty()
+                && self.to_open.is_empty())
     }
 
     /// How many numbers are to be acked.
@@ -262,6 +275,7 @@ impl Inbound {
         // Due again at once when there is room to be told of.
         let is_last = !std::mem::take(&mut self.room_untold);
         self.ack_due = self.ack_due.filter(|_| !is_last);
+        self.is_awaited = false;
         let is_starved = credit.contains(&0);
         self.starved |= is_starved;
         let ack = Ack {
@@ -287,6 +301,7 @@ impl Inbound {
         self.to_close.clear();
         self.to_open.clear();
         self.ack_due = None;
+        self.is_awaited = false;
         self.starved = false;
         self.room_untold = false;
         self.room_found = false;

@@ -9,9 +9,9 @@ use std::collections::BTreeSet;
 use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
 pub use frame::{
-    Absent, Ack, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry, Epoch, Frame,
-    GENERATION_RANGES_MAX, Generation, GenerationAnswer, GoneAnswer, Have, Hello, LinkTerms,
-    MARKS_MAX, OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Seq, Takes, Targets,
+    Absent, Ack, CREDIT_UNIT_BYTES, Dictionaries, DictionaryAnswer, DictionaryRefusal, Entry,
+    Epoch, Frame, GENERATION_RANGES_MAX, Generation, GenerationAnswer, GoneAnswer, Have, Hello,
+    LinkTerms, MARKS_MAX, OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Seq, Takes, Targets,
     WANT_SENDERS_MAX, Want,
 };
 pub(super) use inbound::{Inbound, Waiting};

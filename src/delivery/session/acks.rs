@@ -2,15 +2,18 @@
 
 use crate::delivery::{
     Close, Delivery, Output, SessionId, Step,
-    hop::{Ack, Frame, GoneAnswer},
+    hop::{Ack, CREDIT_UNIT_BYTES, Frame, GoneAnswer},
     record::Record,
 };
 use crate::model::{Lane, Log, Millis, Ranges, UnitId};
 
 use super::Stage;
 
-/// An ack waits at most so long for company.
-const ACK_DELAY_MS: Millis = 20;
+/// An ack waits at most so long for company: a receipt for what it acks, most of all.
+const ACK_DELAY_MS: Millis = 25;
+/// An ack of nothing but receipts: nobody's work waits for it, and within this time something else is likely to go that it can go with. Alone
+/// it would be a packet, and another one for QUIC's ack of it.
+const ACK_OF_RECEIPTS_DELAY_MS: Millis = 20_000;
 /// So many numbers are acked at once.
 const ACK_AT_ONCE: u64 = 64;
 /// Bytes that a neighbour may have under way in one lane.
@@ -24,7 +27,7 @@ impl Delivery {
         ack: Ack,
         log: &mut dyn Log,
     ) {
-        let credit = ack.credit;
+        let credit = ack.credit.map(|c| c.saturating_mul(CREDIT_UNIT_BYTES));
         #[cfg(any(test, feature = "sim"))]
         let credit = match self.has(crate::delivery::Bug::IgnoredCredit) {
             true => [CREDIT_MAX; 4],
@@ -142,14 +145,21 @@ impl Delivery {
         let now = self.now.mono;
         let inbound = &mut self.hop(neighbour).inbound;
         if inbound.has_to_say() {
-            let delay = if inbound.news() >= ACK_AT_ONCE {
-                0
-            } else {
-                ACK_DELAY_MS
+            let delay = match inbound.is_ack_awaited() {
+                _ if inbound.news() >= ACK_AT_ONCE => 0,
+                true => ACK_DELAY_MS,
+                false => ACK_OF_RECEIPTS_DELAY_MS,
             };
             let due = inbound.ack_due.map_or(now + delay, |d| d.min(now + delay));
             inbound.ack_due = Some(due);
         }
+    }
+
+    /// A batch leaves for the neighbour: whatever is to be acked goes with it.
+    pub(super) fn ack_along(&mut self, neighbour: &UnitId) {
+        let now = self.now.mono;
+        let inbound = &mut self.hop(neighbour).inbound;
+        inbound.ack_due = inbound.ack_due.map(|_| now);
     }
 
     /// Sends the acks that are due.
@@ -170,7 +180,8 @@ impl Delivery {
                 self.hop(&neighbour).inbound.ack_due = None;
                 continue;
             };
-            let credit = self.credit();
+            // One byte for each lane, as long as there is plenty.
+            let credit = self.credit().map(|c| c.div_ceil(CREDIT_UNIT_BYTES));
             let (ack, everywhere) = self.hop(&neighbour).inbound.take_news(credit);
             let others: Vec<SessionId> = match self.hops.get(&neighbour) {
                 Some(hop) if everywhere => self.open_sessions(hop).map(|(id, _)| id).collect(),

@@ -61,7 +61,11 @@ impl Delivery {
         ) else {
             return false;
         };
-        let Some((lane, seqs)) = hop.outbox.pick(express, session, &self.parcels) else {
+        let full = match hop.outbox.under_way(session) {
+            0 => live.first_batch(),
+            _ => BATCH_BYTES_FULL,
+        };
+        let Some((lane, seqs)) = hop.outbox.pick(express, session, full, &self.parcels) else {
             return false;
         };
         live.use_grant(express);
@@ -144,5 +148,6 @@ impl Delivery {
             lane,
             parcels,
         });
+        self.ack_along(neighbour);
     }
 }

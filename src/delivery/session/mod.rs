@@ -11,7 +11,7 @@ pub use self::choice::Trust;
 use self::links::Line;
 use super::{
     Close, Delivery, LinkInfo, Output, SessionId, Step,
-    hop::{Frame, Hello, LinkTerms, PROTOCOL_VERSION, Seq},
+    hop::{BATCH_BYTES_FULL, Frame, Hello, LinkTerms, PROTOCOL_VERSION, Seq},
     input::Path,
     record::Record,
 };
@@ -45,6 +45,10 @@ enum Stage {
     Open,
 }
 
+/// How long the line may take for the first batch of a backlog, about.
+const FIRST_BATCH_MS: u64 = 25;
+/// The first batch of a backlog takes no further parcel once it has so many bytes, however slow the line is.
+const FIRST_BATCH_BYTES_MIN: u64 = 8 * 1024;
 /// Parcels that may come ahead of a hello.
 const EARLY_MAX: usize = 4096;
 /// Bytes of parcels that may come ahead of a hello: more than the credit of every lane before any was told, and a large batch.
@@ -63,6 +67,13 @@ impl Session {
     /// What is known of its line, for people.
     pub(super) fn line(&self) -> (Path, LinkTerms, Trust) {
         (self.line.path, self.line.terms, self.line.trust())
+    }
+
+    /// The bytes of a batch when nothing else is under way. Nothing of a batch is of use before its last byte: on a slow line a backlog begins to
+    /// arrive the sooner, the smaller its first batch.
+    fn first_batch(&self) -> u64 {
+        let in_time = self.line.path.rate.saturating_mul(FIRST_BATCH_MS) / 1000;
+        in_time.clamp(FIRST_BATCH_BYTES_MIN, BATCH_BYTES_FULL)
     }
 
     pub(super) fn use_grant(&mut self, express: bool) {
@@ -300,10 +311,11 @@ impl Delivery {
             | Frame::Dictionaries(_)
             | Frame::DictionaryAnswer(..)
             | Frame::Generation(_)
-            | Frame::GenerationAnswer(..) => {
+            | Frame::GenerationAnswer(..)
+            | Frame::Moved => {
                 debug_assert!(
                     false,
-                    "the driver serves certificates, dictionaries and generations"
+                    "the driver serves certificates, dictionaries and generations, and minds addresses"
                 );
             }
         }

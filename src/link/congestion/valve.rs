@@ -12,7 +12,7 @@ use std::{
 use quinn::congestion::{Controller, ControllerMetrics};
 use quinn_proto::RttEstimator;
 
-use super::meter::Meter;
+use super::{super::profile::ACK_DELAY, meter::Meter};
 
 /// The window of a connection that is being closed, in bytes: more than was ever in flight, so that nothing is held back, and more
 /// than the pacer paces.
@@ -36,13 +36,24 @@ struct State {
     answered_ms: AtomicU64,
     /// What the line carries, bytes a second; 0 before it is known.
     rate: AtomicU64,
-    /// The shortest round trip of the last [`TRIPS`] acks, microseconds; 0 before there was any.
+    /// The shortest round trip of the last [`SHORTEST_OF`] acks, microseconds; 0 before there was any.
     trip_us: AtomicU64,
+    /// How long an ack usually takes at most, microseconds; 0 before there was any.
+    patience_us: AtomicU64,
+    /// When anything was last sent, milliseconds after `born`.
+    sent_ms: AtomicU64,
+    /// When packets were last sent again, milliseconds after `born` and one more; 0 before.
+    again_ms: AtomicU64,
 }
 
+/// Acks that are remembered.
+const TRIPS: usize = 8;
 /// Acks of which the shortest round trip counts. QUIC's own mean remembers an outage or a queue for dozens of them, which on a link that is little
 /// used are minutes.
-const TRIPS: usize = 4;
+const SHORTEST_OF: usize = 4;
+/// An ack is overdue when it takes longer than each of those remembered, and than the peer may wait with it, by an eighth of a round trip, and by no
+/// less than this: a timer and two schedulers.
+const OVERDUE_MIN: Duration = Duration::from_millis(20);
 
 impl Valve {
     pub(in crate::link) fn new() -> Self {
@@ -55,6 +66,9 @@ impl Valve {
             answered_ms: AtomicU64::new(0),
             rate: AtomicU64::new(0),
             trip_us: AtomicU64::new(0),
+            patience_us: AtomicU64::new(0),
+            sent_ms: AtomicU64::new(0),
+            again_ms: AtomicU64::new(0),
         }))
     }
 
@@ -66,6 +80,29 @@ impl Valve {
     /// When the peer had last acknowledged all that was in flight, on the clock of [`Self::now_ms`].
     pub(in crate::link) fn settled_ms(&self) -> u64 {
         self.0.settled_ms.load(Relaxed)
+    }
+
+    /// For how long nothing has been sent.
+    pub(in crate::link) fn quiet(&self) -> Duration {
+        let since = self.0.sent_ms.load(Relaxed);
+        Duration::from_millis(self.now_ms().saturating_sub(since))
+    }
+
+    /// Bytes that the peer has not acknowledged, or a few too many.
+    pub(in crate::link) fn in_flight(&self) -> u64 {
+        self.0.in_flight_bytes.load(Relaxed)
+    }
+
+    /// How long the peer takes at most to acknowledge what goes alone, by the last few acks: its own delay, what waits on the line and
+    /// the radio's moods included.
+    pub(in crate::link) fn patience(&self) -> Option<Duration> {
+        let us = Some(self.0.patience_us.load(Relaxed)).filter(|us| *us > 0);
+        us.map(Duration::from_micros)
+    }
+
+    /// What is in flight is sent again: an ack of it says nothing of how long the way is (Karn's algorithm, RFC 6298, section 3).
+    pub(in crate::link) fn sent_again(&self) {
+        self.0.again_ms.store(self.now_ms() + 1, Relaxed);
     }
 
     /// Since when the peer has not acknowledged anything although something is in flight, as far as is known: what the transport gave up
@@ -98,7 +135,7 @@ impl Valve {
             meter: Meter::new(now),
             round_trip: Duration::ZERO,
             of_ack: None,
-            trips: [Duration::MAX; TRIPS],
+            trips: [None; TRIPS],
             next_trip: 0,
         })
     }
@@ -136,7 +173,7 @@ struct Valved {
     round_trip: Duration,
     /// The shortest round trip among the packets of the ack that is being read, and of the last acks.
     of_ack: Option<Duration>,
-    trips: [Duration; TRIPS],
+    trips: [Option<Duration>; TRIPS],
     next_trip: usize,
 }
 
@@ -146,12 +183,18 @@ impl Valved {
             return;
         };
         if let Some(slot) = self.trips.get_mut(self.next_trip % TRIPS) {
-            *slot = trip;
+            *slot = Some(trip);
         }
         self.next_trip += 1;
-        let shortest = self.trips.iter().min().copied().unwrap_or(trip);
-        let us = u64::try_from(shortest.as_micros()).unwrap_or(u64::MAX);
-        self.valve.0.trip_us.store(us.max(1), Relaxed);
+        let newest = (1..=SHORTEST_OF).filter_map(|back| self.next_trip.checked_sub(back));
+        let newest = newest.filter_map(|n| *self.trips.get(n % TRIPS)?);
+        let shortest = newest.min().unwrap_or(trip);
+        let longest = self.trips.iter().flatten().max().copied().unwrap_or(trip);
+        let longest = longest.max(shortest + ACK_DELAY);
+        let patience = longest + (shortest / 8).max(OVERDUE_MIN);
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX).max(1);
+        self.valve.0.trip_us.store(us(shortest), Relaxed);
+        self.valve.0.patience_us.store(us(patience), Relaxed);
     }
 }
 
@@ -162,6 +205,7 @@ impl Controller for Valved {
             state.answered_ms.store(self.valve.ms_of(now), Relaxed);
             self.meter.begins(now);
         }
+        state.sent_ms.store(self.valve.ms_of(now), Relaxed);
         state.lift_bytes.store(0, Relaxed);
         self.controller.on_sent(now, bytes, last_packet_number);
     }
@@ -175,8 +219,10 @@ impl Controller for Valved {
         rtt: &RttEstimator,
     ) {
         self.meter.acked(bytes);
-        let trip = now.saturating_duration_since(sent);
-        self.of_ack = Some(self.of_ack.map_or(trip, |shortest| shortest.min(trip)));
+        if self.valve.ms_of(sent) >= self.valve.0.again_ms.load(Relaxed) {
+            let trip = now.saturating_duration_since(sent);
+            self.of_ack = Some(self.of_ack.map_or(trip, |shortest| shortest.min(trip)));
+        }
         self.round_trip = rtt.get();
         self.controller.on_ack(now, sent, bytes, app_limited, rtt);
     }

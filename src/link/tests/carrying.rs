@@ -9,7 +9,7 @@ use crate::{
     emulator::{Burst, Direction, Profile, SplitMix64},
     link::{
         Command, Event, LinkKind,
-        profile::{BULK_STREAMS_MAX, LARGE_BATCHES_MAX, PEER_STREAMS_MAX},
+        profile::{BULK_STREAMS_MAX, LARGE_BATCHES_MAX, PEER_STREAMS_MAX, PEER_STREAMS_TOLD},
     },
     model::Lane,
 };
@@ -198,7 +198,7 @@ async fn an_owner_that_takes_nothing_stops_the_peer_and_then_gets_everything() {
         }
     }
     // In the owner's channel, in quinn's hands at the hub, and on the way.
-    let bound = u64::from(PEER_STREAMS_MAX) * 2 + u64::from(BULK_STREAMS_MAX);
+    let bound = u64::from(PEER_STREAMS_MAX + PEER_STREAMS_TOLD) + u64::from(BULK_STREAMS_MAX);
     assert!(
         sent > 0 && sent <= bound,
         "{sent} batches went out, bound {bound}"

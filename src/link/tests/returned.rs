@@ -106,3 +106,23 @@ async fn an_end_is_told_what_its_path_carries() {
     let rtt = edge.path.expect("a path").rtt;
     assert!(rtt >= Duration::from_millis(100), "{rtt:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hub_is_told_once_that_its_peer_comes_from_another_address() {
+    let world = World::over(Profile::lan()).await;
+    let (edge, mut hub) = world.ends(LinkKind::Mobile).await;
+    edge.control(b"from the first").await;
+    assert_eq!(hub.next_control().await, b"from the first");
+    assert_eq!(hub.moved, 0);
+    world.link.rebind();
+    edge.control(b"from another").await;
+    while hub.moved == 0 {
+        hub.step().await;
+    }
+    edge.control(b"from there again").await;
+    while hub.controls.len() < 2 {
+        hub.step().await;
+    }
+    assert_eq!(hub.moved, 1);
+    assert!(edge.running.handle.quiet() < Duration::from_secs(20));
+}

@@ -163,7 +163,6 @@ pub(super) fn dial_settings(
     tls: &Arc<ClientTls>,
 ) -> DialSettings {
     DialSettings {
-        is_one_of_several: false,
         wire: Arc::default(),
         hub: hub.parse().expect("a unit"),
         kind,
@@ -245,6 +244,7 @@ pub(super) struct End {
     pub(super) path: Option<PathNews>,
     pub(super) controls: VecDeque<Vec<u8>>,
     pub(super) batches: VecDeque<Vec<u8>>,
+    pub(super) moved: u32,
     pub(super) ended: Option<Ended>,
 }
 
@@ -258,6 +258,7 @@ impl End {
             path: None,
             controls: VecDeque::new(),
             batches: VecDeque::new(),
+            moved: 0,
             ended: None,
         }
     }
@@ -308,6 +309,7 @@ impl End {
             }
             Event::Carried { id } => self.carried.push(id),
             Event::Path(news) => self.path = Some(news),
+            Event::Moved => self.moved += 1,
             Event::Closed(ended) => self.ended = Some(ended),
         }
     }

@@ -29,6 +29,7 @@ use tokio::{
 
 use self::path::PathReport;
 use super::{
+    awake::KeepAwake,
     board::{SessionRecord, Up},
     command::{Command, End, Port, PortEnd, ToSession},
     dictionaries::Talk,
@@ -54,6 +55,8 @@ use crate::{
 const CONTROL_BYTES: usize = 64 * 1024;
 /// Frames and batches that wait for the link before more is taken from the owner.
 const PENDING_MAX: usize = 32;
+/// A batch of so many parcels is packed at once, and acks wait for it: they leave in the same packet.
+const SMALL_BATCH_PARCELS: usize = 8;
 /// How long a neighbour that has dialled may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(15);
 /// How long the end of a session may take.
@@ -68,8 +71,8 @@ pub(super) struct Carrier {
     pub(super) kind: LinkKind,
     /// What batches are compressed against.
     pub(super) compression: Compression,
-    /// How often something must go over it when there is no other session with the neighbour.
-    pub(super) keep_awake: Option<Duration>,
+    /// By what it is kept awake, where this node has dialled it and pays for its bytes.
+    pub(super) keep_awake: Option<KeepAwake>,
     /// On what terms the link is to be used, where this node has dialled it.
     pub(super) terms: Option<watch::Receiver<LinkTerms>>,
 }
@@ -134,7 +137,10 @@ pub(super) async fn carry(
         agreement: Agreement::default(),
         said: None,
         path: PathReport::default(),
+        packing: 0,
+        acks: Vec::new(),
         awake: None,
+        is_awaking: false,
         sent: 0,
         stage: Stage::Announced,
         met: false,
@@ -142,7 +148,8 @@ pub(super) async fn carry(
     };
     match pump.carrier.name.clone() {
         Some(name) => {
-            pump.awake = pump.carrier.keep_awake.map(|every| Instant::now() + every);
+            let silence = pump.carrier.keep_awake.as_ref().map(KeepAwake::silence);
+            pump.awake = silence.map(|silence| Instant::now() + silence);
             pump.announce(port, name).await;
         }
         None => pump.stage = Stage::expect_hello(port),
@@ -151,6 +158,9 @@ pub(super) async fn carry(
     if matches!(pump.stage, Stage::Announced) {
         // The owner may have stopped meanwhile; then nobody needs to know.
         let _ = shared.command(Command::Down { session: id }).await;
+    }
+    if matches!(ended, Ended::Idle) {
+        pump.moved();
     }
     shared.board.down(id, shared.clock.wall());
     tracing::info!(unit = %pump.neighbour, link = pump.record.link(), session = id, %ended, "a session ended");
@@ -190,8 +200,13 @@ struct Pump {
     /// The epochs that this node's last hello has named.
     said: Option<Epochs>,
     path: PathReport,
-    /// When to see whether the peer can reach this side over any other session.
+    /// Small batches that are being packed, and the acks that go with the next of them.
+    packing: usize,
+    acks: Vec<u8>,
+    /// When to see whether something must go over it, so that the peer can reach this side.
     awake: Option<Instant>,
+    /// Something has gone over it after a whole silence, and whether it came from the same address is not known yet.
+    is_awaking: bool,
     sent: u64,
     stage: Stage,
     /// Whether the neighbour said hello.
@@ -234,7 +249,11 @@ struct Held {
 /// What a worker has done.
 enum Done {
     Judged(Judged),
-    Packed(Lane, Result<Packed, PackError>),
+    Packed {
+        lane: Lane,
+        small: bool,
+        packed: Result<Packed, PackError>,
+    },
     /// A certificate was judged: whether it counts, or why not, or nothing when it cannot be kept.
     Certificate(Fingerprint, Result<(), Option<Reason>>),
     /// Certificates that the neighbour asked for.
@@ -412,6 +431,10 @@ impl Pump {
             link::Event::Batch(batch) => self.judge(*batch),
             link::Event::Room { express, bulk } => self.granted(express, bulk).await,
             link::Event::Path(news) => self.path_news(news).await,
+            link::Event::Moved => {
+                self.tell_moved();
+                Ok(())
+            }
             link::Event::Carried { .. } | link::Event::Closed(_) => Ok(()),
         }
     }
@@ -483,6 +506,10 @@ impl Pump {
             Frame::GenerationAnswer(number, answer) => {
                 return self.generation_answered(number, answer).await;
             }
+            Frame::Moved => {
+                self.moved();
+                return Ok(());
+            }
             Frame::Hello(ref hello) => {
                 self.heard_of_acks(&frame);
                 self.hello(&hello.link_name).await?;
@@ -523,6 +550,9 @@ impl Pump {
                 }
                 match *frame {
                     Frame::Hello(_) => self.greet(&frame),
+                    Frame::Ack(_) if self.packing > 0 => {
+                        self.acks.extend(wire::encode_frame(&frame));
+                    }
                     _ => self.send(&frame),
                 }
             }
@@ -540,9 +570,15 @@ impl Pump {
                     history: self.history_of_sent(),
                     agreed: self.agreed(),
                 };
+                let small = parcels.len() <= SMALL_BATCH_PARCELS;
+                self.packing += usize::from(small);
                 self.work(urgency, move || {
                     let packed = outgoing::pack(&reader, parcels, kind, compression, &common);
-                    Done::Packed(lane, packed)
+                    Done::Packed {
+                        lane,
+                        small,
+                        packed,
+                    }
                 });
             }
             ToSession::Run {
@@ -560,7 +596,10 @@ impl Pump {
     }
 
     fn write(&mut self, frames: Vec<u8>) {
-        let mut bytes = Bytes::from(frames);
+        // What was said before stays before.
+        let mut bytes = std::mem::take(&mut self.acks);
+        bytes.extend(frames);
+        let mut bytes = Bytes::from(bytes);
         while !bytes.is_empty() {
             let message = bytes.split_to(CONTROL_BYTES.min(bytes.len()));
             self.pending.push_back(link::Command::Control(message));
@@ -600,7 +639,13 @@ impl Pump {
                 Ok(())
             }
             Done::Judged(Judged::Broken(error)) => Err(error.into()),
-            Done::Packed(lane, packed) => {
+            Done::Packed {
+                lane,
+                small,
+                packed,
+            } => {
+                self.packing -= usize::from(small);
+                self.write(Vec::new());
                 let Packed {
                     bytes,
                     payload_bytes,

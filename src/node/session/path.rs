@@ -7,7 +7,7 @@ use tokio::{sync::watch, time::Instant};
 
 use super::{Fault, Pump};
 use crate::{
-    delivery::{self, Input, LinkTerms},
+    delivery::{self, Input, LinkTerms, hop::Frame},
     link::{self, PathNews},
 };
 
@@ -102,22 +102,48 @@ impl Pump {
 }
 
 impl Pump {
-    /// A link that is one of several stays silent for longer than address translators remember it. When no other session with the neighbour
-    /// is heard of, something goes over this one in time, so that the neighbour reaches this node.
+    /// Sees that something goes over the link before address translators on the way forget it, so that the neighbour reaches this node: but not
+    /// where it can reach it over another link.
     pub(super) fn keep_awake(&mut self, now: Instant) {
-        let (Some(due), Some(every)) = (self.awake, self.carrier.keep_awake) else {
+        let (Some(due), Some(keep)) = (self.awake, self.carrier.keep_awake.as_ref()) else {
             return;
         };
         if due > now {
             return;
         }
-        self.awake = Some(now + every);
-        if !self
-            .shared
-            .board
-            .is_heard_beside(&self.neighbour, self.id, every)
-        {
+        let silence = keep.silence();
+        let quiet = self.handle.quiet();
+        if quiet < silence {
+            self.awake = Some(now + (silence - quiet));
+            return;
+        }
+        if std::mem::take(&mut self.is_awaking) {
+            keep.reached(self.shared.clock.wall());
+        }
+        self.awake = Some(now + keep.silence());
+        let is_heard = || {
+            let board = &self.shared.board;
+            board.is_heard_beside(&self.neighbour, self.id, silence)
+        };
+        if !keep.is_one_of_several || !is_heard() {
+            self.is_awaking = true;
             self.pending.push_back(link::Command::Control(Bytes::new()));
+        }
+    }
+
+    /// The neighbour sees this side come from another address, or the session has died of silence: if it was after a silence, that was too long.
+    pub(super) fn moved(&mut self) {
+        if std::mem::take(&mut self.is_awaking)
+            && let Some(keep) = &self.carrier.keep_awake
+        {
+            keep.forgotten(self.shared.clock.wall());
+        }
+    }
+
+    /// What this session's neighbour sends comes from another address now.
+    pub(super) fn tell_moved(&mut self) {
+        if self.is_announced() && self.carrier.terms.is_none() {
+            self.send(&Frame::Moved);
         }
     }
 }

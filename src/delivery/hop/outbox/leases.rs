@@ -83,7 +83,7 @@ impl Outbox {
             .any(|lane| !self.ready[lane.index()].is_empty())
     }
 
-    /// Chooses the parcels of one batch and leases them to `session`.
+    /// Chooses the parcels of one batch, which takes no further one once it has `full` bytes, and leases them to `session`.
     ///
     /// Takes the most urgent lane of the class first, in order of number; every [`SHARE_TURNS`]th batch the lower lane goes first.
     /// A parcel's predecessors that have not left yet go before it, from whatever lane: so an urgent message of a case lends its
@@ -92,6 +92,7 @@ impl Outbox {
         &mut self,
         express: bool,
         session: SessionId,
+        full: u64,
         parcels: &Parcels,
     ) -> Option<(Lane, Vec<Seq>)> {
         let [first, second] = lanes(express);
@@ -102,16 +103,22 @@ impl Outbox {
             [first, second]
         };
         order.into_iter().find_map(|lane| {
-            let picked = self.pick_lane(lane, session, parcels);
+            let picked = self.pick_lane(lane, session, full, parcels);
             (!picked.is_empty()).then_some((lane, picked))
         })
     }
 
-    fn pick_lane(&mut self, lane: Lane, session: SessionId, parcels: &Parcels) -> Vec<Seq> {
+    fn pick_lane(
+        &mut self,
+        lane: Lane,
+        session: SessionId,
+        full: u64,
+        parcels: &Parcels,
+    ) -> Vec<Seq> {
         let mut picked: Vec<Seq> = Vec::new();
         let mut bytes = 0;
         let mut from = 0;
-        while picked.len() < BATCH_PARCELS_MAX && bytes < BATCH_BYTES_FULL {
+        while picked.len() < BATCH_PARCELS_MAX && bytes < full {
             let Some(seq) = self.ready[lane.index()].next(from) else {
                 break;
             };
