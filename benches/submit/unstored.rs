@@ -8,9 +8,11 @@ use std::{
     sync::Arc,
 };
 
+use futures_util::{Stream, stream};
+
 use casegate::{
     api::{
-        self, Action, Cause, Gateway, Handed, InboxAsk, LinkView, MessagePage, MessageView,
+        self, Action, Cause, Gateway, Handed, Heard, InboxAsk, LinkView, MessagePage, MessageView,
         QueueAsk, QueuePage, Refusal, Settled, Status, UnitView,
     },
     blob::Blobs,
@@ -140,6 +142,10 @@ impl Gateway for Unstored {
 
     async fn status(&self) -> Result<Status, Refusal> {
         nothing()
+    }
+
+    fn listen(&self) -> impl Stream<Item = Heard> + Send + 'static {
+        stream::pending()
     }
 
     fn blobs(&self) -> Result<Blobs, Refusal> {

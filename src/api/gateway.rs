@@ -3,8 +3,9 @@
 use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
+use futures_util::Stream;
 
-use super::view::{LinkView, MessagePage, MessageView, QueuePage, Status, UnitView};
+use super::view::{HappeningView, LinkView, MessagePage, MessageView, QueuePage, Status, UnitView};
 use crate::{
     blob::Blobs,
     cloudevents::{Intake, Submission},
@@ -101,6 +102,9 @@ pub trait Gateway: Send + Sync + 'static {
     /// The node cannot say now.
     fn status(&self) -> impl Future<Output = Result<Status, Refusal>> + Send;
 
+    /// What happens to messages from now on, once it is on stable storage. Ends when the node does.
+    fn listen(&self) -> impl Stream<Item = Heard> + Send + 'static;
+
     /// The attachments of this node.
     ///
     /// # Errors
@@ -153,6 +157,15 @@ pub struct Handed {
     pub body: Bytes,
     /// When this node received it, milliseconds since the Unix epoch.
     pub received: Millis,
+}
+
+/// What somebody who listens hears.
+#[derive(Clone, Debug)]
+pub enum Heard {
+    /// Something happened to a message.
+    Happening(Box<HappeningView>),
+    /// So many happenings were not heard, because they were not taken fast enough.
+    Lost(u64),
 }
 
 /// What became of a list of messages.

@@ -2,11 +2,12 @@
 //!
 //! A request passes, in this order: [`serve`] (connections, bounded), `front` (one log line, panics, what is left of bodies, the
 //! bound on requests), `guard` (hosts, origins, content types, tokens), the routing table below, and one of the rooms `messages`,
-//! `find`, `inbox`, `attachments`, `queue` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
+//! `find`, `inbox`, `attachments`, `queue`, `events` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
 //! a [`Problem`].
 
 mod attachments;
 mod body;
+mod events;
 mod find;
 mod front;
 mod gateway;
@@ -34,13 +35,14 @@ use axum::{
 };
 use tokio::sync::{Semaphore, watch};
 
-pub use gateway::{Action, Cause, Gateway, Handed, InboxAsk, QueueAsk, Refusal, Settled};
+pub use gateway::{Action, Cause, Gateway, Handed, Heard, InboxAsk, QueueAsk, Refusal, Settled};
 pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
 pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
-    AttachmentsView, GapView, LinkUsage, LinkView, MessagePage, MessageView, PerLane, QueueEntry,
-    QueuePage, ReceiptView, ReceiverView, Status, StepView, TransferView, UnitView, Volume,
+    AttachmentsView, GapView, HappeningView, LinkUsage, LinkView, MessagePage, MessageView,
+    PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView, Status, StepView, TransferView,
+    UnitView, Volume,
 };
 
 use crate::{model::Limits, observe::Metrics};
@@ -66,6 +68,7 @@ struct Api<G> {
     guard: Arc<guard::Guard>,
     bodies: body::Bodies,
     attachments: Arc<Semaphore>,
+    listeners: Arc<Semaphore>,
     limits: Limits,
     stopping: watch::Receiver<bool>,
 }
@@ -104,6 +107,7 @@ fn router<G: Gateway>(
         guard,
         bodies: body::Bodies::new(limits.request_kib),
         attachments: Arc::new(Semaphore::new(attachments::CALLS_MAX)),
+        listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
         limits,
         stopping,
     });
@@ -131,6 +135,7 @@ fn router<G: Gateway>(
         .route("/v1/links", get(node::links::<G>))
         .route("/v1/units", get(node::units::<G>))
         .route("/v1/status", get(node::status::<G>))
+        .route("/v1/events", get(events::listen::<G>))
         .route("/v1/openapi.json", get(node::specification))
         .route("/metrics", get(node::metrics::<G>))
         .route("/healthz", get(node::alive))

@@ -84,7 +84,8 @@ impl Problem {
         self.slug
     }
 
-    fn document(&self) -> Vec<u8> {
+    /// What is told.
+    pub(super) fn document(&self) -> Value {
         let mut members = Map::new();
         let mut put = |name: &str, value: Value| members.insert(name.to_owned(), value);
         put("type", format!("{TYPE_PREFIX}{}", self.slug).into());
@@ -101,14 +102,14 @@ impl Problem {
         if let Some(index) = self.index {
             put("index", index.into());
         }
-        Value::Object(members).to_string().into_bytes()
+        Value::Object(members)
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let kind = (header::CONTENT_TYPE, "application/problem+json");
-        let mut response = (self.status, [kind], self.document()).into_response();
+        let mut response = (self.status, [kind], self.document().to_string()).into_response();
         response.extensions_mut().insert(Slug(self.slug));
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after_s {

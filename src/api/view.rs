@@ -155,6 +155,27 @@ pub struct StepView {
     pub note: Option<String>,
 }
 
+/// Something that has just happened to a message.
+#[derive(Clone, Debug, Serialize)]
+pub struct HappeningView {
+    /// The message's name.
+    pub messageid: MessageId,
+    /// The sender.
+    pub from: UnitId,
+    /// The kind.
+    #[serde(rename = "type")]
+    pub kind: Kind,
+    /// The case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caseid: Option<String>,
+    /// The lane that it travels in.
+    pub priority: Lane,
+    /// The state of the receiver that is furthest behind, by now.
+    pub state: State,
+    /// What happened.
+    pub step: StepView,
+}
+
 /// A page of the queue.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct QueuePage {

@@ -2,7 +2,7 @@
 
 use bincode::{Decode, Encode};
 
-use super::keys::Stem;
+use super::{keys::Stem, news::News};
 use crate::{
     delivery::{ParcelView, Step},
     model::{
@@ -182,8 +182,8 @@ impl Entry {
         states.min().unwrap_or(State::Queued)
     }
 
-    /// Takes a step. `me` is the node's own unit.
-    pub(super) fn step(&mut self, me: &UnitId, at: Millis, step: &Step) {
+    /// Takes a step and tells of it. `me` is the node's own unit.
+    pub(super) fn step(&mut self, me: &UnitId, at: Millis, step: &Step, news: &News) {
         let what = match step {
             Step::Accepted { lane, .. } => {
                 for target in self.to.clone() {
@@ -260,11 +260,13 @@ impl Entry {
                 neighbour: neighbour.clone(),
             },
         };
-        self.note(at, what);
+        let line = Line { at, what };
+        news.tell(self, &line);
+        self.note(line);
     }
 
-    /// Takes a receipt's line.
-    pub(super) fn receipt(&mut self, item: &ReceiptItem, issuer: &UnitId) {
+    /// Takes a receipt's line and tells of it.
+    pub(super) fn receipt(&mut self, item: &ReceiptItem, issuer: &UnitId, news: &News) {
         let state = item.outcome.into();
         self.settle(&item.receiver, state, item.reason, item.at, &item.note);
         let what = What::Receipt {
@@ -274,7 +276,9 @@ impl Entry {
             note: item.note.clone(),
             issuer: issuer.clone(),
         };
-        self.note(item.at, what);
+        let line = Line { at: item.at, what };
+        news.tell(self, &line);
+        self.note(line);
     }
 
     /// Takes what the node says of a message that it still has, where that is more than is known.
@@ -286,7 +290,7 @@ impl Entry {
                 true => What::Accepted { lane },
                 false => What::Received { from: None, lane },
             };
-            self.note(at, first);
+            self.note(Line { at, what: first });
         }
         self.lane = view.lane;
         for receiver in &view.receivers {
@@ -341,8 +345,7 @@ impl Entry {
         }
     }
 
-    fn note(&mut self, at: Millis, what: What) {
-        let line = Line { at, what };
+    fn note(&mut self, line: Line) {
         if self.timeline.contains(&line) {
             return;
         }
@@ -351,7 +354,7 @@ impl Entry {
             return;
         }
         // A receipt comes later than what it tells, and tells the time of another node's clock.
-        let place = self.timeline.partition_point(|before| before.at <= at);
+        let place = self.timeline.partition_point(|before| before.at <= line.at);
         self.timeline.insert(place, line);
     }
 

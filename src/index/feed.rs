@@ -9,7 +9,7 @@ use std::{
 use bincode::{Decode, Encode};
 use tokio::sync::watch;
 
-use super::{Unavailable, base::Base};
+use super::{Unavailable, base::Base, news::News};
 use crate::{
     codec,
     delivery::{Event, Step},
@@ -136,6 +136,8 @@ pub(super) struct Shared {
     /// For those who wait for the thread: it has come further.
     done: Condvar,
     progress: watch::Sender<Progress>,
+    /// For those who listen.
+    pub(super) news: News,
 }
 
 #[derive(Clone, Default)]
@@ -256,6 +258,7 @@ impl Shared {
             work: Condvar::new(),
             done: Condvar::new(),
             progress: watch::Sender::default(),
+            news: News::default(),
         }
     }
 

@@ -13,6 +13,7 @@ use super::{
     draft::Draft,
     entry::Entry,
     feed::Shared,
+    news::News,
 };
 use crate::{
     delivery::{Event, Step},
@@ -269,6 +270,7 @@ impl Follower {
         through: Lsn,
     ) -> Result<(), BaseError> {
         let known = following.known;
+        let nobody = News::default();
         for (lsn, event) in events {
             let was_replayed = self.replayed > 0;
             self.replayed = self.replayed.saturating_sub(1);
@@ -279,7 +281,11 @@ impl Follower {
                 self.may_repeat |= following.position.messages > 0 || !following.draft.is_empty();
             }
             let may_be_known = was_replayed || self.may_repeat;
-            if !self.take_one(&mut following.draft, event, may_be_known)? {
+            let news = match was_replayed {
+                true => &nobody,
+                false => &self.shared.news,
+            };
+            if !self.take_one(&mut following.draft, event, may_be_known, news)? {
                 following.unreadable += 1;
             }
         }
@@ -331,6 +337,7 @@ impl Follower {
         draft: &mut Draft,
         event: Event,
         may_be_known: bool,
+        news: &News,
     ) -> Result<bool, BaseError> {
         let me = &self.settings.unit;
         match event {
@@ -358,7 +365,7 @@ impl Follower {
                     _ => draft.entry(message)?,
                 };
                 if let Some(entry) = entry {
-                    entry.step(me, at, &what);
+                    entry.step(me, at, &what, news);
                 }
             }
             Event::Receipt {
@@ -367,7 +374,7 @@ impl Follower {
                 issuer,
             } => {
                 if let Some(entry) = draft.of_parcel(parcel)? {
-                    entry.receipt(&item, &issuer);
+                    entry.receipt(&item, &issuer, news);
                 }
             }
             Event::ReceiptPasses { location } => {
@@ -376,7 +383,7 @@ impl Follower {
                 };
                 for item in items {
                     if let Some(entry) = draft.of_parcel(item.parcel)? {
-                        entry.receipt(&item, &issuer);
+                        entry.receipt(&item, &issuer, news);
                     }
                 }
             }

@@ -16,6 +16,7 @@ mod feed;
 mod follow;
 mod keys;
 mod names;
+mod news;
 mod pages;
 mod search;
 #[cfg(test)]
@@ -31,6 +32,7 @@ use std::{
 pub use base::Gap;
 pub use entry::{Entry, Line, Receiver, What};
 pub use feed::{Feed, Health};
+pub use news::{Happening, Listener};
 pub use search::{Cursor, Found, Search};
 
 use self::{base::Base, feed::Shared, follow::Follower};
@@ -158,6 +160,11 @@ impl Index {
     /// Events that it has not taken yet.
     pub fn waiting(&self) -> usize {
         self.shared.waiting()
+    }
+
+    /// Everything that happens to messages from now on.
+    pub fn listen(&self) -> Listener {
+        self.shared.news.listen()
     }
 
     /// How it is.

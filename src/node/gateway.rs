@@ -2,16 +2,19 @@
 
 use std::sync::atomic::Ordering;
 
+use futures_util::{Stream, stream};
+
 use super::{
     attachments,
     handle::{NodeHandle, refusal},
-    history::{gap_views, unavailable, view},
+    history::{gap_views, happening_view, unavailable, view},
     usage::UseView,
 };
 use crate::{
     api::{
-        Action, Cause, Gateway, Handed, InboxAsk, LinkUsage, LinkView, MessagePage, MessageView,
-        PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, Settled, Status, UnitView, Volume,
+        Action, Cause, Gateway, Handed, Heard, InboxAsk, LinkUsage, LinkView, MessagePage,
+        MessageView, PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, Settled, Status, UnitView,
+        Volume,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
@@ -177,6 +180,16 @@ impl Gateway for NodeHandle {
             journal_bytes_max: u64::from(settings.limits.journal_mib) << 20,
             quarantined: figures.quarantined.load(Ordering::Relaxed),
             warnings: self.warnings(),
+        })
+    }
+
+    fn listen(&self) -> impl Stream<Item = Heard> + Send + 'static {
+        stream::unfold(self.shared.index.listen(), |mut listener| async {
+            let heard = match listener.next().await? {
+                Ok(happening) => Heard::Happening(Box::new(happening_view(&happening))),
+                Err(lost) => Heard::Lost(lost),
+            };
+            Some((heard, listener))
         })
     }
 

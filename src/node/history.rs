@@ -6,9 +6,11 @@ use tokio::sync::oneshot;
 
 use super::{command::Command, handle::NodeHandle, judge::receipt_lines, shared::Shared};
 use crate::{
-    api::{Cause, GapView, MessageView, ReceiptView, ReceiverView, Refusal, StepView},
+    api::{
+        Cause, GapView, HappeningView, MessageView, ReceiptView, ReceiverView, Refusal, StepView,
+    },
     delivery::{Delivery, ParcelView},
-    index::{Bounds, Entry, Gap, Source, Unavailable, What},
+    index::{Bounds, Entry, Gap, Happening, Line, Source, Unavailable, What},
     model::{Digest, Location, MessageId, Millis, Pattern, Reason, ReceiptItem, State, UnitId},
     parcel::{Header, Parcel},
 };
@@ -226,6 +228,20 @@ pub(super) fn view(entry: Entry, with_timeline: bool, gaps: Vec<Gap>) -> Message
             .collect(),
         steps_left_out: entry.left_out,
         incomplete: gap_views(gaps),
+    }
+}
+
+/// Something that has just happened.
+pub(super) fn happening_view(happening: &Happening) -> HappeningView {
+    let Line { at, what } = happening.line.clone();
+    HappeningView {
+        messageid: happening.message,
+        from: happening.from.clone(),
+        kind: happening.kind.clone(),
+        caseid: happening.case.clone(),
+        priority: happening.lane,
+        state: happening.state,
+        step: step(at, what, happening.bytes.into()),
     }
 }
 

@@ -212,6 +212,15 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        if std::thread::panicking() && self.process.is_some() {
+            for path in ["/v1/status", "/v1/queue?max=5"] {
+                eprintln!(
+                    "--- {path} of {}: {:?}",
+                    self.folder.display(),
+                    self.client().get(path)
+                );
+            }
+        }
         if let Some(mut process) = self.process.take() {
             // A test that has failed leaves no process behind.
             let _ = process.kill();

@@ -12,7 +12,7 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 /// How long anything may take before a test gives up.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A folder of its own, with a CA and everything that nodes keep.
 pub(crate) struct World {
@@ -157,7 +157,7 @@ impl Running {
         self.node.listen_address().await.expect("it is a hub")
     }
 
-    fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.node.api_address())
     }
 

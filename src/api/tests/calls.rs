@@ -42,7 +42,7 @@ async fn the_specification_and_the_routes_are_the_same() {
             }
         }
     }
-    for path in ["/", "/v1", "/v1/events", "/console/", "/v1/queue/x/burn"] {
+    for path in ["/", "/v1", "/v1/event", "/console/", "/v1/queue/x/burn"] {
         let answered = world.get(path).await;
         assert_eq!(answered.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(answered.problem(), "not-found");

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod calls;
+mod events;
 mod sockets;
 
 use std::{
@@ -17,6 +18,7 @@ use axum::{
     http::{HeaderMap, Request, StatusCode},
 };
 use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, stream};
 use serde_json::{Value as Json, json};
 use tokio::{sync::Notify, time::timeout};
 use tower::ServiceExt as _;
@@ -60,6 +62,8 @@ struct Told {
     search: Option<Search>,
     refusal: Option<Refusal>,
     panics: bool,
+    heard: Vec<Heard>,
+    transfers: Vec<TransferView>,
     attached: Vec<(BlobDigest, u64)>,
     damaged: Vec<BlobDigest>,
     /// Removed as soon as room is needed.
@@ -270,13 +274,21 @@ impl Gateway for Fake {
             queued: Volume::default(),
             queued_lanes: PerLane::default(),
             inbox: Volume::default(),
-            attachments: AttachmentsView::default(),
+            attachments: AttachmentsView {
+                under_way: self.told().transfers.clone(),
+                ..AttachmentsView::default()
+            },
             awaiting_receipts: 0,
             journal_bytes: 0,
             journal_bytes_max: 0,
             quarantined: 0,
             warnings: vec![],
         })
+    }
+
+    fn listen(&self) -> impl Stream<Item = Heard> + Send + 'static {
+        let heard = std::mem::take(&mut self.told().heard);
+        stream::iter(heard).chain(stream::pending())
     }
 
     fn blobs(&self) -> Result<Blobs, Refusal> {
@@ -313,7 +325,7 @@ struct World {
     node: Arc<Fake>,
     router: Router,
     settings: Settings,
-    _stopping: watch::Sender<bool>,
+    stopping: watch::Sender<bool>,
 }
 
 struct Answered {
@@ -370,8 +382,12 @@ impl World {
             node,
             router,
             settings,
-            _stopping: sender,
+            stopping: sender,
         }
+    }
+
+    fn stop(&self) {
+        self.stopping.send_replace(true);
     }
 
     async fn ask(&self, request: Request<Body>) -> Answered {
@@ -381,7 +397,11 @@ impl World {
             .oneshot(request)
             .await
             .expect("never fails");
-        let (parts, body) = answer.into_parts();
+        let (parts, mut body) = answer.into_parts();
+        if parts.headers["content-type"] == "text/event-stream" {
+            // It has no end.
+            body = Body::empty();
+        }
         let bytes = to_bytes(body, usize::MAX).await.expect("a body");
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).into_owned().into());

@@ -11,6 +11,7 @@ use super::{
     entry::STEPS_MAX,
     feed::{EVENTS_MAX, Feed},
     keys::{Key, Stem},
+    news::News,
     *,
 };
 use crate::{
@@ -451,7 +452,7 @@ fn a_timeline_is_bounded_and_leaves_out_attempts_before_anything_else() {
             neighbour: hub.clone(),
             link: "3g".into(),
         };
-        entry.step(&me, NOW + n, &step);
+        entry.step(&me, NOW + n, &step, &News::default());
     }
     assert_eq!(entry.timeline.len(), STEPS_MAX);
     let item = ReceiptItem {
@@ -462,7 +463,7 @@ fn a_timeline_is_bounded_and_leaves_out_attempts_before_anything_else() {
         at: NOW + 2000,
         note: String::new(),
     };
-    entry.receipt(&item, &hub);
+    entry.receipt(&item, &hub, &News::default());
     assert_eq!(entry.timeline.len(), STEPS_MAX);
     assert_eq!(entry.left_out as usize, 1000 - STEPS_MAX + 1);
     let last = entry.timeline.last().expect("a step");
@@ -491,15 +492,15 @@ fn what_is_delivered_stays_so_whatever_comes_late() {
         at: NOW,
         note: String::new(),
     };
-    entry.step(&me, NOW, &queued);
-    entry.receipt(&item(Outcome::Delivered), &hub);
+    entry.step(&me, NOW, &queued, &News::default());
+    entry.receipt(&item(Outcome::Delivered), &hub, &News::default());
     for late in [&queued, &acked, &Step::Held] {
-        entry.step(&me, NOW + 1, late);
+        entry.step(&me, NOW + 1, late, &News::default());
         assert_eq!(entry.state(), State::Delivered, "{late:?}");
     }
-    entry.receipt(&item(Outcome::Expired), &hub);
+    entry.receipt(&item(Outcome::Expired), &hub, &News::default());
     assert_eq!(entry.state(), State::Delivered);
-    entry.receipt(&item(Outcome::Read), &hub);
+    entry.receipt(&item(Outcome::Read), &hub, &News::default());
     assert_eq!(entry.state(), State::Read);
 }
 
