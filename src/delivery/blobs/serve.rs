@@ -22,7 +22,7 @@ const UNACKED_CHUNKS_MAX: u64 = 256;
 /// Chunks of one run. As small as it gets: what is more urgent waits for no more than this, and a receiver reads as many at once as there
 /// may be streams, where longer ones would take turns.
 const RUN_CHUNKS: u64 = 1;
-/// How long a run may take over one session while there is another: then it goes over that one.
+/// How long a run may take over one session while there is another, or once its neighbour has asked again: then it goes again.
 const LEASE_MS: Millis = 30_000;
 /// Every so many bulk grants a run goes before the parcels that wait, so that it is never starved.
 const SHARE_TURNS: u32 = 4;
@@ -66,6 +66,9 @@ struct Lease {
     last: u64,
     session: SessionId,
     until: Millis,
+    /// The neighbour has asked again since. That it wanted the attachment no longer, and let go of what came, may have been said over a
+    /// session that died.
+    is_doubted: bool,
 }
 
 /// What is sent next.
@@ -144,6 +147,9 @@ impl Serving {
                     self.given.remove(chunk);
                 }
             }
+            if self.described == Described::UnderWay(lease.session) {
+                self.described = Described::No;
+            }
         }
     }
 
@@ -201,8 +207,14 @@ impl Delivery {
         }
         serving.given = want.have.clone();
         serving.theirs = want.have;
-        for lease in &serving.leases {
+        for lease in &mut serving.leases {
             serving.given.insert_range(lease.first, lease.last);
+            lease.is_doubted = true;
+        }
+        if let Described::UnderWay(session) = serving.described
+            && !serving.leases.iter().any(|lease| lease.session == session)
+        {
+            serving.described = Described::No;
         }
         if !is_active {
             served.active.push_back(digest);
@@ -448,6 +460,7 @@ impl Delivery {
                 last,
                 session,
                 until,
+                is_doubted: false,
             });
         }
         self.outputs.push_back(Output::BlobRun {
@@ -558,13 +571,14 @@ impl Delivery {
             .min()
     }
 
-    /// When a run has taken too long over a session that has another beside it.
+    /// When a run has taken too long over a session that has another beside it, or is in doubt.
     fn next_lease_over(&self) -> Option<Millis> {
         let served = self.blobs.served.iter();
-        let served = served.filter(|(n, served)| served.is_active() && self.has_several(n));
-        let leases = served.flat_map(|(_, served)| {
+        let leases = served.flat_map(|(neighbour, served)| {
+            let has_several = served.is_active() && self.has_several(neighbour);
             let wants = served.active.iter().filter_map(|d| served.wants.get(d));
-            wants.flat_map(|serving| &serving.leases)
+            let leases = wants.flat_map(|serving| &serving.leases);
+            leases.filter(move |lease| has_several || lease.is_doubted)
         });
         leases.map(|lease| lease.until).min()
     }
@@ -599,17 +613,18 @@ impl Delivery {
                 }
             }
         }
-        let late: Vec<UnitId> = self
-            .blobs
-            .served
-            .iter()
-            .filter(|(n, served)| served.is_active() && self.has_several(n))
-            .map(|(n, _)| n.clone())
-            .collect();
-        for neighbour in late {
+        let mut late = Vec::new();
+        for (neighbour, served) in &self.blobs.served {
+            if served.is_active() {
+                late.push((neighbour.clone(), self.has_several(neighbour)));
+            }
+        }
+        for (neighbour, has_several) in late {
             if let Some(served) = self.blobs.served.get_mut(&neighbour) {
                 for serving in served.wants.values_mut() {
-                    serving.give_back(|lease| lease.until <= now);
+                    serving.give_back(|lease| {
+                        lease.until <= now && (has_several || lease.is_doubted)
+                    });
                 }
             }
             self.pump(&neighbour);
