@@ -48,7 +48,7 @@ pub fn examine(data_dir: &Path, unit: UnitId) -> Result<Examined, StartError> {
     Ok(Examined {
         epoch: machine.epoch(),
         parcels: totals.parcels,
-        inbox: machine.inbox_view().messages as u64,
+        inbox: machine.inbox_view().messages,
         awaiting_receipts: totals.own,
         damaged: start::report(&recovery),
     })
