@@ -326,7 +326,9 @@ impl Delivery {
         let digest = absent.digest;
         match self.blobs.fetches.get(&digest) {
             Some(Fetch::Asked { from, .. }) if from == neighbour => {}
-            _ => return,
+            Some(_) => return,
+            // A want that came late, over another session, is still on record there.
+            None => return self.say_enough(neighbour, digest),
         }
         self.unask(digest, Fetch::Idle);
         if let Some(source) = self.blobs.sources.get_mut(neighbour) {
