@@ -129,8 +129,8 @@ impl ReceiptItem {
     /// Longest note, in bytes.
     pub const NOTE_BYTES_MAX: usize = 512;
 
-    /// Whether there is nothing left to say by an earlier line of the same issuer: whoever read it had it delivered.
-    pub fn outdoes(&self, earlier: &Self) -> bool {
+    /// Whether it says the last that there is to say of what an earlier line of the same issuer is about.
+    pub fn completes(&self, earlier: &Self) -> bool {
         self.outcome == Outcome::Read
             && earlier.outcome == Outcome::Delivered
             && (earlier.parcel, &earlier.receiver) == (self.parcel, &self.receiver)

@@ -224,7 +224,7 @@ impl Running {
         let path = format!("/v1/messages/{message}");
         eventually(&format!("{message} is {state}"), async || {
             let (_, view) = self.get(&path).await;
-            // What a quick application has read may never have been told as delivered.
+            // Of what a quick application has read both are told at once.
             view["state"] == state || state == "delivered" && view["state"] == "read"
         })
         .await;

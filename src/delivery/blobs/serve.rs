@@ -622,9 +622,8 @@ impl Delivery {
         for (neighbour, has_several) in late {
             if let Some(served) = self.blobs.served.get_mut(&neighbour) {
                 for serving in served.wants.values_mut() {
-                    serving.give_back(|lease| {
-                        lease.until <= now && (has_several || lease.is_doubted)
-                    });
+                    serving
+                        .give_back(|lease| lease.until <= now && (has_several || lease.is_doubted));
                 }
             }
             self.pump(&neighbour);
