@@ -5,8 +5,9 @@ use std::{error::Error, fs, path::Path};
 use casegate::{
     codec,
     delivery::hop::{
-        Absent, Ack, Dictionaries, DictionaryAnswer, Entry, Frame, GoneAnswer, Have, Hello,
-        OfferAnswer, OfferedDictionary, PROTOCOL_VERSION, Targets, Want,
+        Absent, Ack, Dictionaries, DictionaryAnswer, Entry, Frame, Generation, GenerationAnswer,
+        GoneAnswer, Have, Hello, LinkTerms, OfferAnswer, OfferedDictionary, PROTOCOL_VERSION,
+        Takes, Targets, Want,
     },
     journal::{Folder, Journal, Replay, Settings},
     model::{BlobDigest, Digest, Fingerprint, Limits, Location, Log as _, Lsn, Payload, Ranges},
@@ -201,6 +202,30 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ),
         ("present", Frame::Present(BlobDigest([3; 32]))),
         ("unwant", Frame::Unwant(BlobDigest([3; 32]))),
+        (
+            "terms",
+            Frame::Terms(LinkTerms {
+                cost_ms: 2000,
+                takes: Takes::Express,
+            }),
+        ),
+        (
+            "generation",
+            Frame::Generation(Generation {
+                number: 3,
+                sender: unit("hebi.xunxian.tobacco"),
+                base: 0,
+                first: 10,
+                last: 30,
+                without: ranges.clone(),
+                id: digest,
+            }),
+        ),
+        (
+            "generation-answer",
+            Frame::GenerationAnswer(3, GenerationAnswer::Lack),
+        ),
+        ("moved", Frame::Moved),
         ("want", Frame::WantCertificates(vec![Fingerprint([7; 16])])),
         ("certificate", Frame::Certificate(vec![0x30; 300])),
     ]
