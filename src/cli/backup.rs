@@ -127,7 +127,7 @@ impl BackupCommand {
         let node: Node = client.read("/v1/status")?;
         let answer = client.post("/v1/backup", "application/json", "{}")?;
         let taken: Taken = client.parse(&answer)?;
-        let begun = self.out.with_extension("begun");
+        let begun = beside(&self.out, ".begun");
         let manifest = copy_all(&taken.folder, &begun, node.unit)
             .and_then(|manifest| {
                 write_manifest(&begun, &manifest)?;
@@ -152,7 +152,7 @@ impl RestoreCommand {
         verify(&self.backup, &manifest)?;
         let (target, is_scratch) = match &self.data_dir {
             Some(folder) if !self.check => (folder.clone(), false),
-            _ => (self.backup.with_extension("check"), true),
+            _ => (beside(&self.backup, ".check"), true),
         };
         let is_used = fs::read_dir(&target).is_ok_and(|mut entries| entries.next().is_some());
         if is_used {
@@ -365,6 +365,14 @@ fn verify(folder: &Path, manifest: &Manifest) -> Result<(), Failure> {
         wrong.join(", ")
     );
     Err(Failure::new(BAD_DATA, text))
+}
+
+/// The folder beside this one whose name is longer by `suffix`.
+fn beside(folder: &Path, suffix: &str) -> PathBuf {
+    // Without the slash that may end it.
+    let mut name = folder.components().as_path().as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn make(folder: &Path) -> Result<(), Failure> {
