@@ -147,7 +147,7 @@ impl Delivery {
             node.count_waiting(waiting);
         }
         for (slot, kept) in node.parcels.iter() {
-            node.expiries.note(slot, kept.expires() / 1000);
+            node.expiries.note(slot, kept.expires / 1000);
         }
         Ok(node)
     }

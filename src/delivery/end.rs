@@ -56,7 +56,7 @@ impl Delivery {
         let grace = self.custody_grace();
         self.parcels.block(block).filter_map(move |(slot, kept)| {
             let second = kept.due(self.parcels.in_custody(slot), grace)?;
-            Some((second, kept.order(), slot))
+            Some((second, kept.order, slot))
         })
     }
 
@@ -66,9 +66,10 @@ impl Delivery {
             return;
         }
         let (now, grace) = (self.now.wall, self.custody_grace());
-        let kept = self.parcels.get_mut(slot);
-        let (parcel, expires) = (kept.digest, kept.expires());
-        kept.had_turn();
+        let (parcel, expires) = self.parcels.change(slot, |kept| {
+            kept.had_turn();
+            (kept.digest, kept.expires)
+        });
         let gives_up = self.parcels.in_custody(slot) && now >= expires + grace;
         for (neighbour, seq) in self.parcels.copies_of(slot) {
             self.begin_end(&neighbour, seq, State::Expired, Reason::Expiry, "", log);
@@ -328,7 +329,7 @@ impl Delivery {
                     handed.push(super::Handed {
                         message: kept.message,
                         at: self.place_of(slot),
-                        received: kept.received(),
+                        received: kept.received,
                     });
                     self.step(slot, self.now.wall, super::Step::Handed);
                 }

@@ -16,7 +16,7 @@ impl Delivery {
             .map(|slot| self.parcels.get(slot));
         let here = here.find_map(|kept| {
             kept.content()
-                .filter(|_| !self.sent.is_past(kept.expires()))
+                .filter(|_| !self.sent.is_past(kept.expires))
         });
         here.or_else(|| self.sent.get(&message).map(content))
     }
@@ -27,7 +27,7 @@ impl Delivery {
             .parcels
             .of_message(message)
             .map(|slot| self.parcels.get(slot));
-        let here = here.find(|kept| kept.is_seen() && !self.seen.is_past(kept.expires()));
+        let here = here.find(|kept| kept.is_seen() && !self.seen.is_past(kept.expires));
         here.map(|kept| kept.digest)
             .or_else(|| self.seen.get(&message))
     }
@@ -44,7 +44,7 @@ impl Delivery {
 
     /// A parcel is here no longer: its message stays remembered until its time.
     pub(super) fn remember(&mut self, kept: &Kept) {
-        let (message, expires) = (kept.message, kept.expires());
+        let (message, expires) = (kept.message, kept.expires);
         if let Some(content) = kept.content()
             && !self.sent.is_past(expires)
         {

@@ -184,8 +184,8 @@ impl Delivery {
             message: kept.message,
             sender: self.parcels.sender(slot).clone(),
             location: self.place_of(slot),
-            received: kept.received(),
-            expires: kept.expires(),
+            received: kept.received,
+            expires: kept.expires,
             lane: kept.lane,
             origin: kept.is_own(),
             receivers: self
@@ -268,8 +268,8 @@ impl Delivery {
                         .lessee(seq)
                         .and_then(|session| Some(self.sessions.get(&session)?.link.name.clone())),
                     sender: self.parcels.sender(queued.slot).clone(),
-                    received: kept.received(),
-                    expires: kept.expires(),
+                    received: kept.received,
+                    expires: kept.expires,
                     bytes: kept.bytes,
                     location: self.place_of(queued.slot),
                 });
@@ -317,7 +317,7 @@ impl Delivery {
             lanes: hop.map(|hop| hop.outbox.depth()).unwrap_or_default(),
             oldest: hop.and_then(|hop| {
                 let (_, first) = hop.outbox.iter().next()?;
-                Some(self.parcels.get(first.slot).received())
+                Some(self.parcels.get(first.slot).received)
             }),
             in_flight_bytes: hop.map(|hop| hop.outbox.in_flight()).unwrap_or(0),
             blocked_messages: hop.map(|hop| hop.outbox.blocked()).unwrap_or(0),
@@ -334,7 +334,7 @@ impl Delivery {
                 .inbox
                 .slots()
                 .next()
-                .map(|slot| self.parcels.get(slot).received()),
+                .map(|slot| self.parcels.get(slot).received),
         }
     }
 

@@ -75,6 +75,28 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Reason; 18] = [
+        Reason::None,
+        Reason::BadSignature,
+        Reason::UntrustedSigner,
+        Reason::ForeignSigner,
+        Reason::ExpiredSigner,
+        Reason::RevokedSigner,
+        Reason::ForeignSender,
+        Reason::Malformed,
+        Reason::Policy,
+        Reason::UnknownUnit,
+        Reason::IdConflict,
+        Reason::ForeignTarget,
+        Reason::TooLarge,
+        Reason::Expiry,
+        Reason::Operator,
+        Reason::Partly,
+        Reason::Damaged,
+        Reason::AttachmentTooLarge,
+    ];
+
     /// The stable name, as in problem documents, receipts and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {

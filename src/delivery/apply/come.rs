@@ -32,7 +32,7 @@ impl Delivery {
             wants_read: !self.settings.kinds_without_read.contains(&header.kind),
             from,
         });
-        let expires = self.parcels.get(slot).expires();
+        let expires = self.parcels.get(slot).expires;
         self.expiries.note(slot, expires / 1000);
         self.name_blobs(slot, header);
         slot
@@ -205,7 +205,7 @@ impl Delivery {
         let lsn = self.lsn;
         if self.parcels.copies(slot).next().is_none() {
             // It may have waited for one that came after it.
-            self.parcels.get_mut(slot).set_order(lsn);
+            self.parcels.change(slot, |kept| kept.order = lsn);
         }
         for route in waiting.routes {
             self.route(slot, route);
@@ -272,7 +272,7 @@ impl Delivery {
                 back,
             } => {
                 let kept = self.parcels.get(slot);
-                let (digest, expires) = (kept.digest, kept.expires());
+                let (digest, expires) = (kept.digest, kept.expires);
                 let fanout = Fanout {
                     pattern,
                     back,

@@ -98,7 +98,7 @@ impl Delivery {
         let mut all = hop.outbox.drain();
         if !more.is_empty() {
             all.extend(more.iter().map(|queued| hop.outbox.moved(queued)));
-            all.sort_by_key(|moved| self.parcels.get(moved.slot).order());
+            all.sort_by_cached_key(|moved| self.parcels.get(moved.slot).order);
         }
         for moved in &all {
             self.parcels.drop_copies(moved.slot, neighbour, |_| true);

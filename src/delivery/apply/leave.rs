@@ -97,7 +97,7 @@ impl Delivery {
             State::Dropped => Outcome::Dropped,
             _ => Outcome::Refused,
         };
-        let (to, expires) = (self.parcels.sender(slot).clone(), kept.expires());
+        let (to, expires) = (self.parcels.sender(slot).clone(), kept.expires);
         let item = ReceiptItem {
             parcel: kept.digest,
             receiver,

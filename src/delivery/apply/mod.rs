@@ -231,9 +231,9 @@ impl Delivery {
             }
             Record::Kept { parcel } => {
                 if let Some(slot) = self.parcels.of_digest(parcel) {
-                    let kept = self.parcels.get_mut(slot);
-                    let before = kept.location;
-                    kept.location = at;
+                    let before = self
+                        .parcels
+                        .change(slot, |kept| std::mem::replace(&mut kept.location, at));
                     if before != at {
                         self.moved(slot, before);
                     }

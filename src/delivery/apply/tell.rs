@@ -20,7 +20,7 @@ impl Delivery {
                 at: wall,
                 note: String::new(),
             },
-            expires: kept.expires(),
+            expires: kept.expires,
         };
         let to = self.parcels.reply_to(slot).clone();
         self.owe(to, line, wall);

@@ -96,6 +96,11 @@ impl<T, const SIZE: usize> Blocks<T, SIZE> {
         items.skip_while(move |(place, _)| *place < first)
     }
 
+    /// Whether a block has an item.
+    pub(in crate::delivery) fn is_used(&self, block: usize) -> bool {
+        self.blocks.get(block).is_some_and(|block| block.used > 0)
+    }
+
     #[cfg(test)]
     pub(in crate::delivery) fn len(&self) -> usize {
         self.blocks.iter().map(|block| block.used).sum()

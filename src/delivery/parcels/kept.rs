@@ -2,93 +2,202 @@
 
 use bincode::{Decode, Encode};
 
-use super::{index::Place, names::Number};
+use super::{
+    index::{NOWHERE, Place},
+    names::Number,
+};
 use crate::{
     delivery::{expiries::Second, hop::Seq},
     model::{Digest, Lane, Location, Lsn, MessageId, Millis, Reason, State},
 };
 
-/// What is kept of one parcel. There is one for every parcel that is queued, so it has no byte to spare: times take six bytes, names
-/// are numbers, and what few parcels have stands in a [`Rare`].
-#[derive(Clone, Copy, Debug)]
-#[repr(Rust, packed)]
+/// What is kept of one parcel, but for what few have, which stands in a [`Rare`]. It is put together when it is asked for: a node may have
+/// a million, and keeps [`Ids`] and a [`Row`] of each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::delivery) struct Kept {
     pub(in crate::delivery) message: MessageId,
     pub(in crate::delivery) digest: Digest,
     /// Digest of (sender, case); 0 when there is no case and so no order.
     pub(in crate::delivery) chain: u64,
-    received: Six,
-    order: Six,
-    expires: Six,
+    pub(in crate::delivery) received: Millis,
+    /// The record that brought it, or that brought what it had waited for: parcels go on in this order.
+    pub(in crate::delivery) order: Lsn,
+    pub(in crate::delivery) expires: Millis,
     pub(in crate::delivery) location: Location,
     /// The parcel's size.
     pub(in crate::delivery) bytes: u32,
     pub(in crate::delivery) lane: Lane,
     pub(super) flags: u8,
-    /// Whether it is in the inbox, and how many times it waits for a predecessor; what is beyond this stands in [`Rare::uses`].
-    pub(super) uses: u8,
-    /// The first copy in an outbox: the neighbour's number, and the copy's; 0 when it is none.
-    pub(super) hop: u16,
-    pub(super) seq: u32,
+    /// Whether it is in the inbox, and how many times it waits for a predecessor.
+    pub(super) uses: u32,
+    /// The first copy in an outbox: the neighbour's number, and the copy's; 0 when there is none.
+    pub(super) hop: Number,
+    pub(super) seq: Seq,
     pub(super) origin: Origin,
-    pub(super) next_of_message: Place,
-    pub(super) next_of_digest: Place,
 }
 
 /// Where a parcel has come from, and what is kept because of that.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Origin {
     /// An application of this node submitted it: custody is here.
-    Own(Own),
+    Own {
+        content: Content,
+        /// The receiver, when there is one; its target is [`MANY`] when there are more.
+        receiver: Party,
+    },
     /// A neighbour brought it, or it is a receipt of this node.
-    Passing(Passing),
+    Passing {
+        sender: Number,
+        reply_to: Number,
+        /// When the first hub judged its signer.
+        attested: Millis,
+    },
 }
 
+/// What a parcel is looked for by. There is one for every parcel that is queued, so it has no byte to spare.
 #[derive(Clone, Copy, Debug)]
 #[repr(Rust, packed)]
-pub(super) struct Own {
-    pub(super) content: Content,
-    /// The receiver, when there is one; [`MANY`] when there are more.
-    target: Number,
-    state: State,
-    reason: Reason,
+pub(super) struct Ids {
+    pub(super) message: MessageId,
+    pub(super) digest: Digest,
+    pub(super) next_of_message: Place,
+    pub(super) next_of_digest: Place,
+    lane: Lane,
 }
 
-#[derive(Clone, Copy, Debug)]
-#[repr(Rust, packed)]
-pub(super) struct Passing {
-    pub(super) sender: Number,
-    pub(super) reply_to: Number,
-    attested: Six,
-}
+/// All else of a parcel as numbers, of which those of parcels that came one after another are near each other: in this way a block of
+/// them packs well.
+pub(super) type Row = [u64; COLUMNS];
+pub(super) const COLUMNS: usize = 17;
 
-impl Own {
-    fn new(content: Content, receiver: Party) -> Self {
-        Self {
-            content,
-            target: receiver.target,
-            state: receiver.state,
-            reason: receiver.reason,
+/// A time is kept as so many of these after another one, and what is left.
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+const OWN: u64 = 0;
+/// The last moment, milliseconds since the Unix epoch: later ones are taken for it, so that sums of times stay times.
+const TIME_MAX: Millis = (1 << 48) - 1;
+
+impl Kept {
+    pub(super) fn ids(&self) -> Ids {
+        Ids {
+            message: self.message,
+            digest: self.digest,
+            next_of_message: NOWHERE,
+            next_of_digest: NOWHERE,
+            lane: self.lane,
         }
     }
 
-    /// The one receiver, when there are not many.
-    pub(super) fn receiver(&self) -> Option<Party> {
-        let party = Party {
-            target: self.target,
-            state: self.state,
-            reason: self.reason,
+    pub(super) fn row(&self) -> Row {
+        // Most expire a number of days after they came, give or take a moment.
+        let ahead = self.expires.wrapping_sub(self.received);
+        let ahead = ahead.wrapping_add(DAY_MS / 2);
+        let Location {
+            segment,
+            offset,
+            len,
+        } = self.location;
+        let (is_passing, first, second, third) = match self.origin {
+            Origin::Own { content, receiver } => {
+                let Party {
+                    target,
+                    state,
+                    reason,
+                } = receiver;
+                let end = (state as u64) << 8 | reason as u64;
+                (OWN, content, target.into(), end)
+            }
+            Origin::Passing {
+                sender,
+                reply_to,
+                attested,
+            } => (OWN + 1, attested, sender.into(), reply_to.into()),
         };
-        (party.target != MANY).then_some(party)
+        [
+            self.chain,
+            self.received,
+            self.order,
+            ahead / DAY_MS,
+            ahead % DAY_MS,
+            segment.into(),
+            offset.into(),
+            len.wrapping_sub(self.bytes).into(),
+            self.bytes.into(),
+            self.flags.into(),
+            self.uses.into(),
+            self.hop.into(),
+            self.seq,
+            is_passing,
+            first,
+            second,
+            third,
+        ]
     }
 
-    pub(super) fn with(&self, receiver: Party) -> Self {
-        Self::new(self.content, receiver)
+    /// From what [`Kept::ids`] and [`Kept::row`] made of it.
+    pub(super) fn of(ids: &Ids, row: &Row) -> Self {
+        let [
+            chain,
+            received,
+            order,
+            days,
+            rest,
+            segment,
+            offset,
+            beyond,
+            bytes,
+            flags,
+            uses,
+            hop,
+            seq,
+            is_passing,
+            first,
+            second,
+            third,
+        ] = *row;
+        let ahead = days.wrapping_mul(DAY_MS).wrapping_add(rest);
+        let expires = received
+            .wrapping_add(ahead)
+            .wrapping_sub(DAY_MS / 2);
+        let origin = match is_passing {
+            OWN => Origin::Own {
+                content: first,
+                receiver: Party {
+                    target: second as Number,
+                    state: State::ALL[(third >> 8) as usize],
+                    reason: Reason::ALL[(third & 0xff) as usize],
+                },
+            },
+            _ => Origin::Passing {
+                sender: second as Number,
+                reply_to: third as Number,
+                attested: first,
+            },
+        };
+        Self {
+            message: ids.message,
+            digest: ids.digest,
+            chain,
+            received,
+            order,
+            expires,
+            location: Location {
+                segment: segment as u32,
+                offset: offset as u32,
+                len: (beyond as u32).wrapping_add(bytes as u32),
+            },
+            bytes: bytes as u32,
+            lane: ids.lane,
+            flags: flags as u8,
+            uses: uses as u32,
+            hop: hop as Number,
+            seq,
+            origin,
+        }
     }
 }
 
 /// A receiver, as the origin keeps it until its terminal receipt has come.
-#[derive(Clone, Copy, Debug, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub(super) struct Party {
     pub(super) target: Number,
     pub(super) state: State,
@@ -101,20 +210,16 @@ pub(super) const MANY: Number = Number::MAX;
 /// What few parcels have.
 #[derive(Debug, Default)]
 pub(super) struct Rare {
-    /// Copies beyond the first, or that it has no room for.
+    /// Copies beyond the first.
     pub(super) copies: Vec<(Number, Seq)>,
     pub(super) receivers: Vec<Party>,
     /// Who is told of a copy of an own parcel that came back, when it is not this node.
     pub(super) reply_to: Option<Number>,
-    pub(super) uses: u32,
 }
 
 impl Rare {
     pub(super) fn is_empty(&self) -> bool {
-        self.copies.is_empty()
-            && self.receivers.is_empty()
-            && self.reply_to.is_none()
-            && self.uses == 0
+        self.copies.is_empty() && self.receivers.is_empty() && self.reply_to.is_none()
     }
 }
 
@@ -146,23 +251,6 @@ pub(in crate::delivery) fn digest_of(content: Content) -> Digest {
     digest
 }
 
-/// A number of six bytes, enough for the milliseconds of 8,900 years and for any record: a greater one is kept as the greatest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Six([u8; 6]);
-
-impl From<u64> for Six {
-    fn from(number: u64) -> Self {
-        let [a, b, c, d, e, f, ..] = number.min((1 << 48) - 1).to_le_bytes();
-        Self([a, b, c, d, e, f])
-    }
-}
-
-impl From<Six> for u64 {
-    fn from(Six([a, b, c, d, e, f]): Six) -> Self {
-        u64::from_le_bytes([a, b, c, d, e, f, 0, 0])
-    }
-}
-
 impl Kept {
     pub(in crate::delivery) fn is_receipt(&self) -> bool {
         self.flags & RECEIPT != 0
@@ -180,49 +268,32 @@ impl Kept {
 
     /// Whether an application of this node submitted it.
     pub(in crate::delivery) fn is_own(&self) -> bool {
-        matches!(self.origin, Origin::Own(_))
+        matches!(self.origin, Origin::Own { .. })
     }
 
     /// What was submitted, when it is this node's own.
     pub(in crate::delivery) fn content(&self) -> Option<Content> {
         match self.origin {
-            Origin::Own(own) => Some(own.content),
-            Origin::Passing(_) => None,
+            Origin::Own { content, .. } => Some(content),
+            Origin::Passing { .. } => None,
         }
-    }
-
-    pub(in crate::delivery) fn received(&self) -> Millis {
-        self.received.into()
-    }
-
-    /// The record that brought it, or that brought what it had waited for: parcels go on in this order.
-    pub(in crate::delivery) fn order(&self) -> Lsn {
-        self.order.into()
-    }
-
-    pub(in crate::delivery) fn set_order(&mut self, order: Lsn) {
-        self.order = order.into();
-    }
-
-    pub(in crate::delivery) fn expires(&self) -> Millis {
-        self.expires.into()
     }
 
     /// When the first hub judged its signer; 0 when none has.
     pub(in crate::delivery) fn attested(&self) -> Millis {
         match self.origin {
-            Origin::Own(_) => 0,
-            Origin::Passing(passing) => passing.attested.into(),
+            Origin::Own { .. } => 0,
+            Origin::Passing { attested, .. } => attested,
         }
     }
 
     /// The second at whose end it is due, when custody of it ends so long after it has expired.
     pub(in crate::delivery) fn due(&self, in_custody: bool, grace: Millis) -> Option<Second> {
-        let expires = self.expires() / 1000;
+        let expires = self.expires / 1000;
         if self.flags & EXPIRED == 0 {
             Some(expires)
         } else if self.flags & GIVEN_UP == 0 && in_custody {
-            Some(((self.expires() + grace) / 1000).max(expires + 1))
+            Some(((self.expires + grace) / 1000).max(expires + 1))
         } else {
             None
         }
@@ -278,7 +349,6 @@ impl Whole {
     pub(super) fn split(self) -> (Kept, Rare) {
         let mut rare = Rare {
             copies: self.copies,
-            uses: self.uses,
             ..Rare::default()
         };
         let origin = match self.origin {
@@ -299,35 +369,33 @@ impl Whole {
                         }
                     }
                 };
-                Origin::Own(Own::new(content, receiver))
+                Origin::Own { content, receiver }
             }
             WholeOrigin::Passing {
                 sender,
                 reply_to,
                 attested,
-            } => Origin::Passing(Passing {
+            } => Origin::Passing {
                 sender,
                 reply_to,
-                attested: attested.into(),
-            }),
+                attested: attested.min(TIME_MAX),
+            },
         };
         let mut kept = Kept {
             message: self.message,
             digest: self.digest,
             chain: self.chain,
-            received: self.received.into(),
-            order: self.order.into(),
-            expires: self.expires.into(),
+            received: self.received.min(TIME_MAX),
+            order: self.order,
+            expires: self.expires.min(TIME_MAX),
             location: self.location,
             bytes: self.bytes,
             lane: self.lane,
             flags: self.flags & !PASSING_FLAGS,
-            uses: 0,
+            uses: self.uses,
             hop: 0,
             seq: 0,
             origin,
-            next_of_message: super::index::NOWHERE,
-            next_of_digest: super::index::NOWHERE,
         };
         kept.level(&mut rare);
         (kept, rare)
@@ -339,28 +407,32 @@ impl Whole {
             message: kept.message,
             digest: kept.digest,
             chain: kept.chain,
-            received: kept.received(),
-            order: kept.order(),
-            expires: kept.expires(),
+            received: kept.received,
+            order: kept.order,
+            expires: kept.expires,
             location: kept.location,
             bytes: kept.bytes,
             lane: kept.lane,
             flags: kept.flags & !PASSING_FLAGS,
-            uses: u32::from(kept.uses) + rare.map_or(0, |rare| rare.uses),
+            uses: kept.uses,
             copies: kept.copies(rare).collect(),
             origin: match kept.origin {
-                Origin::Own(own) => WholeOrigin::Own {
-                    content: own.content,
-                    receivers: match own.receiver() {
-                        Some(receiver) => vec![receiver],
-                        None => rare.map_or_else(Vec::new, |rare| rare.receivers.clone()),
+                Origin::Own { content, receiver } => WholeOrigin::Own {
+                    content,
+                    receivers: match receiver.target {
+                        MANY => rare.map_or_else(Vec::new, |rare| rare.receivers.clone()),
+                        _ => vec![receiver],
                     },
                     reply_to: rare.and_then(|rare| rare.reply_to),
                 },
-                Origin::Passing(passing) => WholeOrigin::Passing {
-                    sender: passing.sender,
-                    reply_to: passing.reply_to,
-                    attested: passing.attested.into(),
+                Origin::Passing {
+                    sender,
+                    reply_to,
+                    attested,
+                } => WholeOrigin::Passing {
+                    sender,
+                    reply_to,
+                    attested,
                 },
             },
         }
@@ -370,16 +442,9 @@ impl Whole {
 impl Kept {
     /// Takes from `rare` what has room here.
     pub(super) fn level(&mut self, rare: &mut Rare) {
-        if !self.has_copy()
-            && let Some((hop, seq)) = rare.copies.first()
-            && let (Ok(hop), Ok(seq)) = (u16::try_from(*hop), u32::try_from(*seq))
-        {
-            (self.hop, self.seq) = (hop, seq);
-            rare.copies.remove(0);
+        if !self.has_copy() && !rare.copies.is_empty() {
+            (self.hop, self.seq) = rare.copies.remove(0);
         }
-        let room = u32::from(u8::MAX - self.uses).min(rare.uses);
-        self.uses += room as u8;
-        rare.uses -= room;
     }
 
     /// Copies in outboxes, by neighbour, in the order in which they were queued.
@@ -388,7 +453,7 @@ impl Kept {
         rare: Option<&'a Rare>,
     ) -> impl Iterator<Item = (Number, Seq)> + use<'a> {
         let (hop, seq) = (self.hop, self.seq);
-        let first = (seq != 0).then_some((Number::from(hop), Seq::from(seq)));
+        let first = (seq != 0).then_some((hop, seq));
         let rest = rare.into_iter().flat_map(|rare| &rare.copies);
         first.into_iter().chain(rest.copied())
     }
@@ -396,19 +461,66 @@ impl Kept {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
-    fn a_parcel_takes_no_more_memory_than_it_was_given() {
-        assert_eq!(size_of::<Kept>(), 106);
-        assert_eq!(size_of::<Option<Kept>>(), 106, "a free place takes no more");
+    fn what_a_parcel_is_looked_for_by_takes_no_more_memory_than_it_was_given() {
+        assert_eq!(size_of::<Ids>(), 41);
+        assert_eq!(size_of::<Option<Ids>>(), 41, "a free place takes no more");
     }
 
-    #[test]
-    fn a_time_beyond_all_times_is_the_last_one() {
-        for n in [0, 1, 1 << 47, (1 << 48) - 1] {
-            assert_eq!(u64::from(Six::from(n)), n);
+    fn kept() -> impl Strategy<Value = Kept> {
+        let party = (any::<Number>(), 0..State::ALL.len(), 0..Reason::ALL.len());
+        let party = party.prop_map(|(target, state, reason)| Party {
+            target,
+            state: State::ALL[state],
+            reason: Reason::ALL[reason],
+        });
+        let origin = prop_oneof![
+            (any::<Content>(), party)
+                .prop_map(|(content, receiver)| Origin::Own { content, receiver }),
+            any::<(Number, Number, Millis)>().prop_map(|(sender, reply_to, attested)| {
+                Origin::Passing {
+                    sender,
+                    reply_to,
+                    attested,
+                }
+            }),
+        ];
+        let ids = any::<([u8; 16], [u8; 16], u64)>();
+        let times = any::<(Millis, Lsn, Millis)>();
+        let place = any::<(u32, u32, u32, u32)>();
+        let rest = (0..Lane::ALL.len(), any::<(u8, u32, Number, Seq)>());
+        (ids, times, place, rest, origin).prop_map(
+            |((message, digest, chain), times, place, (lane, rest), origin)| Kept {
+                message: MessageId(message),
+                digest: Digest(digest),
+                chain,
+                received: times.0,
+                order: times.1,
+                expires: times.2,
+                location: Location {
+                    segment: place.0,
+                    offset: place.1,
+                    len: place.2,
+                },
+                bytes: place.3,
+                lane: Lane::ALL[lane],
+                flags: rest.0,
+                uses: rest.1,
+                hop: rest.2,
+                seq: rest.3,
+                origin,
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn a_parcel_is_put_together_as_it_was(kept in kept()) {
+            prop_assert_eq!(Kept::of(&kept.ids(), &kept.row()), kept);
         }
-        assert_eq!(u64::from(Six::from(u64::MAX)), (1 << 48) - 1);
     }
 }

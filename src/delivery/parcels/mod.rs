@@ -4,18 +4,24 @@ mod blocks;
 mod index;
 mod kept;
 mod names;
+mod packed;
+mod table;
 
-use std::{collections::HashMap, hash::BuildHasher as _};
+use std::{collections::HashMap, hash::BuildHasher as _, mem};
 
 use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 use hashbrown::DefaultHashBuilder;
 
-use self::kept::{Origin, Party, RARE, RECEIPT, Rare, SEEN, WANTS_READ, Whole, WholeOrigin};
+use self::{
+    kept::{Ids, MANY, Origin, Party, RARE, RECEIPT, Rare, SEEN, WANTS_READ, Whole, WholeOrigin},
+    table::Table,
+};
 pub(super) use self::{
     blocks::Blocks,
     index::{Index, Links, NOWHERE, Place},
     kept::{Content, Kept, content, digest_of},
     names::{Names, Number},
+    table::BLOCK,
 };
 use super::hop::Seq;
 use crate::{
@@ -26,10 +32,6 @@ use crate::{
 
 /// Names a parcel in the table of parcels; used again once the parcel is gone.
 pub(super) type Slot = Place;
-
-/// Slots of one block: just below 64 KiB, a size that allocators give without rounding up.
-pub(super) const BLOCK: u32 = 618;
-type Slots = Blocks<Kept, { BLOCK as usize }>;
 
 /// A receiver of a parcel of this node's own: where its copy is, until its terminal receipt has come.
 #[derive(Clone, Copy, Debug)]
@@ -64,7 +66,7 @@ pub(super) enum From {
 pub(super) struct Parcels {
     /// This node's unit: who signed its own parcels.
     me: UnitId,
-    slots: Slots,
+    slots: Table,
     by_message: Index,
     by_digest: Index,
     hasher: DefaultHashBuilder,
@@ -84,7 +86,7 @@ impl Parcels {
     pub(super) fn new(me: UnitId) -> Self {
         Self {
             me,
-            slots: Blocks::default(),
+            slots: Table::default(),
             by_message: Index::default(),
             by_digest: Index::default(),
             hasher: DefaultHashBuilder::default(),
@@ -135,7 +137,7 @@ impl Parcels {
             origin,
         };
         let (kept, rare) = whole.split();
-        let slot = self.slots.put(kept);
+        let slot = self.slots.put(&kept);
         self.enter(slot, rare);
         slot
     }
@@ -187,61 +189,61 @@ impl Parcels {
         kept
     }
 
-    pub(super) fn get(&self, slot: Slot) -> &Kept {
+    pub(super) fn get(&self, slot: Slot) -> Kept {
         let kept = self.slots.get(slot);
         kept.unwrap_or_else(|| unreachable!("a slot in use is filled"))
     }
 
     /// The parcel in a slot that may have been given up.
-    pub(super) fn find(&self, slot: Slot) -> Option<&Kept> {
+    pub(super) fn find(&self, slot: Slot) -> Option<Kept> {
         self.slots.get(slot)
     }
 
-    pub(super) fn get_mut(&mut self, slot: Slot) -> &mut Kept {
-        let kept = self.slots.get_mut(slot);
-        kept.unwrap_or_else(|| unreachable!("a slot in use is filled"))
+    pub(super) fn change<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Kept) -> R) -> R {
+        let changed = self.slots.change(slot, change);
+        changed.unwrap_or_else(|| unreachable!("a slot in use is filled"))
     }
 
     /// Every parcel of a message: more than one only while another content under the same id passes through a hub.
     pub(super) fn of_message(&self, message: MessageId) -> impl Iterator<Item = Slot> + '_ {
         let first = self.by_message.first(self.hasher.hash_one(message));
-        self.bucket(first, |kept| kept.next_of_message)
-            .filter(move |(_, kept)| kept.message == message)
+        self.bucket(first, |ids| ids.next_of_message)
+            .filter(move |(_, ids)| ids.message == message)
             .map(|(slot, _)| slot)
     }
 
     pub(super) fn of_digest(&self, digest: Digest) -> Option<Slot> {
         let first = self.by_digest.first(self.hasher.hash_one(digest));
-        self.bucket(first, |kept| kept.next_of_digest)
-            .find(|(_, kept)| kept.digest == digest)
+        self.bucket(first, |ids| ids.next_of_digest)
+            .find(|(_, ids)| ids.digest == digest)
             .map(|(slot, _)| slot)
     }
 
     fn bucket(
         &self,
         first: Slot,
-        next: fn(&Kept) -> Slot,
-    ) -> impl Iterator<Item = (Slot, &Kept)> + '_ {
+        next: fn(&Ids) -> Slot,
+    ) -> impl Iterator<Item = (Slot, &Ids)> + '_ {
         let mut at = first;
         std::iter::from_fn(move || {
-            let (slot, kept) = (at, self.slots.get(at)?);
-            at = next(kept);
-            Some((slot, kept))
+            let (slot, ids) = (at, self.slots.ids(at)?);
+            at = next(ids);
+            Some((slot, ids))
         })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &Kept)> {
-        self.slots.iter()
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, Kept)> {
+        self.slots.iter_from(0)
     }
 
     /// Those of the block that begins with a slot.
-    pub(super) fn block(&self, first: Slot) -> impl Iterator<Item = (Slot, &Kept)> {
+    pub(super) fn block(&self, first: Slot) -> impl Iterator<Item = (Slot, Kept)> {
         let block = self.slots.iter_from(first);
         block.take_while(move |(slot, _)| slot - first < BLOCK)
     }
 
     /// Those after a slot.
-    pub(super) fn iter_after(&self, after: Option<Slot>) -> impl Iterator<Item = (Slot, &Kept)> {
+    pub(super) fn iter_after(&self, after: Option<Slot>) -> impl Iterator<Item = (Slot, Kept)> {
         self.slots.iter_from(after.map_or(0, |slot| slot + 1))
     }
 
@@ -263,32 +265,31 @@ impl Parcels {
 
     pub(super) fn sender(&self, slot: Slot) -> &UnitId {
         match self.get(slot).origin {
-            Origin::Own(_) => &self.me,
-            Origin::Passing(passing) => self.units.get(passing.sender),
+            Origin::Own { .. } => &self.me,
+            Origin::Passing { sender, .. } => self.units.get(sender),
         }
     }
 
     /// Whoever is told what becomes of a copy that ends here: the sender, or the hub that expanded a pattern.
     pub(super) fn reply_to(&self, slot: Slot) -> &UnitId {
         match self.get(slot).origin {
-            Origin::Own(_) => match self.rare_of(slot).and_then(|rare| rare.reply_to) {
+            Origin::Own { .. } => match self.rare_of(slot).and_then(|rare| rare.reply_to) {
                 Some(unit) => self.units.get(unit),
                 None => &self.me,
             },
-            Origin::Passing(passing) => self.units.get(passing.reply_to),
+            Origin::Passing { reply_to, .. } => self.units.get(reply_to),
         }
     }
 
     pub(super) fn set_reply_to(&mut self, slot: Slot, unit: &UnitId) {
         let number = self.units.take(unit);
-        let before = match self.get(slot).origin {
-            Origin::Own(_) => self.change_rare(slot, |_, rare| rare.reply_to.replace(number)),
-            Origin::Passing(mut passing) => {
-                let before = passing.reply_to;
-                passing.reply_to = number;
-                self.get_mut(slot).origin = Origin::Passing(passing);
-                Some(before)
-            }
+        let before = self.change(slot, |kept| match &mut kept.origin {
+            Origin::Own { .. } => None,
+            Origin::Passing { reply_to, .. } => Some(mem::replace(reply_to, number)),
+        });
+        let before = match before {
+            None => self.change_rare(slot, |_, rare| rare.reply_to.replace(number)),
+            passing => passing,
         };
         before.into_iter().for_each(|unit| self.units.give(unit));
     }
@@ -296,8 +297,11 @@ impl Parcels {
     /// At the origin, each signed receiver and where its copy is. Elsewhere none.
     pub(super) fn receivers(&self, slot: Slot) -> impl Iterator<Item = Receiver<'_>> + Clone {
         let (one, many) = match self.get(slot).origin {
-            Origin::Own(own) => (own.receiver(), self.rare_of(slot)),
-            Origin::Passing(_) => (None, None),
+            Origin::Own { receiver, .. } => {
+                let one = (receiver.target != MANY).then_some(receiver);
+                (one, self.rare_of(slot))
+            }
+            Origin::Passing { .. } => (None, None),
         };
         let many = many.into_iter().flat_map(|rare| rare.receivers.iter());
         one.into_iter().chain(many.copied()).map(|party| Receiver {
@@ -312,18 +316,19 @@ impl Parcels {
         let Some(target) = self.targets.find(target) else {
             return;
         };
-        let Origin::Own(own) = self.get(slot).origin else {
-            return;
-        };
         let settle = |party: &mut Party| {
             if party.target == target && party.state.gives_way_to(state, reason) {
                 (party.state, party.reason) = (state, reason);
             }
         };
-        if let Some(mut receiver) = own.receiver() {
-            settle(&mut receiver);
-            self.get_mut(slot).origin = Origin::Own(own.with(receiver));
-        } else {
+        let has_many = self.change(slot, |kept| match &mut kept.origin {
+            Origin::Own { receiver, .. } => {
+                settle(receiver);
+                receiver.target == MANY
+            }
+            Origin::Passing { .. } => false,
+        });
+        if has_many {
             self.change_rare(slot, |_, rare| {
                 let party = rare.receivers.iter_mut().find(|r| r.target == target);
                 party.map(settle)
@@ -344,19 +349,12 @@ impl Parcels {
 
     /// One more reason to keep it: it is in the inbox, or waits for a predecessor.
     pub(super) fn begin_use(&mut self, slot: Slot) {
-        match self.get_mut(slot).uses.checked_add(1) {
-            Some(uses) => self.get_mut(slot).uses = uses,
-            None => self.change_rare(slot, |_, rare| rare.uses += 1),
-        }
+        self.change(slot, |kept| kept.uses += 1);
     }
 
     /// Such a reason is gone.
     pub(super) fn end_use(&mut self, slot: Slot) {
-        if self.rare_of(slot).is_some_and(|rare| rare.uses > 0) {
-            self.change_rare(slot, |_, rare| rare.uses -= 1);
-        } else {
-            self.get_mut(slot).uses -= 1;
-        }
+        self.change(slot, |kept| kept.uses -= 1);
     }
 
     // ---- its copies in outboxes
@@ -379,16 +377,16 @@ impl Parcels {
 
     pub(super) fn add_copy(&mut self, slot: Slot, neighbour: &UnitId, seq: Seq) {
         let number = self.neighbours.take(neighbour);
-        let kept = self.slots.get_mut(slot);
-        if let Some(kept) = kept
-            && kept.flags & RARE == 0
-            && !kept.has_copy()
-            && let (Ok(hop), Ok(seq)) = (u16::try_from(number), u32::try_from(seq))
-        {
-            (kept.hop, kept.seq) = (hop, seq);
-            return;
+        let is_first = self.change(slot, |kept| {
+            let is_first = kept.flags & RARE == 0 && !kept.has_copy();
+            if is_first {
+                (kept.hop, kept.seq) = (number, seq);
+            }
+            is_first
+        });
+        if !is_first {
+            self.change_rare(slot, |_, rare| rare.copies.push((number, seq)));
         }
-        self.change_rare(slot, |_, rare| rare.copies.push((number, seq)));
     }
 
     pub(super) fn drop_copy(&mut self, slot: Slot, neighbour: &UnitId, seq: Seq) {
@@ -405,13 +403,15 @@ impl Parcels {
             return;
         };
         let is_dropped = |hop: Number, seq: Seq| hop == number && is_dropped(seq);
-        let kept = self.get_mut(slot);
         let mut dropped = 0;
-        if kept.has_copy() && is_dropped(kept.hop.into(), kept.seq.into()) {
-            kept.seq = 0;
-            dropped += 1;
-        }
-        if kept.flags & RARE != 0 {
+        let is_rare = self.change(slot, |kept| {
+            if kept.has_copy() && is_dropped(kept.hop, kept.seq) {
+                kept.seq = 0;
+                dropped += 1;
+            }
+            kept.flags & RARE != 0
+        });
+        if is_rare {
             self.change_rare(slot, |_, rare| {
                 rare.copies.retain(|(hop, seq)| {
                     let goes = is_dropped(*hop, *seq);
@@ -427,9 +427,11 @@ impl Parcels {
 
     /// Remembers a parcel as one that came here, or does no longer.
     pub(super) fn set_seen(&mut self, slot: Slot, is_seen: bool) {
-        let kept = self.get_mut(slot);
-        let was_seen = kept.is_seen();
-        kept.flags = kept.flags & !SEEN | if is_seen { SEEN } else { 0 };
+        let was_seen = self.change(slot, |kept| {
+            let was_seen = kept.is_seen();
+            kept.flags = kept.flags & !SEEN | if is_seen { SEEN } else { 0 };
+            was_seen
+        });
         self.seen += u64::from(is_seen);
         self.seen -= u64::from(was_seen);
     }
@@ -443,18 +445,19 @@ impl Parcels {
 
     fn change_rare<R>(&mut self, slot: Slot, change: impl FnOnce(&mut Kept, &mut Rare) -> R) -> R {
         let mut rare = self.rare.remove(&slot).unwrap_or_default();
-        let kept = self.get_mut(slot);
-        let changed = change(kept, &mut rare);
-        kept.level(&mut rare);
+        let changed = self.change(slot, |kept| {
+            let changed = change(kept, &mut rare);
+            kept.level(&mut rare);
+            changed
+        });
         self.put_rare(slot, rare);
         changed
     }
 
     fn put_rare(&mut self, slot: Slot, rare: Rare) {
-        let kept = self.get_mut(slot);
-        kept.flags &= !RARE;
+        let has = if rare.is_empty() { 0 } else { RARE };
+        self.change(slot, |kept| kept.flags = kept.flags & !RARE | has);
         if !rare.is_empty() {
-            kept.flags |= RARE;
             self.rare.insert(slot, rare);
         }
     }
@@ -466,7 +469,7 @@ impl Parcels {
         let parcels = Each {
             len: self.len(),
             items: || {
-                let whole = |(slot, kept)| (slot, Whole::of(kept, self.rare_of(slot)));
+                let whole = |(slot, kept)| (slot, Whole::of(&kept, self.rare_of(slot)));
                 self.iter().map(whole)
             },
         };
@@ -494,7 +497,7 @@ impl Parcels {
                 return Err(DecodeError::Other("a parcel's name has no number"));
             }
             let (kept, rare) = whole.split();
-            if !parcels.slots.put_at(slot, kept) {
+            if !parcels.slots.put_at(slot, &kept) {
                 return Err(DecodeError::Other("a parcel's slot is out of order"));
             }
             parcels.enter(slot, rare);
@@ -524,47 +527,47 @@ impl Parcels {
 }
 
 struct ByMessage<'a> {
-    slots: &'a mut Slots,
+    slots: &'a mut Table,
     hasher: &'a DefaultHashBuilder,
 }
 
 impl Links for ByMessage<'_> {
     fn hash(&self, slot: Slot) -> u64 {
-        let message = self.slots.get(slot).map(|kept| kept.message);
+        let message = self.slots.ids(slot).map(|ids| ids.message);
         self.hasher.hash_one(message.unwrap_or_default())
     }
 
     fn next(&self, slot: Slot) -> Slot {
-        let kept = self.slots.get(slot);
-        kept.map_or(NOWHERE, |kept| kept.next_of_message)
+        let ids = self.slots.ids(slot);
+        ids.map_or(NOWHERE, |ids| ids.next_of_message)
     }
 
     fn set_next(&mut self, slot: Slot, next: Slot) {
-        if let Some(kept) = self.slots.get_mut(slot) {
-            kept.next_of_message = next;
+        if let Some(ids) = self.slots.ids_mut(slot) {
+            ids.next_of_message = next;
         }
     }
 }
 
 struct ByDigest<'a> {
-    slots: &'a mut Slots,
+    slots: &'a mut Table,
     hasher: &'a DefaultHashBuilder,
 }
 
 impl Links for ByDigest<'_> {
     fn hash(&self, slot: Slot) -> u64 {
-        let digest = self.slots.get(slot).map(|kept| kept.digest);
+        let digest = self.slots.ids(slot).map(|ids| ids.digest);
         self.hasher.hash_one(digest.unwrap_or_default())
     }
 
     fn next(&self, slot: Slot) -> Slot {
-        let kept = self.slots.get(slot);
-        kept.map_or(NOWHERE, |kept| kept.next_of_digest)
+        let ids = self.slots.ids(slot);
+        ids.map_or(NOWHERE, |ids| ids.next_of_digest)
     }
 
     fn set_next(&mut self, slot: Slot, next: Slot) {
-        if let Some(kept) = self.slots.get_mut(slot) {
-            kept.next_of_digest = next;
+        if let Some(ids) = self.slots.ids_mut(slot) {
+            ids.next_of_digest = next;
         }
     }
 }
