@@ -1,8 +1,9 @@
 //! Durable submission over HTTP, with the real binary, its link down.
 //!
 //! - `cargo bench --bench submit`: messages a second of 64 clients that each wait for their 202, beside the same route answering
-//!   without storing, turn about. In brackets the processor time of a message, of the server and of all clients: on a machine that
-//!   others use as well it says more than the rate. To be read against: half of the rate without storing, and 10,000 a second.
+//!   without storing (what comes is read, judged and signed, and goes nowhere), and beside the same without a signature as well, turn
+//!   about. In brackets the processor time of a message, of the server and of all clients: on a machine that others use as well it says
+//!   more than the rate. To be read against: half of the rate without storing, and 10,000 a second.
 //! - `cargo bench --bench submit -- --queue 1000000`: so many messages are queued at an edge; then its memory, its disk and how long a
 //!   restart takes.
 //! - `cargo bench --bench submit -- --machine 1000000`: as many in the state machine alone; what each takes of its memory.
@@ -39,7 +40,10 @@ fn main() {
         .expect("a runtime");
     loop {
         match arguments.next().as_deref() {
-            Some(unstored::ARGUMENT) => return runtime.block_on(unstored::serve()),
+            Some(unstored::ARGUMENT) => {
+                let is_signed = arguments.next().as_deref() == Some(unstored::SIGNED);
+                return runtime.block_on(unstored::serve(is_signed));
+            }
             Some("--queue") => {
                 let count = arguments.next().and_then(|n| n.parse().ok());
                 return runtime.block_on(queue(count.expect("--queue takes a number")));
@@ -79,17 +83,25 @@ fn edge(folder: &Path) -> process::Process {
 async fn compare() {
     let folder = tempfile::tempdir().expect("a folder");
     let node = edge(folder.path());
-    let unstored = unstored::Process::start();
-    let mut ratios = Vec::new();
-    for turn in 0..TURNS {
-        let stored = Turn::take(node.id(), node.address, 2 * turn as u64 + 1).await;
-        let plain = Turn::take(unstored.child.id(), unstored.address, 2 * turn as u64 + 2).await;
-        let ratio = stored.rate / plain.rate;
-        println!("stored {stored}   not stored {plain}   ratio {ratio:.2}");
-        ratios.push(ratio);
+    let unstored = [true, false].map(unstored::Process::start);
+    let mut ratios = [const { Vec::new() }; 2];
+    for turn in 0..TURNS as u64 {
+        let stored = Turn::take(node.id(), node.address, 3 * turn).await;
+        print!("stored {stored}");
+        for (n, how) in ["signed", "not signed"].into_iter().enumerate() {
+            let other = &unstored[n];
+            let plain = Turn::take(other.child.id(), other.address, 3 * turn + 1 + n as u64).await;
+            let ratio = stored.rate / plain.rate;
+            print!("   not stored, {how} {plain} ratio {ratio:.2}");
+            ratios[n].push(ratio);
+        }
+        println!();
     }
-    ratios.sort_by(f64::total_cmp);
-    println!("ratio, median of {TURNS}: {:.2}", ratios[TURNS / 2]);
+    let median = ratios.map(|mut ratios| {
+        ratios.sort_by(f64::total_cmp);
+        ratios[TURNS / 2]
+    });
+    println!("ratios, median of {TURNS}: {:.2}, {:.2}", median[0], median[1]);
 }
 
 /// What came of one turn.

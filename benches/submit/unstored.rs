@@ -1,13 +1,15 @@
-//! The same route without a node behind it: what is submitted is read, judged and answered, and goes nowhere.
+//! The same route without a node behind it: what is submitted is read, judged, signed and answered, and goes nowhere.
 
 use std::{
     future::pending,
+    hint::black_box,
     io::{BufRead as _, BufReader},
     net::SocketAddr,
     process::{Child, Command, Stdio},
     sync::Arc,
 };
 
+use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
 use futures_util::{Stream, stream};
 
 use casegate::{
@@ -20,12 +22,14 @@ use casegate::{
     index::Search,
     model::{BlobDigest, Fingerprint, Kinds, Limits, MessageId, UnitId},
     observe::Metrics,
+    parcel::Signer,
 };
 
 use super::{UNIT, now};
 
-/// Makes a process of this program the server.
+/// Makes a process of this program the server; then [`SIGNED`] or not.
 pub(super) const ARGUMENT: &str = "--answer-without-storing";
+pub(super) const SIGNED: &str = "signed";
 
 /// The server in a process of its own.
 pub(super) struct Process {
@@ -34,9 +38,10 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) fn start() -> Self {
+    pub(super) fn start(is_signed: bool) -> Self {
+        let how = if is_signed { SIGNED } else { "unsigned" };
         let mut child = Command::new(std::env::current_exe().expect("a path"))
-            .arg(ARGUMENT)
+            .args([ARGUMENT, how])
             .stdout(Stdio::piped())
             .spawn()
             .expect("it runs");
@@ -57,7 +62,7 @@ impl Drop for Process {
 }
 
 /// Serves until it is killed.
-pub(super) async fn serve() {
+pub(super) async fn serve(is_signed: bool) {
     let folder = tempfile::tempdir().expect("a folder");
     let operator = api::Token::read_or_create(&folder.path().join("token")).expect("a token");
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await;
@@ -67,6 +72,7 @@ pub(super) async fn serve() {
         unit: UNIT.parse().expect("a unit"),
         kinds: Kinds::default(),
         limits: Limits::default(),
+        signer: is_signed.then(signer),
     });
     let settings = api::Settings {
         limits: Limits::default(),
@@ -82,6 +88,12 @@ struct Unstored {
     unit: UnitId,
     kinds: Kinds,
     limits: Limits,
+    signer: Option<Signer>,
+}
+
+fn signer() -> Signer {
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).expect("a key");
+    Signer::from_pkcs8(key.as_ref(), Fingerprint([0; 16])).expect("a signer")
 }
 
 fn nothing<T>() -> Result<T, Refusal> {
@@ -100,7 +112,11 @@ impl Gateway for Unstored {
         }
     }
 
-    async fn submit(&self, _messages: Vec<Submission>) -> Result<(), Refusal> {
+    async fn submit(&self, messages: Vec<Submission>) -> Result<(), Refusal> {
+        for message in messages {
+            let sealed = self.signer.as_ref();
+            black_box(sealed.map(|signer| signer.seal(&message.header, &message.body)));
+        }
         Ok(())
     }
 

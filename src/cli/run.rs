@@ -1,6 +1,6 @@
 //! `casegate run`: one node, until it is told to stop.
 
-use std::{io, path::Path};
+use std::{env, io, os::unix::process::CommandExt as _, path::Path, process::Command};
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -11,8 +11,15 @@ use crate::{
     observe::{self, AuditError, LogControl, LogError},
 };
 
+/// The setting of glibc's allocator, which it reads once, when a program begins.
+const ALLOCATOR: &str = "GLIBC_TUNABLES";
+/// What a burst of messages took goes back to the system, instead of to stores of each thread's own: some 20 MiB less after it. Less
+/// still costs a tenth more processor time (docs/PERFORMANCE.md).
+const ALLOCATOR_SETTINGS: &str = "glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=131072:glibc.malloc.trim_threshold=4194304";
+
 /// Runs a node as `file` says until SIGTERM or SIGINT; reads the configuration anew on SIGHUP. Returns the exit code.
 pub fn run(file: &Path) -> u8 {
+    settle_allocator();
     let settings = match Settings::load_to_run(file) {
         Ok((settings, warnings)) => {
             for warning in warnings {
@@ -43,6 +50,23 @@ pub fn run(file: &Path) -> u8 {
             eprintln!("the threads cannot be set up: {error}; look at the system's limits");
             INTERNAL
         }
+    }
+}
+
+/// Begins this program once more, as the same process, with the allocator's settings, unless it has some. Where that is not possible
+/// it takes more memory, and goes on.
+fn settle_allocator() {
+    if env::var_os(ALLOCATOR).is_none()
+        && let Ok(program) = env::current_exe()
+    {
+        let mut arguments = env::args_os();
+        let mut again = Command::new(program);
+        if let Some(name) = arguments.next() {
+            again.arg0(name);
+        }
+        again.args(arguments).env(ALLOCATOR, ALLOCATOR_SETTINGS);
+        let error = again.exec();
+        eprintln!("the allocator's settings are left as they are: {error}");
     }
 }
 

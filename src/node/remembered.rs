@@ -117,18 +117,16 @@ fn bytes_of(entries: &[(Entry, Parcel)]) -> usize {
     parcels.sum()
 }
 
-/// Who wrote all of it; nobody when there are several, or nothing but receipts.
+/// Who wrote all of it; nobody when there are several.
 fn only_sender(entries: &[(Entry, Parcel)]) -> Option<UnitId> {
     let mut only: Option<UnitId> = None;
-    let mut are_receipts = true;
     for (_, parcel) in entries {
         let header = parcel.header().ok()?;
-        are_receipts &= header.kind.is_receipt();
         match &only {
             None => only = Some(header.sender),
             Some(sender) if *sender == header.sender => {}
             Some(_) => return None,
         }
     }
-    only.filter(|_| !are_receipts)
+    only
 }

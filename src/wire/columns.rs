@@ -1,7 +1,8 @@
 //! The bytes of one group: what the hop says of its parcels, their headers and their bodies, laid out so that they compress.
 //!
-//! A header is taken apart: what chance made (identifier, signer) goes where nothing is compressed, times become small
-//! differences, and a sender or signer that the entry before has too is left out. It is put together again from its fields, which
+//! A header is taken apart: what chance made (an identifier) goes where nothing is compressed, times become small
+//! differences, and a sender or signer that the entry before has too is left out. A signer's fingerprint is as good as chance, but stands
+//! behind its sender among the texts: in what was sent before there are both. It is put together again from its fields, which
 //! have one encoding only; a header that is not in that encoding travels as it is.
 
 use super::{batch::BatchError, identifier, varint};
@@ -190,6 +191,12 @@ fn write_header(
         codec::encode_into(&header.sender, text);
         before.sender = Some(header.sender.clone());
     }
+    if before.signer == Some(header.signer) {
+        flags |= SIGNER_AGAIN;
+    } else {
+        text.extend_from_slice(&header.signer.0);
+        before.signer = Some(header.signer);
+    }
     match identifier::read(&header.id) {
         Some(id) => {
             flags |= id.form as u8;
@@ -201,12 +208,6 @@ fn write_header(
             random.extend_from_slice(&id.random);
         }
         None => codec::encode_into(&header.id, text),
-    }
-    if before.signer == Some(header.signer) {
-        flags |= SIGNER_AGAIN;
-    } else {
-        random.extend_from_slice(&header.signer.0);
-        before.signer = Some(header.signer);
     }
     write_fields(header, text);
     flags
@@ -226,6 +227,7 @@ fn write_fields(header: &Header, text: &mut Vec<u8>) {
 pub(super) fn text(header: &Header, body: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(body.len() + 128);
     codec::encode_into(&header.sender, &mut text);
+    text.extend_from_slice(&header.signer.0);
     write_fields(header, &mut text);
     text.extend_from_slice(body);
     text
@@ -391,6 +393,12 @@ impl Head {
             _ => field(rest)?,
         };
         before.sender = Some(sender.clone());
+        let signer = match before.signer {
+            Some(signer) if self.has(SIGNER_AGAIN) => signer,
+            None if self.has(SIGNER_AGAIN) => return Err(BatchError::Field("signer")),
+            _ => Fingerprint(*take(rest, 16)?.first_chunk().ok_or(BatchError::Short)?),
+        };
+        before.signer = Some(signer);
         let id = match self.flags & FORM {
             0 => field(rest)?,
             form => {
@@ -400,12 +408,6 @@ impl Head {
                     .ok_or(BatchError::Field("id"))?
             }
         };
-        let signer = match before.signer {
-            Some(signer) if self.has(SIGNER_AGAIN) => signer,
-            None if self.has(SIGNER_AGAIN) => return Err(BatchError::Field("signer")),
-            _ => Fingerprint(*take(random, 16)?.first_chunk().ok_or(BatchError::Short)?),
-        };
-        before.signer = Some(signer);
         let header = Header {
             sender,
             id,

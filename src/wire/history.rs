@@ -11,10 +11,10 @@ pub const HISTORY_BATCH_BYTES_MAX: usize = 16 * 1024;
 /// The highest level at which a batch is compressed against history: whoever waits for a lone parcel waits a millisecond for it.
 pub(super) const HISTORY_LEVEL_MAX: u8 = 9;
 
-/// A parcel's text as it stands in a batch when it travels alone. None when it has none that could help.
+/// A parcel's text as it stands in a batch when it travels alone. None when it is not one.
 pub fn history_text(parcel: &Parcel) -> Option<Vec<u8>> {
     let header = parcel.header().ok()?;
-    (!header.kind.is_receipt()).then(|| columns::text(&header, &parcel.body()))
+    Some(columns::text(&header, &parcel.body()))
 }
 
 /// A dictionary, and behind it the texts of earlier parcels: what a batch is compressed against.

@@ -13,7 +13,7 @@ use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 use self::{
     chains::{Chains, Tail},
     numbers::Numbers,
-    queue::{BESIDE, Queue},
+    queue::{BESIDE, Queue, near},
 };
 pub(in crate::delivery) use self::{leases::BATCH_BYTES_FULL, queue::Entry};
 use super::frame::Seq;
@@ -291,7 +291,7 @@ impl Outbox {
                 self.chains.get_mut(place).last = before;
                 self.nexts.remove(&before);
                 if let Some(entry) = self.queue.get_mut(before) {
-                    entry.next = 0;
+                    entry.set_next(0);
                 }
             }
         }
@@ -303,7 +303,7 @@ impl Outbox {
     }
 
     fn next_of(&self, seq: Seq) -> Option<Seq> {
-        match self.queue.get(seq)?.next {
+        match self.queue.get(seq)?.next() {
             0 => None,
             BESIDE => self.nexts.get(&seq).copied(),
             far => Some(seq + Seq::from(far)),
@@ -311,19 +311,19 @@ impl Outbox {
     }
 
     fn set_next(&mut self, seq: Seq, next: Seq) {
-        let far = u32::try_from(next - seq).unwrap_or(BESIDE);
+        let far = near(next - seq);
         self.nexts.remove(&seq);
         if far == BESIDE {
             self.nexts.insert(seq, next);
         }
         if let Some(entry) = self.queue.get_mut(seq) {
-            entry.next = far;
+            entry.set_next(far);
         }
     }
 
     /// Numbers that must be released first at the neighbour.
     pub(in crate::delivery) fn after(&self, seq: Seq) -> impl Iterator<Item = Seq> + '_ {
-        let back = self.queue.get(seq).map_or(0, |entry| entry.after);
+        let back = self.queue.get(seq).map_or(0, Entry::after);
         let (near, beside) = match back {
             0 => (None, None),
             BESIDE => (None, self.afters.get(&seq)),
@@ -334,10 +334,9 @@ impl Outbox {
     }
 
     fn set_after(&mut self, seq: Seq, after: Vec<Seq>) {
-        let near = |before: Seq| u32::try_from(seq.checked_sub(before)?).ok();
         let back = match after[..] {
             [] => 0,
-            [before] => near(before).filter(|n| *n > 0).unwrap_or(BESIDE),
+            [before] if before < seq => near(seq - before),
             _ => BESIDE,
         };
         self.afters.remove(&seq);
@@ -345,7 +344,7 @@ impl Outbox {
             self.afters.insert(seq, after);
         }
         if let Some(entry) = self.queue.get_mut(seq) {
-            entry.after = back;
+            entry.set_after(back);
         }
     }
 
@@ -598,7 +597,7 @@ impl Outbox {
             seq,
             slot: entry.slot,
             for_whom: entry.for_whom,
-            after: entry.after,
+            after: entry.after(),
             lane: entry.lane,
             flags: entry.flags(),
         };
@@ -636,7 +635,7 @@ impl Outbox {
             }
             let mut entry =
                 Entry::new(stored.slot, stored.for_whom, stored.lane).flagged(stored.flags);
-            entry.after = stored.after;
+            entry.set_after(stored.after);
             outbox.queue.insert(stored.seq, entry);
             outbox.count(stored.seq, &entry, parcels);
         }

@@ -19,16 +19,45 @@ pub(in crate::delivery) struct Entry {
     pub(in crate::delivery) slot: Slot,
     /// For whom it is: a number of [`Outbox::targets`](super::Outbox).
     pub(super) for_whom: Number,
-    /// How far back the number is that must be released first at the neighbour: 0 when there is none, [`BESIDE`] when it stands beside.
-    pub(super) after: u32,
-    /// How far on the next number of its chain is: 0 when there is none, [`BESIDE`] when it stands beside.
-    pub(super) next: u32,
+    /// How far back the number is that must be released first at the neighbour.
+    after: Near,
+    /// How far on the next number of its chain is.
+    next: Near,
     pub(in crate::delivery) lane: Lane,
     flags: u8,
 }
 
 /// A distance that stands beside the queue.
 pub(super) const BESIDE: u32 = u32::MAX;
+
+/// A distance of less than 2^24, or [`BESIDE`]; 0 when there is none.
+#[derive(Clone, Copy, Debug)]
+struct Near([u8; 3]);
+
+impl Near {
+    const BESIDE: Self = Self([u8::MAX; 3]);
+
+    fn get(self) -> u32 {
+        match self.0 {
+            [u8::MAX, u8::MAX, u8::MAX] => BESIDE,
+            [a, b, c] => u32::from_le_bytes([a, b, c, 0]),
+        }
+    }
+}
+
+impl From<u32> for Near {
+    fn from(distance: u32) -> Self {
+        match distance.to_le_bytes() {
+            [a, b, c, 0] => Self([a, b, c]),
+            _ => Self::BESIDE,
+        }
+    }
+}
+
+/// What is kept of a distance in its place: itself, or [`BESIDE`].
+pub(super) fn near(distance: Seq) -> u32 {
+    u32::try_from(distance).map_or(BESIDE, |distance| Near::from(distance).get())
+}
 
 const AS_SIGNED: u8 = 1;
 const HELD: u8 = 2;
@@ -39,8 +68,8 @@ impl Entry {
         Self {
             slot,
             for_whom,
-            after: 0,
-            next: 0,
+            after: Near([0; 3]),
+            next: Near([0; 3]),
             lane,
             flags: 0,
         }
@@ -54,6 +83,24 @@ impl Entry {
 
     pub(super) fn flags(&self) -> u8 {
         self.flags
+    }
+
+    /// How far back the number is that must be released first at the neighbour: 0 when there is none, [`BESIDE`] when it stands beside.
+    pub(super) fn after(&self) -> u32 {
+        self.after.get()
+    }
+
+    pub(super) fn set_after(&mut self, after: u32) {
+        self.after = after.into();
+    }
+
+    /// How far on the next number of its chain is: 0 when there is none, [`BESIDE`] when it stands beside.
+    pub(super) fn next(&self) -> u32 {
+        self.next.get()
+    }
+
+    pub(super) fn set_next(&mut self, next: u32) {
+        self.next = next.into();
     }
 
     fn set(&mut self, flag: u8, is_set: bool) {
@@ -172,7 +219,19 @@ mod tests {
 
     #[test]
     fn a_copy_takes_no_more_memory_than_it_was_given() {
-        assert_eq!(size_of::<Option<Entry>>(), 18);
+        assert_eq!(size_of::<Option<Entry>>(), 16);
+    }
+
+    #[test]
+    fn a_distance_that_has_no_room_stands_beside() {
+        for distance in [0, 1, 0xffff, 0xff_fffe] {
+            assert_eq!(near(distance), distance as u32);
+            assert_eq!(Near::from(distance as u32).get(), distance as u32);
+        }
+        for distance in [0xff_ffff, 0x100_0000, u64::from(u32::MAX), u64::MAX] {
+            assert_eq!(near(distance), BESIDE);
+        }
+        assert_eq!(Near::from(BESIDE).get(), BESIDE);
     }
 
     #[test]
