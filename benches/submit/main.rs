@@ -101,7 +101,10 @@ async fn compare() {
         ratios.sort_by(f64::total_cmp);
         ratios[TURNS / 2]
     });
-    println!("ratios, median of {TURNS}: {:.2}, {:.2}", median[0], median[1]);
+    println!(
+        "ratios, median of {TURNS}: {:.2}, {:.2}",
+        median[0], median[1]
+    );
 }
 
 /// What came of one turn.

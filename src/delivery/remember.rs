@@ -14,10 +14,8 @@ impl Delivery {
             .parcels
             .of_message(message)
             .map(|slot| self.parcels.get(slot));
-        let here = here.find_map(|kept| {
-            kept.content()
-                .filter(|_| !self.sent.is_past(kept.expires))
-        });
+        let here =
+            here.find_map(|kept| kept.content().filter(|_| !self.sent.is_past(kept.expires)));
         here.or_else(|| self.sent.get(&message).map(content))
     }
 

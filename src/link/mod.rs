@@ -33,6 +33,7 @@ mod receive;
 mod room;
 mod send;
 mod session;
+mod share;
 mod socket;
 mod stats;
 mod tail;

@@ -66,6 +66,11 @@ impl Room {
         }
     }
 
+    /// Whether batches of either class are under way: express, and others.
+    pub(super) fn classes_under_way(&self) -> (bool, bool) {
+        (self.express_under_way > 0, self.bulk_under_way > 0)
+    }
+
     /// Quinn has all of a batch.
     pub(super) fn written(&mut self, class: Class, bytes: u64) {
         if class == Class::Bulk {

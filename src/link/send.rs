@@ -16,6 +16,7 @@ use super::{
     pulse::Expected,
     room::{Class, Room},
     session::{Live, owner_gone},
+    share::Share,
 };
 use crate::model::Lane;
 
@@ -42,6 +43,9 @@ pub(super) async fn commands(
     events: &mpsc::Sender<Event>,
 ) -> Ended {
     let mut room = Room::new();
+    let mut share = Share::default();
+    // Urgent batches that wait for the share of others: no more than may be under way.
+    let mut waiting: VecDeque<Outgoing> = VecDeque::new();
     let mut number = 0;
     let mut writing = FuturesUnordered::new();
     let mut confirming = FuturesUnordered::new();
@@ -56,6 +60,13 @@ pub(super) async fn commands(
                 express: grant.express,
                 bulk: grant.bulk,
             });
+        }
+        let (express, bulk) = room.classes_under_way();
+        let yields_until = share.look(Instant::now(), express, bulk);
+        if yields_until.is_none() {
+            for batch in waiting.drain(..) {
+                writing.push(write(live, gate, batch, &mut number));
+            }
         }
         let takes_commands = message.is_none()
             && control.is_some()
@@ -74,6 +85,9 @@ pub(super) async fn commands(
             Some(carried) = confirming.next() => match carried {
                 Ok(Carried { id, class }) => {
                     room.carried(class);
+                    if class == Class::Bulk {
+                        share.carried();
+                    }
                     told.push_back(Event::Carried { id });
                 }
                 Err(ended) => return ended,
@@ -101,9 +115,10 @@ pub(super) async fn commands(
                 Some(Command::Control(bytes)) => message = Some(bytes),
                 Some(Command::Batch(batch)) => {
                     room.sent(batch.class(), batch.bytes.len() as u64);
-                    let rank = priority(batch.lane, number);
-                    number += 1;
-                    writing.push(write(live, gate, batch, rank));
+                    match yields_until {
+                        Some(_) if batch.lane == Lane::Urgent => waiting.push_back(batch),
+                        _ => writing.push(write(live, gate, batch, &mut number)),
+                    }
                 }
                 Some(Command::Close { code, reason }) => {
                     live.ends_as(Ended::here(code, reason));
@@ -115,6 +130,7 @@ pub(super) async fn commands(
             () = sleep_until(close_by.unwrap_or_else(Instant::now)), if close_by.is_some() => {
                 return live.ended_here();
             }
+            () = sleep_until(yields_until.unwrap_or_else(Instant::now)), if yields_until.is_some() => {}
         }
     }
 }
@@ -152,10 +168,22 @@ fn stopped() -> Ended {
     Ended::here(CloseCode::BatchAbandoned, "the peer stopped a batch")
 }
 
-/// Writes one batch on a stream of its own.
-async fn write<'a>(
+/// Writes a session's next batch, and counts it.
+fn write<'a>(
     live: &'a Live,
-    gate: &Gate,
+    gate: &'a Gate,
+    batch: Outgoing,
+    number: &mut u64,
+) -> impl Future<Output = Result<Written<'a>, Ended>> + use<'a> {
+    let rank = priority(batch.lane, *number);
+    *number += 1;
+    write_as(live, gate, batch, rank)
+}
+
+/// Writes one batch on a stream of its own.
+async fn write_as<'a>(
+    live: &'a Live,
+    gate: &'a Gate,
     batch: Outgoing,
     rank: i32,
 ) -> Result<Written<'a>, Ended> {

@@ -176,7 +176,7 @@ pub fn pack(
 pub fn compressible(entries: &[(Entry, Parcel)]) -> Vec<u8> {
     groups(entries, Compression::Shared)
         .iter()
-        .flat_map(|group| columns::write(group).0)
+        .flat_map(|group| columns::compressible(group))
         .collect()
 }
 

@@ -56,6 +56,7 @@ struct Columns {
     headers: Vec<u8>,
     bodies: Vec<u8>,
     text: Vec<u8>,
+    without_signers: bool,
 }
 
 /// What an entry is told against: the one before it in its group.
@@ -84,7 +85,19 @@ impl Before {
 
 /// Writes a group: what is to be compressed, and what cannot be.
 pub(super) fn write(items: &[Item<'_>]) -> (Vec<u8>, Vec<u8>) {
-    let mut columns = Columns::default();
+    write_as(items, false)
+}
+
+/// The bytes of a group that compress in general: without signers, which are chance to whoever has not seen them before.
+pub(super) fn compressible(items: &[Item<'_>]) -> Vec<u8> {
+    write_as(items, true).0
+}
+
+fn write_as(items: &[Item<'_>], without_signers: bool) -> (Vec<u8>, Vec<u8>) {
+    let mut columns = Columns {
+        without_signers,
+        ..Columns::default()
+    };
     let mut random = Vec::with_capacity(items.len() * 80);
     let mut before = Before::none();
     for item in items {
@@ -194,7 +207,9 @@ fn write_header(
     if before.signer == Some(header.signer) {
         flags |= SIGNER_AGAIN;
     } else {
-        text.extend_from_slice(&header.signer.0);
+        if !columns.without_signers {
+            text.extend_from_slice(&header.signer.0);
+        }
         before.signer = Some(header.signer);
     }
     match identifier::read(&header.id) {

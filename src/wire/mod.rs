@@ -8,7 +8,7 @@
 //! group           (parcels << 2 | method) LEB128 | plain length LEB128 | packed length LEB128, unless stored
 //!                 packed bytes | incompressible bytes
 //! plain bytes     a column of values for each field, then a text for each parcel: what is left of its header, and its body
-//! incompressible  for each parcel: signature 64 | identifier's random part 10 or 16 | signer 16 unless that of the parcel before
+//! incompressible  for each parcel: signature 64 | identifier's random part 10 or 16
 //!
 //! chunks          head u8 (12 << 4 | described) | digest | ... | chunks    one unidirectional stream, a run of an attachment
 //! handover        head u8 (13 << 4 | dictionary) | number | a dictionary  one unidirectional stream, one dictionary

@@ -95,3 +95,43 @@ fn an_urgent_message_passes_an_attachment_and_bulk_messages_under_way() {
     assert!(meanwhile < 120_000, "{meanwhile} bytes went before it");
     assert!(came.len() < 25, "{came:?}");
 }
+
+#[test]
+fn urgent_messages_without_end_leave_bulk_a_share() {
+    let town = Town::new();
+    let (mut hub, mut a, mut b) = (town.hub(), town.unit("hebi.a"), town.unit("hebi.b"));
+    a.configure("kind = \"lan\"", "kind = \"3g\"");
+    let thin = Direction {
+        rate_bps: Some(1_000_000),
+        delay: Duration::from_millis(50),
+        buffer_bytes: 64 * 1024,
+        ..Direction::PERFECT
+    };
+    let links = Links::over(&a, &b, thin);
+    for node in [&mut hub, &mut a, &mut b] {
+        node.start();
+    }
+    let noise = body("bulk and urgent messages");
+    let message = |lane: &str, n: usize| {
+        json!({
+            "specversion": "1.0", "id": format!("{lane}-{n}"), "source": "/unit/hebi.a", "type": "notice", "to": "hebi.hub",
+            "priority": lane, "data": data_encoding::BASE64.encode(&noise[n * 9_000..][..9_000]),
+        })
+    };
+    let bulk: Vec<_> = (0..20).map(|n| message("bulk", n)).collect();
+    // Some fifteen seconds of the line's time.
+    let urgent: Vec<_> = (0..200).map(|n| message("urgent", n)).collect();
+    a.client().submit(&urgent);
+    a.client().submit(&bulk);
+    let mut came: Vec<String> = Vec::new();
+    until("all have come", || {
+        let events = receive(&hub, 1);
+        came.extend(events.iter().map(|event| event["id"].to_string()));
+        came.len() >= 220
+    });
+    let is_bulk = |id: &String| id.starts_with("\"bulk");
+    let first = came.iter().position(is_bulk);
+    let last_urgent = came.iter().rposition(|id| !is_bulk(id));
+    assert!(first < last_urgent, "{came:?}");
+    drop(links);
+}

@@ -155,9 +155,7 @@ impl Kept {
             third,
         ] = *row;
         let ahead = days.wrapping_mul(DAY_MS).wrapping_add(rest);
-        let expires = received
-            .wrapping_add(ahead)
-            .wrapping_sub(DAY_MS / 2);
+        let expires = received.wrapping_add(ahead).wrapping_sub(DAY_MS / 2);
         let origin = match is_passing {
             OWN => Origin::Own {
                 content: first,

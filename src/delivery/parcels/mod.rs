@@ -12,16 +12,16 @@ use std::{collections::HashMap, hash::BuildHasher as _, mem};
 use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 use hashbrown::DefaultHashBuilder;
 
-use self::{
-    kept::{Ids, MANY, Origin, Party, RARE, RECEIPT, Rare, SEEN, WANTS_READ, Whole, WholeOrigin},
-    table::Table,
-};
 pub(super) use self::{
     blocks::Blocks,
     index::{Index, Links, NOWHERE, Place},
     kept::{Content, Kept, content, digest_of},
     names::{Names, Number},
     table::BLOCK,
+};
+use self::{
+    kept::{Ids, MANY, Origin, Party, RARE, RECEIPT, Rare, SEEN, WANTS_READ, Whole, WholeOrigin},
+    table::Table,
 };
 use super::hop::Seq;
 use crate::{

@@ -60,7 +60,11 @@ fn width(bits: &[u8]) -> usize {
 /// The word in which a number of so many bits begins, where in it, and how many of its bits are in the next one.
 fn place(bit: usize, bits: u8) -> (usize, u32, u32) {
     let (word, shift) = (bit / u64::BITS as usize, bit as u32 % u64::BITS);
-    (word, shift, (shift + u32::from(bits)).saturating_sub(u64::BITS))
+    (
+        word,
+        shift,
+        (shift + u32::from(bits)).saturating_sub(u64::BITS),
+    )
 }
 
 fn write(words: &mut [u64], bit: usize, bits: u8, number: u64) {
