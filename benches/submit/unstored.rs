@@ -75,7 +75,7 @@ pub(super) async fn serve() {
         operator,
         metrics: Arc::new(Metrics::new(1)),
     };
-    api::serve(listener, gateway, settings, pending()).await;
+    api::serve(listener, gateway, settings, |_| axum::Router::new(), pending()).await;
 }
 
 struct Unstored {

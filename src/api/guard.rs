@@ -8,9 +8,11 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
 
-use super::{problem::Problem, token, token::Token};
-use crate::cloudevents::is_json;
+use super::{Actor, problem::Problem, token, token::Token};
+use crate::{cloudevents::is_json, model::Role};
 
+/// Under this path stand pages for people. They ask for a token themselves, and take forms, each of which carries a token of its own.
+const PAGES: &str = "/console";
 /// Paths that a probe asks without a token.
 pub(super) const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
@@ -29,7 +31,10 @@ impl Guard {
     pub(super) fn admit(&self, request: &Parts) -> Result<(), Problem> {
         let headers = &request.headers;
         let host = self.check_host(headers, &request.uri)?;
-        check_origin(headers, &host)?;
+        let is_page = is_page(request.uri.path());
+        if !(is_page && is_visit(request)) {
+            check_origin(headers, &host)?;
+        }
         if request.method == Method::PUT {
             // What is uploaded may be anything, so only what a form sends is refused. No form sends a PUT either, and a script of another
             // origin has to ask first.
@@ -38,14 +43,17 @@ impl Guard {
                     "a PUT needs a content type, such as application/octet-stream, that no form has",
                 ));
             }
-        } else if changes(&request.method) && !has_event_headers(headers) && !has_json_type(headers)
+        } else if changes(&request.method)
+            && !has_event_headers(headers)
+            && !has_json_type(headers)
+            && !is_page
         {
             return Err(unsupported_type(
                 "a POST needs the content type application/json or application/cloudevents+json, or ce- headers",
             ));
         }
         match &self.token {
-            Some(token) if !PROBES.contains(&request.uri.path()) => {
+            Some(token) if !is_page && !PROBES.contains(&request.uri.path()) => {
                 if token.is_borne_by(headers) || self.operator.is_borne_by(headers) {
                     Ok(())
                 } else {
@@ -74,6 +82,16 @@ impl Guard {
             "the token is not the operators' token",
             detail,
         ))
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.token.is_some()
+    }
+    pub(super) fn is_still(&self, _actor: &Actor, token: &blake3::Hash) -> bool {
+        self.operator.is_digest(token)
+    }
+    pub(super) fn actor(&self, bearer: &[u8]) -> Option<Actor> {
+        self.operator.is(bearer).then(|| Actor { name: "operator".into(), role: Role::Administrator })
     }
 
     /// The name that the request is addressed to, if it is one of this node's.
@@ -126,6 +144,24 @@ impl Guard {
                 .any(|ours| ours.eq_ignore_ascii_case(name));
         port_is_plain && name_is_ours
     }
+}
+
+/// Whether a path is that of a page, or of what belongs to one.
+fn is_page(path: &str) -> bool {
+    let rest = path.strip_prefix(PAGES);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether somebody follows a link to a page, from wherever: that shows it and changes nothing, and no other page sees it (Fetch Metadata).
+fn is_visit(request: &Parts) -> bool {
+    let says = |name, value: &[u8]| {
+        let said = request.headers.get(name);
+        said.is_some_and(|said| said.as_bytes() == value)
+    };
+    request.method == Method::GET
+        && says("sec-fetch-mode", b"navigate")
+        && says("sec-fetch-dest", b"document")
+        && !request.headers.contains_key(header::ORIGIN)
 }
 
 /// Refuses what a page of another origin makes a browser send.

@@ -5,7 +5,9 @@
 //! `find`, `inbox`, `attachments`, `queue`, `events` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
 //! a [`Problem`].
 
+mod access;
 mod attachments;
+mod beside;
 mod body;
 mod events;
 mod find;
@@ -35,14 +37,16 @@ use axum::{
 };
 use tokio::sync::{Semaphore, watch};
 
+pub use access::Actor;
+pub use beside::Beside;
 pub use gateway::{Action, Cause, Gateway, Handed, Heard, InboxAsk, QueueAsk, Refusal, Settled};
 pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
 pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
-    AttachmentsView, GapView, HappeningView, LinkUsage, LinkView, MessagePage, MessageView,
+    AttachedView, AttachmentsView, GapView, HappeningView, LinkUsage, LinkView, MessagePage, MessageView,
     PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView, Status, StepView, TransferView,
-    UnitView, Volume,
+    UnitView, Volume, Warning,
 };
 
 use crate::{model::Limits, observe::Metrics};
@@ -79,10 +83,11 @@ async fn until_stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// The whole API as a service. Long polls end once `stopping` is true.
+/// The whole API as a service, with the room that `beside` makes. Long polls end once `stopping` is true.
 fn router<G: Gateway>(
     gateway: Arc<G>,
     settings: Settings,
+    beside: impl FnOnce(Beside<G>) -> Router,
     stopping: watch::Receiver<bool>,
 ) -> Router {
     let Settings {
@@ -111,6 +116,7 @@ fn router<G: Gateway>(
         limits,
         stopping,
     });
+    let room = beside(Beside::new(api.clone()));
     Router::new()
         .route(
             "/v1/messages",
@@ -144,6 +150,7 @@ fn router<G: Gateway>(
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
         .with_state(api)
+        .merge(room)
         .layer(from_fn_with_state(front, front::pass))
 }
 

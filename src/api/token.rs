@@ -82,7 +82,14 @@ impl Token {
     /// Whether a request bears this token. Takes the same time whichever characters differ.
     pub(super) fn is_borne_by(&self, headers: &HeaderMap) -> bool {
         // `Hash` compares in constant time.
-        borne(headers).is_some_and(|text| blake3::hash(text) == self.0)
+        borne(headers).is_some_and(|text| self.is(text))
+    }
+
+    pub(super) fn is_digest(&self, digest: &blake3::Hash) -> bool {
+        self.0 == *digest
+    }
+    pub(super) fn is(&self, text: &[u8]) -> bool {
+        blake3::hash(text) == self.0
     }
 }
 

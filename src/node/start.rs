@@ -35,6 +35,7 @@ use super::{
 };
 use crate::{
     api::{self, OPERATOR_TOKEN_FILE, Token},
+    console,
     config,
     delivery::{self, Delivery, Output, ReplayError},
     index::{self, Feed, Index},
@@ -160,6 +161,7 @@ impl Node {
             api,
             Arc::new(handle.clone()),
             api_settings,
+            console::mount,
             async move {
                 // A node that was dropped stops its API too.
                 let _ = api_stops.await;

@@ -49,6 +49,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "observe",
         ],
     ),
+    // Pages for people: it asks the API's gateway, and shows what it is told.
+    ("console", &["model", "cloudevents", "index", "api"]),
     ("sim", &["model", "codec", "parcel", "delivery", "journal"]),
     (
         "node",
@@ -67,6 +69,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "index",
             "config",
             "api",
+            "console",
         ],
     ),
     (

@@ -5,6 +5,7 @@ mod backup;
 mod bad_attachments;
 mod bad_input;
 mod cli;
+mod console;
 mod crashes;
 mod demo;
 mod dictionaries;

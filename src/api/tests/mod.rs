@@ -153,6 +153,7 @@ impl Gateway for Fake {
             accepted: header.accepted,
             expires: header.expires,
             bytes: body.len() as u64,
+            attachments: vec![],
             state: MessageState::Queued,
             receivers: vec![],
             receipts: vec![],
@@ -382,7 +383,7 @@ impl World {
             changed: Notify::new(),
         });
         let (sender, stopping) = watch::channel(false);
-        let router = router(node.clone(), settings.clone(), stopping);
+        let router = router(node.clone(), settings.clone(), |_| Router::new(), stopping);
         Self {
             node,
             router,
