@@ -32,6 +32,8 @@ use crate::{
 /// The kind of a message that only shows the way, and how long it has for it.
 const TEST_KIND: &str = "exchange";
 const TEST_EXPIRES_MS: Millis = 24 * 3600 * 1000;
+/// The kind that the form begins with.
+const FIRST_KIND: &str = "case.transfer";
 /// Units that the form suggests.
 const SUGGESTED_MAX: usize = 500;
 
@@ -111,7 +113,7 @@ pub(super) async fn page<G: Gateway>(
         ..Filled::default()
     };
     let made = match visit.may_act() {
-        true => show(&console, &visit, filled, "", "", None).await,
+        true => show(&console, &visit, filled, FIRST_KIND, "", None).await,
         false if visit.session.is_some() => Err(Wrong::NotAllowed(Role::Operator)),
         false => Err(Wrong::SignIn),
     };

@@ -3,7 +3,7 @@
 //! A request passes the API's door first (hosts, origins, bounds). [`visit`] then says who it is from: language, theme, and the session that a
 //! sign-in began ([`session`]). A page asks the node through [`Gateway`], puts what it is told into words ([`texts`], [`show`]) and renders a
 //! template of `pages/`. In the browser htmx asks for a page anew when [`Gateway::listen`] says that something has happened, and takes over the parts
-//! that have changed; without scripts every page and action works too, but uploads. All that a page consists of is in the program ([`assets`]).
+//! that have changed; without scripts the pages still show everything. All that a page consists of is in the program ([`assets`]).
 
 mod act;
 mod assets;

@@ -22,6 +22,8 @@ use crate::{
 const LINKS_MAX: usize = 40;
 const QUEUES_MAX: usize = 15;
 const TRANSFERS_MAX: usize = 20;
+/// What waits so long for a unit that is away is worth a look: an hour.
+const WAITS_LONG: Millis = 3600 * 1000;
 /// A bound that is used so far, percent, is worth a look.
 const NEARLY_FULL: u64 = 80;
 
@@ -131,7 +133,7 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
     let transfers = status.attachments.under_way.iter().take(TRANSFERS_MAX);
     render(&Page {
         f: visit.frame("overview", t.overview),
-        warnings: warnings(t, &status, &links, now),
+        warnings: warnings(t, &status, &links, &units, now),
         figures: figures(t, &status, &units),
         links: links
             .iter()
@@ -156,7 +158,13 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
     })
 }
 
-fn warnings(t: &Texts, status: &Status, links: &[LinkView], now: Millis) -> Vec<Warned> {
+fn warnings(
+    t: &Texts,
+    status: &Status,
+    links: &[LinkView],
+    units: &[UnitView],
+    now: Millis,
+) -> Vec<Warned> {
     let of_node = status.warnings.iter().map(|warning| {
         let (bad, text, detail) = t.warning(warning);
         Warned {
@@ -178,6 +186,22 @@ fn warnings(t: &Texts, status: &Status, links: &[LinkView], now: Millis) -> Vec<
         ),
         detail: link.error.clone().unwrap_or_default(),
     });
+    let waits = units.iter().filter(|unit| {
+        let is_long = unit.oldest.is_some_and(|oldest| now.saturating_sub(oldest) > WAITS_LONG);
+        is_long && !unit.connected
+    });
+    let waits = waits.map(|unit| Warned {
+        tone: Tone::Warn.class(),
+        text: fill(
+            t.warn_waits,
+            &[
+                &count(unit.mailbox.messages),
+                &unit.unit,
+                &unit.oldest.map_or_else(String::new, |oldest| age(t, oldest, now)),
+            ],
+        ),
+        detail: String::new(),
+    });
     let nearly_full = [
         (t.bound_journal, status.journal_bytes, status.journal_bytes_max),
         (
@@ -195,7 +219,7 @@ fn warnings(t: &Texts, status: &Status, links: &[LinkView], now: Millis) -> Vec<
             text: fill(t.warn_nearly_full, &[&name, &percent]),
             detail: String::new(),
         });
-    of_node.chain(down).chain(nearly_full).take(50).collect()
+    of_node.chain(down).chain(nearly_full).chain(waits).take(50).collect()
 }
 
 fn figures(t: &'static Texts, status: &Status, units: &[UnitView]) -> Vec<Figure> {

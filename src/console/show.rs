@@ -30,6 +30,9 @@ pub(super) enum Tone {
     Warn,
     /// It has gone wrong.
     Bad,
+    /// More urgent than most, and than all.
+    Urgent,
+    Flash,
     /// Nothing to say.
     Plain,
 }
@@ -43,6 +46,8 @@ impl Tone {
             Tone::Wait => "wait",
             Tone::Warn => "warn",
             Tone::Bad => "bad",
+            Tone::Urgent => "urgent",
+            Tone::Flash => "flash",
             Tone::Plain => "plain",
         }
     }

@@ -64,6 +64,7 @@
     return `${Math.round(bps)} bit/s`;
   };
   const count = (number) => `${number}`;
+  const clock = (s, exact) => new Date(s * 1000).toTimeString().slice(0, exact ? 8 : 5);
   const charts = all("[data-chart]");
   let span = "hour", plots = [];
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -77,12 +78,14 @@
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--chart-grid"), width: 1 }, ticks: { show: false }, font: `11px ${colour("--font")}` };
     const now = Date.now() / 1000, back = span === "day" ? 86400 : 3600;
     const plot = new uPlot({
-      width: place.clientWidth, height: place.clientHeight - 28, cursor: { drag: { setScale: false } }, legend: { live: true },
+      width: place.clientWidth, height: place.clientHeight - 26, cursor: { drag: { setScale: false } }, legend: { live: true },
       scales: { x: { range: [now - back, now] }, y: { range: (_, min, max) => [0, Math.max(max || 0, 1) * 1.1] } },
-      series: [{ value: (_, v) => (v == null ? "–" : new Date(v * 1000).toLocaleTimeString()) }, ...lines],
-      axes: [{ ...axis, values: (_, ticks) => ticks.map((t) => new Date(t * 1000).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" })) },
-        { ...axis, size: 76, values: (_, ticks) => ticks.map((t) => (value(t))) }],
+      series: [{ label: place.dataset.time, value: (_, v) => (v == null ? "–" : clock(v, true)) }, ...lines],
+      axes: [{ ...axis, size: 30, space: 70, values: (_, ticks) => ticks.map((t) => clock(t)) },
+        { ...axis, size: 76, space: 28, values: (_, ticks) => ticks.map((t) => (value(t))) }],
     }, data, place);
+    // Until somebody points at a moment, the latest is told.
+    if (data[0].length) setTimeout(() => plot.status !== 0 && plot.setLegend({ idx: data[0].length - 1 }), 0);
     const last = (list) => value(list.at(-1) ?? 0);
     place.setAttribute("aria-label", `${place.previousElementSibling?.textContent.trim().split("\n")[0] ?? ""}: ${lines.map((l, i) => `${l.label} ${last(data[i + 1])}`).join(", ")}`);
     return plot;

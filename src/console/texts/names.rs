@@ -27,8 +27,8 @@ impl Texts {
     /// A lane.
     pub(in crate::console) fn lane(&self, lane: Lane) -> Chip {
         let (tone, text) = match lane {
-            Lane::Flash => (Tone::Bad, self.lane_flash),
-            Lane::Urgent => (Tone::Warn, self.lane_urgent),
+            Lane::Flash => (Tone::Flash, self.lane_flash),
+            Lane::Urgent => (Tone::Urgent, self.lane_urgent),
             Lane::Normal => (Tone::Plain, self.lane_normal),
             Lane::Bulk => (Tone::Plain, self.lane_bulk),
         };

@@ -127,6 +127,7 @@ texts! {
     warn_index_incomplete: "The index may lack some history", "索引可能缺少部分历史记录";
     warn_certificate: "The {} certificate expires at {}; renew it with `casegate pki issue`, then reload", "{} 证书将于 {} 到期；请用 casegate pki issue 换发，然后重新加载配置";
     warn_link_down: "The link {} to {} has been down for {}", "到 {1} 的链路 {0} 已中断 {2}";
+    warn_waits: "{} messages wait for {}, which is not connected; the oldest for {}", "{1} 未连接，有 {0} 条报文在等待，最久的已等 {2}";
     warn_nearly_full: "{}: {} % used", "{}：已用 {} %";
     figures: "In numbers", "概况";
     figure_queued: "Queued", "排队报文";

@@ -84,14 +84,14 @@ async fn several_messages_of_the_queue_are_acted_on_at_once() {
     browser.open(&format!("{at}/console/queue?neighbour=hebi.police&state=queued")).await;
     let rows = "return document.querySelectorAll('tbody tr').length";
     assert_eq!(browser.run(rows, vec![]).await, 5, "one is held");
-    let disabled = "return document.querySelector('.bar [data-ask=ask-hold]').disabled";
+    let disabled = "return document.querySelector('.acts [data-ask=ask-hold]').disabled";
     assert_eq!(browser.run(disabled, vec![]).await, true, "none is chosen");
     browser.click("tbody tr:nth-child(2) input").await;
     browser.until_says(".chosen", "已选 1 条").await;
     browser.click("[data-all]").await;
     browser.until_says(".chosen", "已选 5 条").await;
     browser.picture("queue-chosen").await;
-    browser.click(".bar [data-ask=ask-hold]").await;
+    browser.click(".acts [data-ask=ask-hold]").await;
     browser.click("#ask-hold button.main").await;
     browser.until_says(".said", "已暂缓 5 条").await;
     for message in &town.waiting {
@@ -102,7 +102,7 @@ async fn several_messages_of_the_queue_are_acted_on_at_once() {
     browser.open(&format!("{at}/console/queue?state=held")).await;
     browser.click("tbody tr:nth-child(1) input").await;
     browser.click("tbody tr:nth-child(2) input").await;
-    browser.click(".bar [data-ask=ask-release]").await;
+    browser.click(".acts [data-ask=ask-release]").await;
     browser.click("#ask-release button.main").await;
     browser.until_says(".said", "已恢复 2 条").await;
     browser.assert_content("several");
@@ -112,7 +112,7 @@ async fn several_messages_of_the_queue_are_acted_on_at_once() {
     let first = browser.run("return document.querySelector('tbody input').value", vec![]).await;
     let first = first.as_str().expect("a messageid").to_owned();
     hub.act(&first, "drop", json!({"reason": "elsewhere"})).await;
-    browser.click(".bar [data-ask=ask-release]").await;
+    browser.click(".acts [data-ask=ask-release]").await;
     browser.click("#ask-release button.main").await;
     browser.until_says(".said.bad", &first).await;
     drop(browser);
