@@ -32,8 +32,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cloudevents",
         ],
     ),
-    // It tells how the index is.
-    ("observe", &["model", "index"]),
+    // It tells how the index is, and signs the audit log.
+    ("observe", &["model", "parcel", "pki", "index"]),
     // It tells whether a dictionary is one.
     ("config", &["model", "observe", "wire"]),
     (
