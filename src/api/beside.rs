@@ -40,17 +40,17 @@ impl<G: Gateway> Beside<G> {
 
     /// Whether looking needs a token too. The room asks for it itself: a browser's address line has none.
     pub fn is_closed(&self) -> bool {
-        self.0.guard.is_closed()
+        self.0.guard.access.is_closed()
     }
 
     /// Who bears this token, if it is somebody's.
     pub fn actor(&self, bearer: &[u8]) -> Option<Actor> {
-        self.0.guard.actor(bearer)
+        self.0.guard.access.actor(bearer)
     }
 
     /// Whether a token with this digest is still this actor's.
     pub fn is_still(&self, actor: &Actor, token: &blake3::Hash) -> bool {
-        self.0.guard.is_still(actor, token)
+        self.0.guard.access.is_still(actor, token)
     }
 
     /// Reads a whole body, within the bounds of the API.

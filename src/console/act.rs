@@ -57,7 +57,7 @@ async fn make<G: Gateway>(
             let mut refused = Vec::new();
             for message in &messages {
                 let gateway = console.api.gateway();
-                match gateway.act(*message, action.clone()).await {
+                match gateway.act(&open.actor, *message, action.clone()).await {
                     Ok(()) => done += 1,
                     Err(refusal) => refused.push((message, refusal.cause)),
                 }

@@ -7,6 +7,7 @@
 
 mod act;
 mod assets;
+mod audit;
 mod case;
 mod compose;
 mod export;
@@ -72,6 +73,7 @@ pub fn mount<G: Gateway>(api: Beside<G>) -> Router {
             get(compose::page::<G>).post(compose::send::<G>),
         )
         .route("/console/compose/test", axum::routing::post(compose::test::<G>))
+        .route("/console/audit", get(audit::page::<G>))
         .route("/console/act", axum::routing::post(act::act::<G>))
         .route(
             "/console/sign-in",

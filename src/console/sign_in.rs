@@ -17,7 +17,10 @@ use super::{
     visit::{Frame, Guest, SESSION_COOKIE, cookie, page as render},
     wrong::{Wrong, answer},
 };
-use crate::{api::Gateway, model::Role};
+use crate::{
+    api::{Gateway, RefusedCall},
+    model::Role,
+};
 
 /// Ties the form to the browser that asked for it, before there is a session.
 const FORM_COOKIE: &str = "casegate_form";
@@ -89,7 +92,11 @@ async fn begin<G: Gateway>(
     }
     let token = form.text("token").as_bytes();
     let Some(actor) = console.api.actor(token) else {
-        tracing::warn!("somebody offers a token at the console's sign-in that is nobody's");
+        console.api.gateway().refused(RefusedCall {
+            actor: "-".to_owned(),
+            call: "POST /console/sign-in".to_owned(),
+            problem: "not-operator",
+        });
         let shown = show(console, guest, headers, back, true)?;
         return Ok((StatusCode::FORBIDDEN, shown).into_response());
     };

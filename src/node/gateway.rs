@@ -1,11 +1,11 @@
 //! What the API asks of the node, answered.
 
-use std::{path::PathBuf, sync::atomic::Ordering};
+use std::{fs::File, path::PathBuf, sync::atomic::Ordering};
 
 use futures_util::{Stream, stream};
 
 use super::{
-    attachments,
+    attachments, audit,
     board::Seen,
     handle::{NodeHandle, refusal},
     history::{gap_views, happening_view, unavailable, view},
@@ -13,16 +13,16 @@ use super::{
 };
 use crate::{
     api::{
-        Action, Cause, Gateway, Handed, Heard, InboxAsk, LinkUsage, LinkView, MessagePage,
-        MessageView, PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, Settled, Status, UnitView,
-        Volume, Warning,
+        Action, Actor, Cause, Gateway, Handed, Heard, InboxAsk, LinkUsage, LinkView, MessagePage,
+        MessageView, PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, RefusedCall, Settled,
+        Status, UnitView, Volume, Warning,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
     delivery::{Delivery, Input, NeighbourView, QueueRow, Takes, Trust, hop::Seq},
     index::Search,
     model::{BlobDigest, Lane, MessageId, Millis, State, UnitId},
-    observe::LinkFigures,
+    observe::{AuditAsk, AuditPage, LinkFigures},
     parcel::Header,
 };
 
@@ -105,12 +105,28 @@ impl Gateway for NodeHandle {
         })
     }
 
-    async fn act(&self, message: MessageId, action: Action) -> Result<(), Refusal> {
-        NodeHandle::act(self, message, action).await
+    async fn body(&self, actor: &Actor, message: MessageId) -> Result<Option<Handed>, Refusal> {
+        NodeHandle::body(self, actor, message).await
     }
 
-    async fn backup(&self) -> Result<PathBuf, Refusal> {
-        self.take_backup().await
+    async fn act(&self, actor: &Actor, message: MessageId, action: Action) -> Result<(), Refusal> {
+        NodeHandle::act(self, actor, message, action).await
+    }
+
+    async fn audit(&self, ask: AuditAsk) -> Result<AuditPage, Refusal> {
+        self.search_audit(ask).await
+    }
+
+    async fn audit_export(&self, actor: &Actor) -> Result<(File, u64), Refusal> {
+        self.export_audit(actor).await
+    }
+
+    fn refused(&self, call: RefusedCall) {
+        audit::refused(&self.shared, call);
+    }
+
+    async fn backup(&self, actor: &Actor) -> Result<PathBuf, Refusal> {
+        self.take_backup(actor).await
     }
 
     async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
@@ -291,6 +307,11 @@ impl NodeHandle {
         let quarantined = figures.quarantined.load(Ordering::Relaxed);
         if quarantined > 0 {
             warnings.push(Warning::Quarantined(quarantined));
+        }
+        if let Some(damage) = &self.shared.audit_damage {
+            warnings.push(format!(
+                "the audit log is not as this node left it: {damage}; keep a copy and look into it"
+            ));
         }
         for (link, why) in self.shared.usage.express_only() {
             let spent = why == SPENT;

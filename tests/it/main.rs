@@ -1,6 +1,7 @@
 //! The integration tests: real nodes, real sockets, real disks.
 
 mod attachments;
+mod audit;
 mod backup;
 mod bad_attachments;
 mod bad_input;
@@ -20,6 +21,7 @@ mod odd_links;
 mod power;
 mod processes;
 mod reload;
+mod roles;
 mod sighup;
 mod slow_syncs;
 mod traffic;

@@ -293,6 +293,15 @@ texts! {
     test_sent: "The test is on its way; this page follows it.", "测试报文已发出，本页会随之更新。";
     test_not_sent: "The test was not sent: {} {}", "测试报文未发出：{} {}";
 
+    // The audit log.
+    audit_why: "What people did here, and what was refused. `casegate audit verify` checks its chain and signatures.", "操作与被拒绝的调用均有记录；链与签名用 casegate audit verify 校验。";
+    audit_actor: "Who", "操作人";
+    audit_action: "What", "操作";
+    audit_subject: "To what", "对象";
+    audit_since: "Since", "不早于";
+    audit_line: "Line", "行号";
+    audit_none: "Nothing that fits.", "没有符合条件的记录。";
+
     // Composing.
     compose_as: "As", "发送单位";
     compose_sent: "Accepted: it is on stable storage and on its way.", "已受理：报文已落盘，正在发送。";

@@ -1,10 +1,11 @@
 //! Who is let into the console, and what they are given, over plain HTTP.
 
+use casegate::model::Role;
 use serde_json::Value;
 use ureq::http::{Response, header};
 
 use super::{CASE, Town, event};
-use crate::world::{Running, World, agent, call};
+use crate::world::{Running, World, agent, call, let_in};
 
 /// A browser without a screen: it keeps cookies and follows nothing.
 struct Client {
@@ -212,6 +213,45 @@ async fn with_a_token_file_the_console_shows_itself_only_after_a_sign_in() {
     client.sign_in(token.trim());
     assert_eq!(client.get("/console/").status, 200);
     hub.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_bounds_what_its_bearer_may_do_and_a_session_ends_with_its_token() {
+    let world = World::new();
+    let mut settings = world.edge("hebi.tobacco", "hebi.hub", ([127, 0, 0, 1], 9).into());
+    let without = settings.clone();
+    let li = let_in(&mut settings, "li.wei", Role::Operator);
+    let wang = let_in(&mut settings, "wang.fang", Role::Viewer);
+    let edge = Running::start(settings.clone()).await;
+    let message = edge.submit(edge.event("1", "hebi.police", "notice", serde_json::json!({}))).await;
+
+    let mut viewer = Client::of(&edge);
+    let form = viewer.get("/console/sign-in").field("form");
+    let signed_in = [("form", form.as_str()), ("token", &wang), ("back", "/console/")];
+    assert_eq!(viewer.post("/console/sign-in", &signed_in).status, 303);
+    let page = viewer.get("/console/");
+    assert!(page.text.contains("wang.fang") && page.text.contains("viewer"));
+    let csrf = page.field("csrf");
+    let hold = [("id", message.as_str()), ("action", "hold"), ("csrf", &csrf)];
+    assert_eq!(viewer.post("/console/act", &hold).status, 403);
+    assert_eq!(viewer.get("/console/compose").status, 403);
+    assert_eq!(viewer.get("/console/audit").status, 403);
+    assert!(!viewer.get(&format!("/console/messages/{message}")).text.contains("do-hold"));
+
+    let mut operator = Client::of(&edge);
+    let csrf = operator.sign_in(&li);
+    let hold = [("id", message.as_str()), ("action", "hold"), ("csrf", &csrf)];
+    assert_eq!(operator.post("/console/act", &hold).status, 303);
+    let audit = operator.get("/console/audit?actor=li.wei&action=hold");
+    assert!(audit.status == 200 && audit.text.contains(&format!("/console/messages/{message}")), "{}", audit.text);
+    let refused = operator.get("/console/audit?action=refuse-call");
+    assert_eq!(refused.status, 200);
+
+    edge.node.reload(without).await.expect("reloads");
+    let release = [("id", message.as_str()), ("action", "release"), ("csrf", &csrf)];
+    let over = operator.post("/console/act", &release);
+    assert!(over.header("location").starts_with("/console/sign-in"), "{}", over.status);
+    edge.node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
