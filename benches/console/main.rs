@@ -3,9 +3,14 @@
 //! `cargo bench --bench console [-- MESSAGES]`. Needs Debian's `chromium` and `chromium-driver`. For each page the median and the worst of several
 //! visits: until the node had answered whole, and until something was painted (first contentful paint). To be read against: 1 s.
 
-#[allow(dead_code, unused_imports, reason = "made for the tests, which use more of it")]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "made for the tests, which use more of it"
+)]
 #[path = "../../tests/it/console/browser.rs"]
 mod browser;
+#[allow(dead_code, reason = "each bench uses what it needs")]
 #[path = "../rig/client.rs"]
 mod client;
 #[path = "../rig/process.rs"]
@@ -29,7 +34,9 @@ const MESSAGES: u64 = 100_000;
 const VISITS: usize = 7;
 
 fn main() {
-    let given = std::env::args().skip(1).find_map(|argument| argument.parse().ok());
+    let given = std::env::args()
+        .skip(1)
+        .find_map(|argument| argument.parse().ok());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -55,15 +62,24 @@ async fn visit(messages: u64) {
     let browser = Browser::start("en").await;
     // The first page brings scripts and styles, which are kept.
     browser.open(&format!("{at}/console/units")).await;
-    println!("{:<34} {:>10} {:>10} {:>10} {:>10}", "", "answer ms", "worst", "paint ms", "worst");
+    println!(
+        "{:<34} {:>10} {:>10} {:>10} {:>10}",
+        "", "answer ms", "worst", "paint ms", "worst"
+    );
     for (name, path) in [
         ("overview", "/console/"),
         ("queue", "/console/queue"),
         ("queue, held ones (none)", "/console/queue?state=held"),
         ("messages, newest", "/console/messages"),
-        ("search, text in titles", "/console/messages?q=%E7%A7%BB%E9%80%81"),
+        (
+            "search, text in titles",
+            "/console/messages?q=%E7%A7%BB%E9%80%81",
+        ),
         ("search, text that none has", "/console/messages?q=zzzz"),
-        ("search, kind and state", "/console/messages?kind=case.transfer&state=queued"),
+        (
+            "search, kind and state",
+            "/console/messages?kind=case.transfer&state=queued",
+        ),
         ("search, case that none has", "/console/messages?case=zzzz"),
     ] {
         let mut times = Vec::new();
@@ -84,7 +100,9 @@ async fn visit(messages: u64) {
             (column[column.len() / 2], column[column.len() - 1])
         };
         let ((answer, answer_worst), (paint, paint_worst)) = (column(0), column(1));
-        println!("{name:<34} {answer:>10.0} {answer_worst:>10.0} {paint:>10.0} {paint_worst:>10.0}");
+        println!(
+            "{name:<34} {answer:>10.0} {answer_worst:>10.0} {paint:>10.0} {paint_worst:>10.0}"
+        );
     }
     println!("after it: {}", node.memory());
 }

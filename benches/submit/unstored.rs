@@ -74,7 +74,14 @@ pub(super) async fn serve() {
         access: api::Access::new(operator),
         metrics: Arc::new(Metrics::new(1)),
     };
-    api::serve(listener, gateway, settings, |_| axum::Router::new(), pending()).await;
+    api::serve(
+        listener,
+        gateway,
+        settings,
+        |_| axum::Router::new(),
+        pending(),
+    )
+    .await;
 }
 
 struct Unstored {

@@ -483,6 +483,9 @@ pub enum Warning {
         /// Whether it is for its budget, and not for the hour.
         spent: bool,
     },
+    /// The audit log was changed by somebody else.
+    #[error("the audit log is not as this node left it: {0}; keep a copy and look into it")]
+    AuditDamaged(String),
     /// The index has stopped.
     #[error(
         "the index does not follow: {0}; messages pass as ever, search and history wait for it"

@@ -67,9 +67,9 @@ async fn make<G: Gateway>(
                 lines.push(fill(t.done(&action), &[&done]));
             }
             let told = refused.iter().take(TOLD_MAX);
-            lines.extend(told.map(|(message, cause)| {
-                fill(t.act_refused, &[message, &t.cause(*cause)])
-            }));
+            lines.extend(
+                told.map(|(message, cause)| fill(t.act_refused, &[message, &t.cause(*cause)])),
+            );
             if refused.len() > TOLD_MAX {
                 lines.push(fill(t.act_more_refused, &[&(refused.len() - TOLD_MAX)]));
             }

@@ -39,7 +39,11 @@ pub(super) fn all() -> &'static Assets {
         script: Asset::new("console", "js", include_str!("assets/console.js")),
         icon: Asset::new("icon", "svg", include_str!("assets/icon.svg")),
         htmx: Asset::new("htmx", "js", include_str!("assets/vendor/htmx.min.js")),
-        chart: Asset::new("uplot", "js", include_str!("assets/vendor/uPlot.iife.min.js")),
+        chart: Asset::new(
+            "uplot",
+            "js",
+            include_str!("assets/vendor/uPlot.iife.min.js"),
+        ),
         chart_style: Asset::new("uplot", "css", include_str!("assets/vendor/uPlot.min.css")),
     })
 }

@@ -8,12 +8,12 @@ use axum::{extract::State, response::Response};
 use super::{
     Console,
     form::address,
-    show::{When, local_time},
+    show::{Chip, Tone, When, local_time},
     visit::{Frame, Visit, page as render},
     wrong::{Wrong, answer},
 };
 use crate::{
-    api::Gateway,
+    api::{Gateway, Warning},
     model::{MessageId, Role},
     observe::{AuditAsk, AuditEntry},
 };
@@ -31,6 +31,7 @@ struct Page {
     rows: Vec<Row>,
     next: String,
     first: String,
+    chain: Chip,
 }
 
 struct Row {
@@ -69,6 +70,12 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         max: PAGE,
     };
     let is_first = ask.before.is_none();
+    let status = console.api.gateway().status().await?;
+    let is_damaged = |warning: &Warning| matches!(warning, Warning::AuditDamaged(_));
+    let (tone, text) = match status.warnings.iter().any(is_damaged) {
+        true => (Tone::Bad, visit.t().audit_broken),
+        false => (Tone::Good, visit.t().audit_sound),
+    };
     let found = console.api.gateway().audit(ask).await?;
     let again = |before: &str| {
         let parameters = [
@@ -85,7 +92,10 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         action: asked.text("action").to_owned(),
         since: asked.text("since").to_owned(),
         rows: found.entries.into_iter().map(row).collect(),
-        next: found.next.map_or_else(String::new, |next| again(&next.to_string())),
+        chain: Chip { tone, text },
+        next: found
+            .next
+            .map_or_else(String::new, |next| again(&next.to_string())),
         first: if is_first { String::new() } else { again("") },
     })
 }

@@ -252,7 +252,11 @@ impl Filled {
                 text
             }),
         };
-        self.attachments.iter().map(name).collect::<Vec<_>>().join(" ")
+        self.attachments
+            .iter()
+            .map(name)
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 

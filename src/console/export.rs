@@ -103,7 +103,12 @@ impl<G: Gateway> Export<G> {
                 return Ok(None);
             }
             self.search.cursor = Cursor::parse(&next);
-            let page = self.console.api.gateway().search(self.search.clone()).await?;
+            let page = self
+                .console
+                .api
+                .gateway()
+                .search(self.search.clone())
+                .await?;
             self.next = Some(page.next);
             self.write(page.messages);
         }

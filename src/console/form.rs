@@ -84,7 +84,10 @@ mod tests {
 
     #[test]
     fn an_address_is_written_so_that_it_reads_back() {
-        let made = address("/console/case", &[("name", "浚烟立〔2026〕12号&a=b"), ("x", "")]);
+        let made = address(
+            "/console/case",
+            &[("name", "浚烟立〔2026〕12号&a=b"), ("x", "")],
+        );
         let (_, query) = made.split_once('?').expect("a query");
         let form = Form::of_query(Some(query));
         assert_eq!(form.text("name"), "浚烟立〔2026〕12号&a=b");

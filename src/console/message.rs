@@ -128,13 +128,19 @@ async fn make<G: Gateway>(
         bytes: bytes(view.bytes),
         receivers: view.receivers.iter().map(|one| receiver(t, one)).collect(),
         receipts: view.receipts.iter().map(|one| receipt(t, one)).collect(),
-        attachments: view.attachments.iter().map(|one| attachment(t, one)).collect(),
+        attachments: view
+            .attachments
+            .iter()
+            .map(|one| attachment(t, one))
+            .collect(),
         timeline: timeline(t, &view.timeline),
         left_out: view.steps_left_out,
         incomplete: view.incomplete.iter().map(|gap| gap.why.clone()).collect(),
         is_queued: waits,
         is_held: view.state == MessageState::Held,
-        lanes: Lane::ALL.map(|lane| (lane.as_str(), t.lane(lane).text)).to_vec(),
+        lanes: Lane::ALL
+            .map(|lane| (lane.as_str(), t.lane(lane).text))
+            .to_vec(),
         reason_max: ReceiptItem::NOTE_BYTES_MAX,
     })
 }
@@ -188,7 +194,9 @@ fn attachment(t: &Texts, view: &AttachedView) -> Attachment {
             "" => t.attachment_unnamed.to_owned(),
             name => name.to_owned(),
         },
-        size: view.size.map_or_else(|| t.attachment_not_here.to_owned(), bytes),
+        size: view
+            .size
+            .map_or_else(|| t.attachment_not_here.to_owned(), bytes),
         digest,
     }
 }
@@ -230,7 +238,10 @@ fn detail(t: &Texts, step: &StepView) -> String {
     let neighbour = if outgoing { t.step_from } else { t.step_to };
     part(neighbour, step.neighbour.as_ref().map(ToString::to_string));
     part(t.step_link, step.link.clone());
-    part(t.step_receiver, step.receiver.as_ref().map(ToString::to_string));
+    part(
+        t.step_receiver,
+        step.receiver.as_ref().map(ToString::to_string),
+    );
     part(t.step_issuer, step.issuer.as_ref().map(ToString::to_string));
     part("{}", step.priority.map(|lane| t.lane(lane).text.to_owned()));
     part("{}", step.bytes.filter(|_| step.step != "sent").map(bytes));

@@ -155,11 +155,7 @@ fn again(path: &str, asked: &Form, cursor: &str) -> String {
 }
 
 /// What is sought, and what of it cannot be used.
-pub(super) fn search(
-    t: &Texts,
-    asked: &Form,
-    max: usize,
-) -> (Search, Vec<(&'static str, String)>) {
+pub(super) fn search(t: &Texts, asked: &Form, max: usize) -> (Search, Vec<(&'static str, String)>) {
     let mut wrong = Vec::new();
     let mut pattern = |name: &'static str| {
         let given = asked.given(name)?;

@@ -72,14 +72,20 @@ pub fn mount<G: Gateway>(api: Beside<G>) -> Router {
             "/console/compose",
             get(compose::page::<G>).post(compose::send::<G>),
         )
-        .route("/console/compose/test", axum::routing::post(compose::test::<G>))
+        .route(
+            "/console/compose/test",
+            axum::routing::post(compose::test::<G>),
+        )
         .route("/console/audit", get(audit::page::<G>))
         .route("/console/act", axum::routing::post(act::act::<G>))
         .route(
             "/console/sign-in",
             get(sign_in::page::<G>).post(sign_in::sign_in::<G>),
         )
-        .route("/console/sign-out", axum::routing::post(sign_in::sign_out::<G>))
+        .route(
+            "/console/sign-out",
+            axum::routing::post(sign_in::sign_out::<G>),
+        )
         .route("/console/prefer", get(prefer::prefer))
         .route("/console/samples", get(samples::show::<G>))
         .route("/console/events", get(events::<G>))
@@ -95,7 +101,11 @@ async fn begin() -> Redirect {
 }
 
 /// What happens, for pages that follow it.
-async fn events<G: Gateway>(State(console): State<Arc<Console<G>>>, _: Visit, uri: Uri) -> Response {
+async fn events<G: Gateway>(
+    State(console): State<Arc<Console<G>>>,
+    _: Visit,
+    uri: Uri,
+) -> Response {
     console.api.events(&uri).await
 }
 

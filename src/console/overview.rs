@@ -153,7 +153,10 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         transfers: transfers.map(|one| transfer_row(t, one)).collect(),
         about: fill(
             t.about_node,
-            &[&status.version, &span(t, now.saturating_sub(status.started) / 1000)],
+            &[
+                &status.version,
+                &span(t, now.saturating_sub(status.started) / 1000),
+            ],
         ),
     })
 }
@@ -181,13 +184,17 @@ fn warnings(
             &[
                 &link.link,
                 &link.neighbour,
-                &link.since.map_or_else(String::new, |since| age(t, since, now)),
+                &link
+                    .since
+                    .map_or_else(String::new, |since| age(t, since, now)),
             ],
         ),
         detail: link.error.clone().unwrap_or_default(),
     });
     let waits = units.iter().filter(|unit| {
-        let is_long = unit.oldest.is_some_and(|oldest| now.saturating_sub(oldest) > WAITS_LONG);
+        let is_long = unit
+            .oldest
+            .is_some_and(|oldest| now.saturating_sub(oldest) > WAITS_LONG);
         is_long && !unit.connected
     });
     let waits = waits.map(|unit| Warned {
@@ -197,13 +204,19 @@ fn warnings(
             &[
                 &count(unit.mailbox.messages),
                 &unit.unit,
-                &unit.oldest.map_or_else(String::new, |oldest| age(t, oldest, now)),
+                &unit
+                    .oldest
+                    .map_or_else(String::new, |oldest| age(t, oldest, now)),
             ],
         ),
         detail: String::new(),
     });
     let nearly_full = [
-        (t.bound_journal, status.journal_bytes, status.journal_bytes_max),
+        (
+            t.bound_journal,
+            status.journal_bytes,
+            status.journal_bytes_max,
+        ),
         (
             t.bound_attachments,
             status.attachments.bytes,
@@ -219,7 +232,12 @@ fn warnings(
             text: fill(t.warn_nearly_full, &[&name, &percent]),
             detail: String::new(),
         });
-    of_node.chain(down).chain(nearly_full).chain(waits).take(50).collect()
+    of_node
+        .chain(down)
+        .chain(nearly_full)
+        .chain(waits)
+        .take(50)
+        .collect()
 }
 
 fn figures(t: &'static Texts, status: &Status, units: &[UnitView]) -> Vec<Figure> {
@@ -254,8 +272,16 @@ fn figures(t: &'static Texts, status: &Status, units: &[UnitView]) -> Vec<Figure
     } else {
         Figure {
             name: t.figure_upstream,
-            value: if connected > 0 { t.connected } else { t.not_connected }.into(),
-            note: status.upstream.as_ref().map_or_else(String::new, UnitId::to_string),
+            value: if connected > 0 {
+                t.connected
+            } else {
+                t.not_connected
+            }
+            .into(),
+            note: status
+                .upstream
+                .as_ref()
+                .map_or_else(String::new, UnitId::to_string),
             href: "",
         }
     };
@@ -271,7 +297,9 @@ fn link_row(t: &'static Texts, link: &LinkView, speed: Speed, now: Millis) -> Li
         link: link.link.clone(),
         kind: t.link_kind(&link.kind),
         state: t.link_state(link.state, link.takes),
-        since: link.since.map_or_else(String::new, |since| age(t, since, now)),
+        since: link
+            .since
+            .map_or_else(String::new, |since| age(t, since, now)),
         rtt: some(link.rtt_ms.map(|ms| format!("{ms:.0} ms"))),
         loss: some(link.loss_percent.map(|percent| format!("{percent:.1} %"))),
         rate: some(link.rate_bps.map(|bps| rate(bps as f64))),
@@ -305,7 +333,8 @@ fn drains<G: Gateway>(console: &Console<G>, of: &[&UnitView], links: &[LinkView]
     let mut could: HashMap<&UnitId, f64> = HashMap::new();
     for link in links.iter().filter(|link| link.up) {
         let bytes = link.rate_bps.unwrap_or_default() as f64 / 8.0;
-        *could.entry(&link.neighbour).or_default() += bytes / link.ratio_sent.unwrap_or(1.0).max(0.05);
+        *could.entry(&link.neighbour).or_default() +=
+            bytes / link.ratio_sent.unwrap_or(1.0).max(0.05);
     }
     let drain = |unit: &&UnitView| match could.get(&unit.unit) {
         None => Drain::Stands,
@@ -326,7 +355,9 @@ fn queue_row(t: &Texts, unit: &UnitView, drain: Drain, now: Millis) -> QueueRow 
         lanes: [lanes.flash, lanes.urgent, lanes.normal, lanes.bulk].map(count),
         total: count(unit.mailbox.messages),
         bytes: bytes(unit.mailbox.bytes),
-        oldest: unit.oldest.map_or_else(|| "–".into(), |oldest| age(t, oldest, now)),
+        oldest: unit
+            .oldest
+            .map_or_else(|| "–".into(), |oldest| age(t, oldest, now)),
         waiting: count(unit.waiting),
         empty_in: match drain {
             Drain::Stands => t.queue_stands.into(),
@@ -342,7 +373,11 @@ fn bounds<G: Gateway>(t: &'static Texts, console: &Console<G>, status: &Status) 
     let limits = console.api.limits();
     let mib = |mib: u32| u64::from(mib) << 20;
     let all = [
-        (t.bound_journal, status.journal_bytes, status.journal_bytes_max),
+        (
+            t.bound_journal,
+            status.journal_bytes,
+            status.journal_bytes_max,
+        ),
         (
             t.bound_attachments,
             status.attachments.bytes,
@@ -382,8 +417,12 @@ fn transfer_row(t: &'static Texts, one: &TransferView) -> TransferRow {
             Some(size) => format!("{} / {}", bytes(one.bytes), bytes(size)),
             None => bytes(one.bytes),
         },
-        rate: one.rate_bps.map_or_else(|| "–".into(), |bps| rate(bps as f64)),
-        left: one.seconds_left.map_or_else(|| "–".into(), |left| span(t, left)),
+        rate: one
+            .rate_bps
+            .map_or_else(|| "–".into(), |bps| rate(bps as f64)),
+        left: one
+            .seconds_left
+            .map_or_else(|| "–".into(), |left| span(t, left)),
         full,
     }
 }

@@ -21,7 +21,9 @@ pub(super) async fn prefer(uri: Uri) -> Response {
     let asked = form::Form::of_query(uri.query());
     let mut headers = HeaderMap::new();
     let language = Language::named(asked.text("language")).map(Language::code);
-    let theme = THEMES.into_iter().find(|theme| *theme == asked.text("theme"));
+    let theme = THEMES
+        .into_iter()
+        .find(|theme| *theme == asked.text("theme"));
     for (cookie, choice) in [(LANGUAGE_COOKIE, language), (THEME_COOKIE, theme)] {
         let kept = choice.map(|choice| {
             format!("{cookie}={choice}; Path=/console; Max-Age={KEPT_S}; SameSite=Strict; HttpOnly")

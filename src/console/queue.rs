@@ -73,17 +73,28 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         MessageState::Held,
         MessageState::Sending,
     ];
-    let cursor = asked.given("cursor").filter(|cursor| cursor.len() <= CURSOR_BYTES_MAX);
+    let cursor = asked
+        .given("cursor")
+        .filter(|cursor| cursor.len() <= CURSOR_BYTES_MAX);
     let ask = QueueAsk {
         max: PAGE,
         cursor: cursor.map(str::to_owned),
-        state: waiting.into_iter().find(|s| s.as_str() == asked.text("state")),
+        state: waiting
+            .into_iter()
+            .find(|s| s.as_str() == asked.text("state")),
         neighbour: asked.given("neighbour").and_then(|name| name.parse().ok()),
     };
-    let neighbour = ask.neighbour.as_ref().map_or_else(String::new, ToString::to_string);
+    let neighbour = ask
+        .neighbour
+        .as_ref()
+        .map_or_else(String::new, ToString::to_string);
     let state = ask.state.map_or("", MessageState::as_str);
     let again = |cursor: &str| {
-        let parameters = [("neighbour", &*neighbour), ("state", state), ("cursor", cursor)];
+        let parameters = [
+            ("neighbour", &*neighbour),
+            ("state", state),
+            ("cursor", cursor),
+        ];
         address("/console/queue", &parameters)
     };
     let found = gateway.queue(ask).await?;
@@ -131,8 +142,12 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         rows: rows.collect(),
         total: count(found.total),
         next: found.next.as_deref().map_or_else(String::new, again),
-        first: asked.given("cursor").map_or_else(String::new, |_| again("")),
-        lanes: Lane::ALL.map(|lane| (lane.as_str(), t.lane(lane).text)).to_vec(),
+        first: asked
+            .given("cursor")
+            .map_or_else(String::new, |_| again("")),
+        lanes: Lane::ALL
+            .map(|lane| (lane.as_str(), t.lane(lane).text))
+            .to_vec(),
         reason_max: ReceiptItem::NOTE_BYTES_MAX,
     })
 }

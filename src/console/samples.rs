@@ -93,7 +93,11 @@ impl Samples {
     /// How fast a link to a neighbour has been lately.
     pub(super) fn speed(&self, neighbour: &UnitId, link: &str) -> Speed {
         let key = (neighbour.clone(), link.to_owned());
-        self.lock().links.get(&key).map(Counters::speed).unwrap_or_default()
+        self.lock()
+            .links
+            .get(&key)
+            .map(Counters::speed)
+            .unwrap_or_default()
     }
 
     /// Bytes of parcels a second that have gone to a neighbour lately.

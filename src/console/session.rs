@@ -150,7 +150,9 @@ mod tests {
     #[test]
     fn a_session_is_found_by_its_name_until_it_ends() {
         let sessions = Sessions::default();
-        let name = sessions.begin(actor("li"), blake3::hash(b"t")).expect("begins");
+        let name = sessions
+            .begin(actor("li"), blake3::hash(b"t"))
+            .expect("begins");
         let open = sessions.open(&name).expect("it is open");
         assert_eq!(&*open.actor.name, "li");
         assert!(sessions.open("x").is_none() && sessions.open("").is_none());
@@ -180,13 +182,18 @@ mod tests {
         begin(SESSIONS_MAX).expect("begins");
         assert_eq!(sessions.lock().len(), SESSIONS_MAX);
         assert!(sessions.open(&first).is_some(), "it was in use");
-        assert!(sessions.open(&second).is_none(), "it was used the longest ago");
+        assert!(
+            sessions.open(&second).is_none(),
+            "it was used the longest ago"
+        );
     }
 
     #[test]
     fn an_old_session_is_over_however_much_it_is_used() {
         let sessions = Sessions::default();
-        let name = sessions.begin(actor("li"), blake3::hash(b"t")).expect("begins");
+        let name = sessions
+            .begin(actor("li"), blake3::hash(b"t"))
+            .expect("begins");
         let Some(long_ago) = Instant::now().checked_sub(AGE_MAX) else {
             panic!("the machine has not run for so long");
         };

@@ -152,7 +152,12 @@ pub(super) fn span(t: &Texts, seconds: u64) -> String {
         0..60 => fill(t.span_s, &[&seconds]),
         60..3600 => fill(t.span_min, &[&(seconds / 60)]),
         3600..86_400 => parts(seconds / 3600, t.span_h, seconds % 3600 / 60, t.span_min),
-        _ => parts(seconds / 86_400, t.span_d, seconds % 86_400 / 3600, t.span_h),
+        _ => parts(
+            seconds / 86_400,
+            t.span_d,
+            seconds % 86_400 / 3600,
+            t.span_h,
+        ),
     }
 }
 
@@ -220,7 +225,10 @@ mod tests {
         assert_eq!(rate(1_250_000.0), "1.2 Mbit/s");
         assert_eq!(count(1_234_567), "1\u{202f}234\u{202f}567");
         assert_eq!(count(999), "999");
-        assert_eq!((percent(1, 1000), percent(999, 1000), percent(5, 0)), (1, 99, 0));
+        assert_eq!(
+            (percent(1, 1000), percent(999, 1000), percent(5, 0)),
+            (1, 99, 0)
+        );
     }
 
     #[test]

@@ -55,7 +55,10 @@ fn show<G: Gateway>(
     is_wrong: bool,
 ) -> Result<Response, Wrong> {
     let known = cookie(headers, FORM_COOKIE).filter(|form| form.len() == 64);
-    let token = known.map(str::to_owned).or_else(secret).ok_or(Wrong::Broken)?;
+    let token = known
+        .map(str::to_owned)
+        .or_else(secret)
+        .ok_or(Wrong::Broken)?;
     let set = format!("{FORM_COOKIE}={token}; Path=/console; SameSite=Strict; HttpOnly");
     let shown = render(&Page {
         f: guest.frame("sign-in", guest.t().sign_in),

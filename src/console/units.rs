@@ -164,9 +164,13 @@ fn row(t: &'static Texts, unit: &UnitView, is_upstream: bool, now: Millis) -> Ro
             _ => address("/console/queue", &[("neighbour", &name)]),
         },
         bytes: bytes(unit.mailbox.bytes),
-        oldest: unit.oldest.map_or_else(String::new, |oldest| age(t, oldest, now)),
+        oldest: unit
+            .oldest
+            .map_or_else(String::new, |oldest| age(t, oldest, now)),
         expires: unit.certificate_expires.map(When::brief_year),
-        expires_soon: unit.certificate_expires.is_some_and(|at| at < now + EXPIRES_SOON),
+        expires_soon: unit
+            .certificate_expires
+            .is_some_and(|at| at < now + EXPIRES_SOON),
         is_upstream,
         unit: name,
     }

@@ -201,7 +201,9 @@ impl Frame {
 
     /// What the actor may do, in words.
     pub(super) fn role(&self) -> &'static str {
-        self.actor.as_ref().map_or("", |actor| self.t.role(actor.role))
+        self.actor
+            .as_ref()
+            .map_or("", |actor| self.t.role(actor.role))
     }
 }
 

@@ -309,9 +309,7 @@ impl NodeHandle {
             warnings.push(Warning::Quarantined(quarantined));
         }
         if let Some(damage) = &self.shared.audit_damage {
-            warnings.push(format!(
-                "the audit log is not as this node left it: {damage}; keep a copy and look into it"
-            ));
+            warnings.push(Warning::AuditDamaged(damage.to_string()));
         }
         for (link, why) in self.shared.usage.express_only() {
             let spent = why == SPENT;

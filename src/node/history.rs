@@ -11,12 +11,16 @@ use tokio::sync::oneshot;
 use super::{command::Command, handle::NodeHandle, judge::receipt_lines, shared::Shared};
 use crate::{
     api::{
-        AttachedView, Cause, GapView, HappeningView, MessageView, ReceiptView, ReceiverView, Refusal, StepView,
+        AttachedView, Cause, GapView, HappeningView, MessageView, ReceiptView, ReceiverView,
+        Refusal, StepView,
     },
     delivery::{Delivery, ParcelView},
     index::{Bounds, Entry, Gap, Happening, Line, Source, Unavailable, What},
     journal::Ahead,
-    model::{BlobDigest, Digest, Location, MessageId, Millis, Pattern, Reason, ReceiptItem, State, UnitId},
+    model::{
+        BlobDigest, Digest, Location, MessageId, Millis, Pattern, Reason, ReceiptItem, State,
+        UnitId,
+    },
     parcel::{Header, Parcel},
 };
 

@@ -35,8 +35,7 @@ use super::{
 };
 use crate::{
     api::{self, Access, Actor, OPERATOR_TOKEN_FILE, TokenError},
-    console,
-    config,
+    config, console,
     delivery::{self, Delivery, Output, ReplayError},
     index::{self, Feed, Index},
     journal::{self, Journal, LockError, OpenError, Recovery, Replay, lock_folder},

@@ -50,7 +50,10 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     // Pages for people: it asks the API's gateway, and shows what it is told.
-    ("console", &["model", "cloudevents", "index", "observe", "api"]),
+    (
+        "console",
+        &["model", "cloudevents", "index", "observe", "api"],
+    ),
     ("sim", &["model", "codec", "parcel", "delivery", "journal"]),
     (
         "node",

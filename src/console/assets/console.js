@@ -34,7 +34,11 @@
     say("stale");
     const topics = follower.dataset.follow;
     source = new EventSource(`/console/events?topics=${topics}`);
-    source.onopen = () => say("on");
+    source.onopen = () => {
+      say("on");
+      // What happened between the page and this moment is not told.
+      soon();
+    };
     source.onerror = () => {
       // Told that it may not listen now, the browser gives up; then the page asks from time to time.
       if (source?.readyState !== EventSource.CLOSED) return say("stale");

@@ -47,11 +47,16 @@ impl Language {
     /// What a browser would rather read (RFC 9110, section 12.5.4).
     pub(super) fn accepted(headers: &HeaderMap) -> Self {
         let accepted = headers.get(header::ACCEPT_LANGUAGE);
-        let text = accepted.and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let text = accepted
+            .and_then(|value| value.to_str().ok())
+            .unwrap_or_default();
         let mut best = (0.0, Self::English);
         for range in text.split(',').take(32) {
             let (tag, weight) = range.split_once(';').unwrap_or((range, "q=1"));
-            let weight = weight.trim().strip_prefix("q=").and_then(|q| q.parse::<f32>().ok());
+            let weight = weight
+                .trim()
+                .strip_prefix("q=")
+                .and_then(|q| q.parse::<f32>().ok());
             let main = tag.trim().split('-').next().unwrap_or_default();
             let language = Self::named(&main.to_ascii_lowercase());
             if let (Some(language), Some(weight)) = (language, weight)
@@ -105,14 +110,20 @@ mod tests {
             assert!(!english.is_empty() && !chinese.is_empty(), "{key}");
             let is_chinese = chinese.chars().any(|c| c > '\u{2e80}');
             let is_name = matches!(*key, "link_3g");
-            assert!(is_chinese || is_name || !values(chinese) == 0, "{key} is not Chinese");
+            assert!(
+                is_chinese || is_name || !values(chinese) == 0,
+                "{key} is not Chinese"
+            );
         }
     }
 
     #[test]
     fn values_stand_where_the_language_wants_them() {
         assert_eq!(fill("{} of {}", &[&1, &2]), "1 of 2");
-        assert_eq!(fill("到 {1} 的 {0} 已 {2}", &[&"a", &"b", &"c"]), "到 b 的 a 已 c");
+        assert_eq!(
+            fill("到 {1} 的 {0} 已 {2}", &[&"a", &"b", &"c"]),
+            "到 b 的 a 已 c"
+        );
         assert_eq!(fill("{} {}", &[&"{}"]), "{} ");
     }
 

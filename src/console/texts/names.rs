@@ -199,6 +199,7 @@ impl Texts {
                 };
                 (false, fill(text, &[link]), none())
             }
+            Warning::AuditDamaged(why) => (true, self.warn_audit.into(), why.clone()),
             Warning::IndexFailed(why) => (true, self.warn_index_failed.into(), why.clone()),
             Warning::IndexIncomplete => (false, self.warn_index_incomplete.into(), none()),
             Warning::CertificateExpires { role, at } => {
@@ -272,7 +273,12 @@ impl Texts {
         fill(self.queue_in_all, &[&total])
     }
 
-    pub(in crate::console) fn case_summary(&self, all: usize, open: &usize, units: usize) -> String {
+    pub(in crate::console) fn case_summary(
+        &self,
+        all: usize,
+        open: &usize,
+        units: usize,
+    ) -> String {
         fill(self.case_in_short, &[&all, open, &units])
     }
 
@@ -291,7 +297,6 @@ impl Texts {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::{console::texts::Language, model::Kinds};
 
     #[test]

@@ -123,6 +123,7 @@ texts! {
     warn_quarantined: "{} damaged stretches of the journal were set aside; see the data folder's quarantine", "日志有 {} 处损坏，已隔离；见数据目录中的 quarantine";
     warn_express_spent: "Only flash and urgent messages go over the link {}: its budget for today is spent", "链路 {} 只走特急、加急报文：今日流量已用完";
     warn_express_closed: "Only flash and urgent messages go over the link {}: it is outside its hours", "链路 {} 只走特急、加急报文：不在使用时段";
+    warn_audit: "The audit log is not as this node left it; keep a copy and look into it", "审计日志与本节点写下的不一致，请留存副本并调查";
     warn_index_failed: "The index does not follow; messages pass as ever, search and history wait for it", "索引已停止更新：报文收发不受影响，查询与历史暂不可用";
     warn_index_incomplete: "The index may lack some history", "索引可能缺少部分历史记录";
     warn_certificate: "The {} certificate expires at {}; renew it with `casegate pki issue`, then reload", "{} 证书将于 {} 到期；请用 casegate pki issue 换发，然后重新加载配置";
@@ -294,7 +295,9 @@ texts! {
     test_not_sent: "The test was not sent: {} {}", "测试报文未发出：{} {}";
 
     // The audit log.
-    audit_why: "What people did here, and what was refused. `casegate audit verify` checks its chain and signatures.", "操作与被拒绝的调用均有记录；链与签名用 casegate audit verify 校验。";
+    audit_why: "What people did here, and what was refused. `casegate audit verify` checks it at any time.", "操作与被拒绝的调用均有记录，可随时用 casegate audit verify 校验。";
+    audit_sound: "chain and signatures were sound at the start", "启动时链与签名校验无误";
+    audit_broken: "not as this node left it", "与本节点写下的不一致";
     audit_actor: "Who", "操作人";
     audit_action: "What", "操作";
     audit_subject: "To what", "对象";

@@ -81,7 +81,11 @@ async fn several_messages_of_the_queue_are_acted_on_at_once() {
     let (hub, at) = (&town.hub, town.hub.url(""));
     let browser = Browser::start("zh").await;
     browser.sign_in(&at, &town.token(hub)).await;
-    browser.open(&format!("{at}/console/queue?neighbour=hebi.police&state=queued")).await;
+    browser
+        .open(&format!(
+            "{at}/console/queue?neighbour=hebi.police&state=queued"
+        ))
+        .await;
     let rows = "return document.querySelectorAll('tbody tr').length";
     assert_eq!(browser.run(rows, vec![]).await, 5, "one is held");
     let disabled = "return document.querySelector('.acts [data-ask=ask-hold]').disabled";
@@ -99,7 +103,9 @@ async fn several_messages_of_the_queue_are_acted_on_at_once() {
     }
     browser.until_says("main", "没有符合条件的排队报文").await;
 
-    browser.open(&format!("{at}/console/queue?state=held")).await;
+    browser
+        .open(&format!("{at}/console/queue?state=held"))
+        .await;
     browser.click("tbody tr:nth-child(1) input").await;
     browser.click("tbody tr:nth-child(2) input").await;
     browser.click(".acts [data-ask=ask-release]").await;
@@ -109,9 +115,12 @@ async fn several_messages_of_the_queue_are_acted_on_at_once() {
 
     // What is done already is refused, and which one is told.
     browser.click("tbody tr:nth-child(1) input").await;
-    let first = browser.run("return document.querySelector('tbody input').value", vec![]).await;
+    let first = browser
+        .run("return document.querySelector('tbody input').value", vec![])
+        .await;
     let first = first.as_str().expect("a messageid").to_owned();
-    hub.act(&first, "drop", json!({"reason": "elsewhere"})).await;
+    hub.act(&first, "drop", json!({"reason": "elsewhere"}))
+        .await;
     browser.click(".acts [data-ask=ask-release]").await;
     browser.click("#ask-release button.main").await;
     browser.until_says(".said.bad", &first).await;
@@ -129,7 +138,8 @@ async fn a_message_with_a_file_is_composed_and_its_mistakes_stand_at_their_field
     browser.open(&format!("{at}/console/compose")).await;
     browser.write("#to", "hebi.Police, hebi.hub").await;
     browser.click("#kind option[value='case.material']").await;
-    browser.write("#case", super::CASE).await;
+    // Not the case whose first message is held.
+    browser.write("#case", "浚烟立〔2026〕40号").await;
     browser.write("#subject", "移送材料 <b>&").await;
     browser.write("#text", "{\"n\": 1.50}").await;
     browser.click("input[value=json]").await;
@@ -138,7 +148,10 @@ async fn a_message_with_a_file_is_composed_and_its_mistakes_stand_at_their_field
     let scan = folder.path().join("扫描 件.pdf");
     std::fs::write(&scan, vec![9u8; 2_000_000]).expect("a file");
     let files = browser.find("#files").await;
-    files.send_keys(&scan.display().to_string()).await.expect("it is chosen");
+    files
+        .send_keys(&scan.display().to_string())
+        .await
+        .expect("it is chosen");
     browser.until_says("#uploads .good", "is here").await;
     browser.click("#send").await;
 
@@ -162,7 +175,9 @@ async fn a_message_with_a_file_is_composed_and_its_mistakes_stand_at_their_field
     let police = Running::start(town.world.edge("hebi.police", "hebi.hub", hub)).await;
     let received = async || {
         let events = police.receive(1).await;
-        events.into_iter().find(|event| event["messageid"] == message.as_str())
+        events
+            .into_iter()
+            .find(|event| event["messageid"] == message.as_str())
     };
     let mut found = None;
     while found.is_none() {
@@ -172,7 +187,12 @@ async fn a_message_with_a_file_is_composed_and_its_mistakes_stand_at_their_field
     assert_eq!(event["data"].to_string(), "{\"n\":1.50}");
     assert_eq!(event["attachmentnames"], "扫描%20件.pdf");
     assert_eq!(event["type"], "case.material");
-    let (status, _) = police.get(&format!("/v1/attachments/{}", event["attachments"].as_str().expect("a digest"))).await;
+    let (status, _) = police
+        .get(&format!(
+            "/v1/attachments/{}",
+            event["attachments"].as_str().expect("a digest")
+        ))
+        .await;
     assert_eq!(status, 200);
     drop(browser);
     police.node.stop().await;
@@ -187,23 +207,34 @@ async fn a_test_message_shows_when_each_hop_had_it() {
     let at = town.hub.url("");
     browser.sign_in(&at, &town.token(&town.hub)).await;
     browser.open(&format!("{at}/console/units?q=tobacco")).await;
-    browser.click("button[id='test-hebi.xunxian.tobacco']").await;
+    browser
+        .click("button[id='test-hebi.xunxian.tobacco']")
+        .await;
     browser.until_says(".said.good", "on its way").await;
     // The page follows it without being loaded anew.
     browser.until_says("#way", "delivered").await;
     let way = browser.text("#way").await;
-    for step in ["accepted", "sent", "on the neighbour's disk", "signed by hebi.xunxian.tobacco"] {
+    for step in [
+        "accepted",
+        "sent",
+        "on the neighbour's disk",
+        "signed by hebi.xunxian.tobacco",
+    ] {
         assert!(way.contains(step), "{way}");
     }
     browser.assert_content("a test");
     browser.picture("test-message").await;
 
     browser.open(&format!("{at}/console/units")).await;
-    browser.write("form.inline input[name=to]", "hebi.nobody").await;
+    browser
+        .write("form.inline input[name=to]", "hebi.nobody")
+        .await;
     browser.click("form.inline button.main").await;
     browser.until_says(".said.bad", "no such unit").await;
     eventually("the search finds the test", async || {
-        browser.open(&format!("{at}/console/messages?q=test&kind=exchange")).await;
+        browser
+            .open(&format!("{at}/console/messages?q=test&kind=exchange"))
+            .await;
         browser.text("#results").await.contains("Test of the way")
     })
     .await;

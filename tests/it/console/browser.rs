@@ -34,9 +34,13 @@ impl Browser {
             .spawn()
             .expect("chromedriver starts; apt-get install chromium chromium-driver");
         let lines = BufReader::new(driver.stdout.take().expect("its output")).lines();
-        let port = lines
-            .map_while(Result::ok)
-            .find_map(|line| line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok());
+        let port = lines.map_while(Result::ok).find_map(|line| {
+            line.split_once("successfully on port ")?
+                .1
+                .trim_end_matches('.')
+                .parse()
+                .ok()
+        });
         let port: u16 = port.expect("it says on which port it listens");
         let profile = tempfile::tempdir().expect("a folder");
         let options = [
@@ -92,7 +96,10 @@ impl Browser {
 
     pub(super) async fn click(&self, selector: &str) {
         let element = self.find(selector).await;
-        element.click().await.unwrap_or_else(|error| panic!("{selector} is clicked: {error}"));
+        element
+            .click()
+            .await
+            .unwrap_or_else(|error| panic!("{selector} is clicked: {error}"));
     }
 
     pub(super) async fn write(&self, selector: &str, text: &str) {
@@ -118,13 +125,18 @@ impl Browser {
     }
 
     pub(super) async fn run(&self, script: &str, with: Vec<Value>) -> Value {
-        self.client.execute(script, with).await.expect("a script runs")
+        self.client
+            .execute(script, with)
+            .await
+            .expect("a script runs")
     }
 
     /// Where the browser is, without the host.
     pub(super) async fn path(&self) -> String {
         let url = self.client.current_url().await.expect("an address");
-        let query = url.query().map_or_else(String::new, |query| format!("?{query}"));
+        let query = url
+            .query()
+            .map_or_else(String::new, |query| format!("?{query}"));
         format!("{}{query}", url.path())
     }
 
@@ -140,13 +152,18 @@ impl Browser {
         let url = format!("{}/se/log", self.session);
         let mut answer = tokio::task::block_in_place(|| {
             let body = json!({"type": "browser"}).to_string();
-            agent().post(&url).content_type("application/json").send(body)
+            agent()
+                .post(&url)
+                .content_type("application/json")
+                .send(body)
         })
         .expect("the log");
         let text = answer.body_mut().read_to_string().expect("a text");
         let log: Value = serde_json::from_str(&text).expect("JSON");
         let entries = log["value"].as_array().unwrap_or_else(|| panic!("{log}"));
-        let told = entries.iter().filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG");
+        let told = entries
+            .iter()
+            .filter(|entry| entry["level"] != "INFO" && entry["level"] != "DEBUG");
         told.map(|entry| entry["message"].to_string()).collect()
     }
 
@@ -163,7 +180,11 @@ impl Browser {
                 (found) => done(found.violations.filter((v) => v.impact === 'serious' || v.impact === 'critical').map((v) => ({
                     rule: v.id, help: v.help, nodes: v.nodes.map((n) => n.html.slice(0, 300) + ' ' + (n.any[0]?.message ?? '')).slice(0, 5) }))),
                 (error) => done(String(error)))";
-        let found = self.client.execute_async(script, vec![]).await.expect("axe runs");
+        let found = self
+            .client
+            .execute_async(script, vec![])
+            .await
+            .expect("axe runs");
         assert_eq!(found, json!([]), "{what}: {found:#}");
     }
 
@@ -173,7 +194,10 @@ impl Browser {
         let body = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params":
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}});
         let answer = tokio::task::block_in_place(|| {
-            agent().post(&url).content_type("application/json").send(body.to_string())
+            agent()
+                .post(&url)
+                .content_type("application/json")
+                .send(body.to_string())
         });
         assert_eq!(answer.expect("an answer").status(), 200);
     }

@@ -8,7 +8,7 @@ mod browser;
 mod door;
 mod pages;
 
-use casegate::{config, node::Node};
+use casegate::config;
 use serde_json::{Value, json};
 
 use crate::world::{Running, World, eventually, unit};
@@ -55,7 +55,14 @@ impl Town {
         })
         .await;
 
-        let read = tobacco.submit(event(&tobacco, "1", "hebi.xunxian.procuratorate", "涉嫌非法经营案件移送")).await;
+        let read = tobacco
+            .submit(event(
+                &tobacco,
+                "1",
+                "hebi.xunxian.procuratorate",
+                "涉嫌非法经营案件移送",
+            ))
+            .await;
         let received = procuratorate.receive(1).await;
         procuratorate.ack(&received).await;
         tobacco.until_state(&read, "read").await;
@@ -129,11 +136,4 @@ impl Running {
         .await;
         assert_eq!(status, 200, "{answer}");
     }
-}
-
-/// A node of this world again, after it was stopped.
-pub(crate) async fn again(settings: casegate::config::Settings) -> Running {
-    let unit = settings.unit.clone();
-    let node = Node::start(settings).await.expect("the node starts");
-    Running { node, unit }
 }
