@@ -14,6 +14,7 @@ pub mod cli;
 pub mod cloudevents;
 pub mod codec;
 pub mod config;
+pub mod console;
 pub mod delivery;
 pub mod emulator;
 pub mod index;

@@ -21,7 +21,7 @@ use casegate::{
     cloudevents::{Intake, Submission},
     index::Search,
     model::{BlobDigest, Fingerprint, Kinds, Limits, MessageId, UnitId},
-    observe::Metrics,
+    observe::{AuditAsk, AuditPage, Metrics},
     parcel::Signer,
 };
 
@@ -77,11 +77,17 @@ pub(super) async fn serve(is_signed: bool) {
     let settings = api::Settings {
         limits: Limits::default(),
         hosts: Vec::new(),
-        token: None,
-        operator,
+        access: api::Access::new(operator),
         metrics: Arc::new(Metrics::new(1)),
     };
-    api::serve(listener, gateway, settings, pending()).await;
+    api::serve(
+        listener,
+        gateway,
+        settings,
+        |_| axum::Router::new(),
+        pending(),
+    )
+    .await;
 }
 
 struct Unstored {
@@ -144,11 +150,34 @@ impl Gateway for Unstored {
         nothing()
     }
 
-    async fn act(&self, _message: MessageId, _action: Action) -> Result<(), Refusal> {
+    async fn body(
+        &self,
+        _actor: &api::Actor,
+        _message: MessageId,
+    ) -> Result<Option<Handed>, Refusal> {
         nothing()
     }
 
-    async fn backup(&self) -> Result<std::path::PathBuf, Refusal> {
+    async fn act(
+        &self,
+        _actor: &api::Actor,
+        _message: MessageId,
+        _action: Action,
+    ) -> Result<(), Refusal> {
+        nothing()
+    }
+
+    async fn audit(&self, _ask: AuditAsk) -> Result<AuditPage, Refusal> {
+        nothing()
+    }
+
+    async fn audit_export(&self, _actor: &api::Actor) -> Result<(std::fs::File, u64), Refusal> {
+        nothing()
+    }
+
+    fn refused(&self, _call: api::RefusedCall) {}
+
+    async fn backup(&self, _actor: &api::Actor) -> Result<std::path::PathBuf, Refusal> {
         Err(Refusal::new(Cause::Internal, "no node"))
     }
 

@@ -274,7 +274,7 @@ fn count<G>(api: &Api<G>) -> Result<OwnedSemaphorePermit, Problem> {
 }
 
 /// Work that waits for the disk.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => done,
         // Work that has started is not cancelled: it panicked, and so does its request.

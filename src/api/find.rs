@@ -117,7 +117,7 @@ impl Wanted {
     }
 }
 
-fn given(parameter: Option<String>) -> Option<String> {
+pub(super) fn given(parameter: Option<String>) -> Option<String> {
     parameter.filter(|text| !text.is_empty())
 }
 
@@ -135,7 +135,7 @@ fn cursor(cursor: Option<String>) -> Result<Option<Cursor>, Problem> {
     given(cursor).map(read).transpose()
 }
 
-fn text(name: &str, parameter: Option<String>) -> Result<Option<String>, Problem> {
+pub(super) fn text(name: &str, parameter: Option<String>) -> Result<Option<String>, Problem> {
     let text = given(parameter);
     if text.as_ref().is_some_and(|t| t.len() > TEXT_BYTES_MAX) {
         let detail = format!("write at most {TEXT_BYTES_MAX} bytes");
@@ -153,7 +153,7 @@ fn pattern(name: &str, parameter: Option<String>) -> Result<Option<Pattern>, Pro
 }
 
 /// A moment, or a day from its beginning in UTC.
-fn since(text: &str) -> Result<Millis, Problem> {
+pub(super) fn since(text: &str) -> Result<Millis, Problem> {
     let midnight = || format!("{text}T00:00:00Z").parse();
     let moment: Result<jiff::Timestamp, _> = text.parse().or_else(|_| midnight());
     let Ok(moment) = moment else {

@@ -11,7 +11,7 @@ use std::{
 
 use axum::{
     extract::{MatchedPath, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
@@ -19,6 +19,8 @@ use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 
 use super::{
+    RefusedCall,
+    access::Caller,
     body,
     guard::{Guard, PROBES},
     problem::{Problem, Slug},
@@ -30,7 +32,17 @@ const LOGGED_PATH_MAX: usize = 200;
 /// What requests that no route takes are counted under.
 const NO_ROUTE: &str = "none";
 
-#[derive(Debug)]
+/// Problems of who asks, or from where: they are put on record.
+const ON_RECORD: [&str; 7] = [
+    "unauthorized",
+    "not-operator",
+    "role",
+    "not-application",
+    "bodies-not-shown",
+    "foreign-host",
+    "foreign-origin",
+];
+
 pub(super) struct Front {
     guard: Arc<Guard>,
     requests: Arc<Semaphore>,
@@ -39,10 +51,17 @@ pub(super) struct Front {
     run: u32,
     number: AtomicU64,
     metrics: Arc<Metrics>,
+    on_record: Box<dyn Fn(RefusedCall) + Send + Sync>,
 }
 
 impl Front {
-    pub(super) fn new(guard: Arc<Guard>, requests_max: u32, metrics: Arc<Metrics>) -> Self {
+    /// `on_record` is told of calls that were refused because of who made them.
+    pub(super) fn new(
+        guard: Arc<Guard>,
+        requests_max: u32,
+        metrics: Arc<Metrics>,
+        on_record: Box<dyn Fn(RefusedCall) + Send + Sync>,
+    ) -> Self {
         let mut run = [0; 4];
         // The number only has to differ from the last run's; 0 does when the random source fails.
         let _ = aws_lc_rs::rand::fill(&mut run);
@@ -53,6 +72,22 @@ impl Front {
             run: u32::from_be_bytes(run),
             number: AtomicU64::new(1),
             metrics,
+            on_record,
+        }
+    }
+
+    /// Tells of a call that was refused because of who made it.
+    fn put_on_record(&self, response: &Response, caller: &Caller, method: &Method, path: &str) {
+        let slug = response.extensions().get::<Slug>();
+        if let Some(Slug(problem)) = slug
+            && ON_RECORD.contains(problem)
+        {
+            let method: String = method.as_str().chars().take(20).collect();
+            (self.on_record)(RefusedCall {
+                actor: caller.name().to_owned(),
+                call: format!("{method} {path}"),
+                problem,
+            });
         }
     }
 
@@ -73,6 +108,7 @@ pub(super) async fn pass(
     let method = request.method().clone();
     let path: String = request.uri().path().chars().take(LOGGED_PATH_MAX).collect();
 
+    let caller = front.guard.access.caller(request.headers());
     let route = request.extensions().get::<MatchedPath>().cloned();
     let (parts, whole) = request.into_parts();
     let (readable, rest) = body::tap(whole);
@@ -84,7 +120,9 @@ pub(super) async fn pass(
     let drained = rest.drain().await;
 
     let headers = response.headers_mut();
-    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     headers.insert(
         header::X_CONTENT_TYPE_OPTIONS,
         HeaderValue::from_static("nosniff"),
@@ -98,14 +136,16 @@ pub(super) async fn pass(
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let status = response.status().as_u16();
     front.metrics.api_request(route, status, started.elapsed());
+    front.put_on_record(&response, &caller, &method, &path);
     log(&response, &name, method.as_str(), &path, started);
     response
 }
 
 async fn answer(front: &Front, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    if let Err(problem) = front.guard.admit(&parts) {
-        return problem.into_response();
+    let (mut parts, body) = request.into_parts();
+    match front.guard.admit(&parts) {
+        Ok(caller) => drop(parts.extensions.insert(caller)),
+        Err(problem) => return problem.into_response(),
     }
     let is_probe = PROBES.contains(&parts.uri.path());
     let request = Request::from_parts(parts, body);

@@ -1,17 +1,21 @@
 //! What the API asks of the node behind it.
 
-use std::{future::Future, path::PathBuf, time::Duration};
+use std::{fs::File, future::Future, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use futures_util::Stream;
 
-use super::view::{HappeningView, LinkView, MessagePage, MessageView, QueuePage, Status, UnitView};
+use super::{
+    access::Actor,
+    view::{HappeningView, LinkView, MessagePage, MessageView, QueuePage, Status, UnitView},
+};
 use crate::{
     blob::Blobs,
     cloudevents::{Intake, Submission},
     delivery::{NotAccepted, OrderRefused},
     index::Search,
     model::{BlobDigest, Lane, MessageId, Millis, State, UnitId},
+    observe::{AuditAsk, AuditPage},
     parcel::Header,
 };
 
@@ -37,6 +41,16 @@ pub trait Gateway: Send + Sync + 'static {
         &self,
         message: MessageId,
     ) -> impl Future<Output = Result<Option<MessageView>, Refusal>> + Send;
+
+    /// What a message says, as long as it is here; none when it is not. The node audits that somebody looks.
+    ///
+    /// # Errors
+    /// The node cannot say now, or cannot put it on record.
+    fn body(
+        &self,
+        actor: &Actor,
+        message: MessageId,
+    ) -> impl Future<Output = Result<Option<Handed>, Refusal>> + Send;
 
     /// A page of the messages that are known and fit.
     ///
@@ -80,16 +94,35 @@ pub trait Gateway: Send + Sync + 'static {
     /// The message is not queued here, or not in a state for this.
     fn act(
         &self,
+        actor: &Actor,
         message: MessageId,
         action: Action,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// A page of the audit log, the newest entries first.
+    ///
+    /// # Errors
+    /// It cannot be read now.
+    fn audit(&self, ask: AuditAsk) -> impl Future<Output = Result<AuditPage, Refusal>> + Send;
+
+    /// The audit log as it is now, signed up to its end, with a line of who exports it: the file, and how many bytes of it.
+    ///
+    /// # Errors
+    /// It cannot be signed or read now.
+    fn audit_export(
+        &self,
+        actor: &Actor,
+    ) -> impl Future<Output = Result<(File, u64), Refusal>> + Send;
+
+    /// Somebody made a call that they may not make. It is put on record as far as there are not too many.
+    fn refused(&self, call: RefusedCall);
 
     /// Takes a backup of the node's data, as it is at one moment; the node audits it. Gives the folder in which it is, until the next
     /// one.
     ///
     /// # Errors
     /// It cannot be made now.
-    fn backup(&self) -> impl Future<Output = Result<PathBuf, Refusal>> + Send;
+    fn backup(&self, actor: &Actor) -> impl Future<Output = Result<PathBuf, Refusal>> + Send;
 
     /// The links and the sessions over them.
     ///
@@ -142,6 +175,17 @@ pub trait Gateway: Send + Sync + 'static {
     /// # Errors
     /// Why it does not.
     fn ready(&self) -> Result<(), Refusal>;
+}
+
+/// A call that was refused because of who made it, or where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedCall {
+    /// Who made it, as far as that is known.
+    pub actor: String,
+    /// Its method and path.
+    pub call: String,
+    /// The type of the problem.
+    pub problem: &'static str,
 }
 
 /// A pull of the inbox.

@@ -8,9 +8,14 @@ use std::net::IpAddr;
 
 use axum::http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
 
-use super::{problem::Problem, token, token::Token};
-use crate::cloudevents::is_json;
+use super::{
+    access::{Access, Caller, unauthorized},
+    problem::Problem,
+};
+use crate::{cloudevents::is_json, model::Role};
 
+/// Under this path stand pages for people. They ask for a token themselves, and take forms, each of which carries a token of its own.
+const PAGES: &str = "/console";
 /// Paths that a probe asks without a token.
 pub(super) const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 
@@ -18,18 +23,19 @@ pub(super) const PROBES: [&str; 2] = ["/healthz", "/readyz"];
 pub(super) struct Guard {
     /// Names besides `localhost` and the loopback addresses that a request may be addressed to, without a port.
     pub(super) hosts: Vec<String>,
-    /// The token that every request must bear, if any.
-    pub(super) token: Option<Token>,
-    /// The token that an operator's action must bear.
-    pub(super) operator: Token,
+    /// Who is let in, and as whom.
+    pub(super) access: Access,
 }
 
 impl Guard {
-    /// Checks what every request must fulfil.
-    pub(super) fn admit(&self, request: &Parts) -> Result<(), Problem> {
+    /// Checks what every request must fulfil, and tells who sent it.
+    pub(super) fn admit(&self, request: &Parts) -> Result<Caller, Problem> {
         let headers = &request.headers;
         let host = self.check_host(headers, &request.uri)?;
-        check_origin(headers, &host)?;
+        let is_page = is_page(request.uri.path());
+        if !(is_page && is_visit(request)) {
+            check_origin(headers, &host)?;
+        }
         if request.method == Method::PUT {
             // What is uploaded may be anything, so only what a form sends is refused. No form sends a PUT either, and a script of another
             // origin has to ask first.
@@ -38,42 +44,42 @@ impl Guard {
                     "a PUT needs a content type, such as application/octet-stream, that no form has",
                 ));
             }
-        } else if changes(&request.method) && !has_event_headers(headers) && !has_json_type(headers)
+        } else if changes(&request.method)
+            && !has_event_headers(headers)
+            && !has_json_type(headers)
+            && !is_page
         {
             return Err(unsupported_type(
                 "a POST needs the content type application/json or application/cloudevents+json, or ce- headers",
             ));
         }
-        match &self.token {
-            Some(token) if !PROBES.contains(&request.uri.path()) => {
-                if token.is_borne_by(headers) || self.operator.is_borne_by(headers) {
-                    Ok(())
-                } else {
-                    Err(unauthorized(
-                        "send the token of the file that token-file names, as \"Authorization: Bearer TOKEN\"",
-                    ))
-                }
+        let caller = self.access.caller(headers);
+        let path = request.uri.path();
+        if is_page || !self.access.is_closed() || PROBES.contains(&path) {
+            return Ok(caller);
+        }
+        match &caller {
+            Caller::Application => Ok(caller),
+            Caller::Actor(actor)
+                if actor.role == Role::Administrator
+                    || !is_of_applications(&request.method, path) =>
+            {
+                Ok(caller)
             }
-            _ => Ok(()),
+            Caller::Actor(actor) => Err(Problem::new(
+                StatusCode::FORBIDDEN,
+                "not-application",
+                "the call is for applications",
+                format!(
+                    "{} is {}; submitting, attachments and the inbox need the token of token-file, or an administrator's",
+                    actor.name, actor.role
+                ),
+            )
+            .about("authorization")),
+            Caller::Nobody | Caller::Stranger => Err(unauthorized(
+                "send the token of the file that token-file names, as \"Authorization: Bearer TOKEN\"",
+            )),
         }
-    }
-
-    /// Checks that an operator sent the request.
-    pub(super) fn admit_operator(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        if self.operator.is_borne_by(headers) {
-            return Ok(());
-        }
-        let detail = "an operator's action needs the token of operator.token in the node's data-dir, \
-             as \"Authorization: Bearer TOKEN\"";
-        if token::borne(headers).is_none() {
-            return Err(unauthorized(detail));
-        }
-        Err(Problem::new(
-            StatusCode::FORBIDDEN,
-            "not-operator",
-            "the token is not the operators' token",
-            detail,
-        ))
     }
 
     /// The name that the request is addressed to, if it is one of this node's.
@@ -128,6 +134,24 @@ impl Guard {
     }
 }
 
+/// Whether a path is that of a page, or of what belongs to one.
+fn is_page(path: &str) -> bool {
+    let rest = path.strip_prefix(PAGES);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether somebody follows a link to a page, from wherever: that shows it and changes nothing, and no other page sees it (Fetch Metadata).
+fn is_visit(request: &Parts) -> bool {
+    let says = |name, value: &[u8]| {
+        let said = request.headers.get(name);
+        said.is_some_and(|said| said.as_bytes() == value)
+    };
+    request.method == Method::GET
+        && says("sec-fetch-mode", b"navigate")
+        && says("sec-fetch-dest", b"document")
+        && !request.headers.contains_key(header::ORIGIN)
+}
+
 /// Refuses what a page of another origin makes a browser send.
 fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Problem> {
     let same_origin = |origin: &str| {
@@ -154,6 +178,17 @@ fn check_origin(headers: &HeaderMap, host: &str) -> Result<(), Problem> {
         "the request comes from a page of another origin",
     )
     .about("origin"))
+}
+
+/// Whether a call is one that applications make: it hands over what messages say, or brings it.
+fn is_of_applications(method: &Method, path: &str) -> bool {
+    let under = |folder: &str| {
+        path.strip_prefix(folder)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    under("/v1/inbox")
+        || under("/v1/attachments")
+        || (under("/v1/messages") && !matches!(*method, Method::GET | Method::HEAD))
 }
 
 /// Whether a method may change something.
@@ -196,32 +231,37 @@ pub(super) fn unsupported_type(detail: &str) -> Problem {
     .about("content-type")
 }
 
-fn unauthorized(detail: &str) -> Problem {
-    Problem::new(
-        StatusCode::UNAUTHORIZED,
-        "unauthorized",
-        "the request bears no valid token",
-        detail,
-    )
-    .about("authorization")
-}
-
 #[cfg(test)]
 mod tests {
     use axum::http::Request;
 
-    use super::*;
+    use super::{
+        super::{access::Actor, token::Token},
+        *,
+    };
+
+    fn token(letter: &str) -> Token {
+        Token::new(&letter.repeat(32)).expect("a token")
+    }
 
     fn guard() -> Guard {
         Guard {
             hosts: vec!["gateway.example".into()],
-            token: None,
-            operator: Token::new(&"o".repeat(32)).expect("a token"),
+            access: Access::new(token("o")),
         }
     }
 
     fn admit(guard: &Guard, method: &str, headers: &[(&str, &str)]) -> Result<(), &'static str> {
-        let mut request = Request::builder().method(method).uri("/v1/status");
+        ask(guard, method, "/v1/status", headers).map(drop)
+    }
+
+    fn ask(
+        guard: &Guard,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+    ) -> Result<Caller, &'static str> {
+        let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -340,22 +380,49 @@ mod tests {
 
     #[test]
     fn with_a_token_file_every_call_but_a_probe_needs_a_token() {
-        let mut guard = guard();
-        guard.token = Some(Token::new(&"t".repeat(32)).expect("a token"));
-        let host = ("host", "localhost");
-        let bearer = |c: &str| format!("Bearer {}", c.repeat(32));
-        assert_eq!(admit(&guard, "GET", &[host]), Err("unauthorized"));
-        for (letter, answer) in [("t", Ok(())), ("o", Ok(())), ("x", Err("unauthorized"))] {
-            let value = bearer(letter);
-            let answered = admit(&guard, "GET", &[host, ("authorization", &value)]);
-            assert_eq!(answered, answer, "{letter}");
+        let guard = guard();
+        guard.access.require(token("t"));
+        for (letter, role) in [("v", Role::Viewer), ("w", Role::Operator)] {
+            assert!(guard.access.add(token(letter), Actor::new(letter, role)));
         }
-        let mut headers = HeaderMap::new();
-        let slug = |headers: &HeaderMap| guard.admit_operator(headers).map_err(|p| p.slug());
-        assert_eq!(slug(&headers), Err("unauthorized"));
-        headers.insert("authorization", bearer("t").parse().expect("a value"));
-        assert_eq!(slug(&headers), Err("not-operator"));
-        headers.insert("authorization", bearer("o").parse().expect("a value"));
-        assert_eq!(slug(&headers), Ok(()));
+        let host = ("host", "localhost");
+        let json = ("content-type", "application/json");
+        let called = |letter: &str, method: &str, path: &str| {
+            let bearer = format!("Bearer {}", letter.repeat(32));
+            ask(
+                &guard,
+                method,
+                path,
+                &[host, json, ("authorization", &bearer)],
+            )
+            .map(drop)
+        };
+        assert_eq!(admit(&guard, "GET", &[host]), Err("unauthorized"));
+        assert_eq!(ask(&guard, "GET", "/healthz", &[host]), Ok(Caller::Nobody));
+        for letter in ["t", "o"] {
+            for (method, path) in [
+                ("GET", "/v1/status"),
+                ("POST", "/v1/messages"),
+                ("GET", "/v1/inbox"),
+                ("PUT", "/v1/attachments"),
+            ] {
+                assert_eq!(called(letter, method, path), Ok(()), "{letter} {path}");
+            }
+        }
+        for letter in ["v", "w"] {
+            for (method, path, answer) in [
+                ("GET", "/v1/status", Ok(())),
+                ("GET", "/v1/messages", Ok(())),
+                ("GET", "/v1/messages/ABC/body", Ok(())),
+                ("POST", "/v1/queue/ABC/hold", Ok(())),
+                ("POST", "/v1/messages", Err("not-application")),
+                ("GET", "/v1/inbox", Err("not-application")),
+                ("POST", "/v1/inbox/ack", Err("not-application")),
+                ("GET", "/v1/attachments/blake3:00", Err("not-application")),
+            ] {
+                assert_eq!(called(letter, method, path), answer, "{letter} {path}");
+            }
+        }
+        assert_eq!(called("x", "GET", "/v1/status"), Err("unauthorized"));
     }
 }

@@ -3,17 +3,19 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
+    body::Body,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode},
+    http::{HeaderMap, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Api, Gateway, Problem, guard, request};
+use super::{Api, Gateway, Handed, Problem, access::Caller, guard, request};
 use crate::{
-    cloudevents::{EventError, Intake, Mode, Submission},
-    model::{MessageId, State as MessageState},
+    cloudevents::{self, EventError, Intake, Mode, Submission},
+    model::{MessageId, Role, State as MessageState},
 };
 
 /// `POST /v1/messages`: one event or a batch, accepted as a whole.
@@ -56,6 +58,49 @@ pub(super) async fn show<G: Gateway>(
         Some(view) => Ok(request::answer(view)),
         None => Err(request::unknown_message()),
     }
+}
+
+/// `GET /v1/messages/{messageid}/body`: the event as its receiver is handed it. For operators, where the node's settings allow it, and
+/// never without a line in the audit log.
+pub(super) async fn body<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    Extension(caller): Extension<Caller>,
+    path: request::NamedInPath,
+) -> Result<Response, Problem> {
+    let actor = caller.must_be(Role::Operator)?;
+    if !api.guard.access.bodies_are_shown() {
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "bodies-not-shown",
+            "operators of this node do not read what messages say",
+            "set show-bodies = true under [api] and reload, if they may; every look is then in the audit log",
+        ));
+    }
+    let message = request::message(path)?;
+    let Some(handed) = api.gateway.body(actor, message).await? else {
+        return Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "unknown-message",
+            "no such message is known here",
+            "no message of that messageid is here; one that has left keeps its history and not its body",
+        )
+        .about("messageid"));
+    };
+    let Handed {
+        header,
+        body,
+        received,
+    } = handed;
+    let written = request::offload(body.len(), move || {
+        let mut event = Vec::new();
+        cloudevents::write_event(&header, &body, received, &mut event).map(|()| event)
+    });
+    let event = written.await?;
+    Ok((
+        [(header::CONTENT_TYPE, Mode::STRUCTURED)],
+        Body::from(event),
+    )
+        .into_response())
 }
 
 fn read(

@@ -5,7 +5,10 @@
 //! `find`, `inbox`, `attachments`, `queue`, `events` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
 //! a [`Problem`].
 
+mod access;
 mod attachments;
+mod audit;
+mod beside;
 mod body;
 mod events;
 mod find;
@@ -35,14 +38,18 @@ use axum::{
 };
 use tokio::sync::{Semaphore, watch};
 
-pub use gateway::{Action, Cause, Gateway, Handed, Heard, InboxAsk, QueueAsk, Refusal, Settled};
+pub use access::{Access, Actor, TokenError};
+pub use beside::Beside;
+pub use gateway::{
+    Action, Cause, Gateway, Handed, Heard, InboxAsk, QueueAsk, Refusal, RefusedCall, Settled,
+};
 pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
 pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
-    AttachmentsView, GapView, HappeningView, LinkUsage, LinkView, MessagePage, MessageView,
-    PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView, Status, StepView, TransferView,
-    UnitView, Volume,
+    AttachedView, AttachmentsView, GapView, HappeningView, LinkUsage, LinkView, MessagePage,
+    MessageView, PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView, Status, StepView,
+    TransferView, UnitView, Volume, Warning,
 };
 
 use crate::{model::Limits, observe::Metrics};
@@ -54,10 +61,8 @@ pub struct Settings {
     pub limits: Limits,
     /// Host names besides `localhost` and the loopback addresses that a request may be addressed to, without a port.
     pub hosts: Vec<String>,
-    /// The token that every call must bear, when `token-file` is set.
-    pub token: Option<Token>,
-    /// The token that an operator's actions must bear.
-    pub operator: Token,
+    /// Who is let in, and as whom.
+    pub access: Access,
     /// Where requests are counted.
     pub metrics: Arc<Metrics>,
 }
@@ -79,28 +84,26 @@ async fn until_stopped(mut stopping: watch::Receiver<bool>) {
     let _ = stopping.wait_for(|stopping| *stopping).await;
 }
 
-/// The whole API as a service. Long polls end once `stopping` is true.
+/// The whole API as a service, with the room that `beside` makes. Long polls end once `stopping` is true.
 fn router<G: Gateway>(
     gateway: Arc<G>,
     settings: Settings,
+    beside: impl FnOnce(Beside<G>) -> Router,
     stopping: watch::Receiver<bool>,
 ) -> Router {
     let Settings {
         limits,
         hosts,
-        token,
-        operator,
+        access,
         metrics,
     } = settings;
-    let guard = Arc::new(guard::Guard {
-        hosts,
-        token,
-        operator,
-    });
+    let guard = Arc::new(guard::Guard { hosts, access });
+    let on_record = gateway.clone();
     let front = Arc::new(front::Front::new(
         guard.clone(),
         limits.api_requests,
         metrics,
+        Box::new(move |call| on_record.refused(call)),
     ));
     let api = Arc::new(Api {
         gateway,
@@ -111,6 +114,7 @@ fn router<G: Gateway>(
         limits,
         stopping,
     });
+    let room = beside(Beside::new(api.clone()));
     Router::new()
         .route(
             "/v1/messages",
@@ -118,6 +122,7 @@ fn router<G: Gateway>(
         )
         .route("/v1/cases/{case}", get(find::case::<G>))
         .route("/v1/messages/{messageid}", get(messages::show::<G>))
+        .route("/v1/messages/{messageid}/body", get(messages::body::<G>))
         .route("/v1/inbox", get(inbox::pull::<G>))
         .route("/v1/inbox/ack", post(inbox::ack::<G>))
         .route("/v1/inbox/release", post(inbox::release::<G>))
@@ -132,6 +137,9 @@ fn router<G: Gateway>(
             post(queue::reprioritise::<G>),
         )
         .route("/v1/queue/{messageid}/drop", post(queue::drop::<G>))
+        .route("/v1/actor", get(node::actor::<G>))
+        .route("/v1/audit", get(audit::list::<G>))
+        .route("/v1/audit/export", get(audit::export::<G>))
         .route("/v1/backup", post(node::backup::<G>))
         .route("/v1/links", get(node::links::<G>))
         .route("/v1/units", get(node::units::<G>))
@@ -144,6 +152,7 @@ fn router<G: Gateway>(
         .method_not_allowed_fallback(wrong_method)
         .fallback(no_such_path)
         .with_state(api)
+        .merge(room)
         .layer(from_fn_with_state(front, front::pass))
 }
 

@@ -3,15 +3,16 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     body::Body,
     extract::State,
-    http::{HeaderMap, header},
+    http::header,
     response::{IntoResponse as _, Response},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Gateway, LinkView, Problem, UnitView, request};
-use crate::observe::Metrics;
+use super::{Api, Gateway, LinkView, Problem, UnitView, access::Caller, request};
+use crate::{model::Role, observe::Metrics};
 
 /// The specification, OpenAPI 3.1. A test holds it to the routing table.
 pub(super) const SPECIFICATION: &str = include_str!("openapi.json");
@@ -39,15 +40,35 @@ struct Backup {
     folder: String,
 }
 
-/// `POST /v1/backup`: an operator's action.
+#[derive(Serialize)]
+struct Known<'a> {
+    name: &'a str,
+    role: Role,
+    bodies: bool,
+}
+
+/// `GET /v1/actor`: who the token says that asks, and what they may do.
+pub(super) async fn actor<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    let actor = caller.must_be(Role::Viewer)?;
+    Ok(request::answer(Known {
+        name: &actor.name,
+        role: actor.role,
+        bodies: actor.role >= Role::Operator && api.guard.access.bodies_are_shown(),
+    }))
+}
+
+/// `POST /v1/backup`: an administrator's action.
 pub(super) async fn backup<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    api.guard.admit_operator(&headers)?;
+    let actor = caller.must_be(Role::Administrator)?;
     let Nothing {} = request::json_or_nothing(&api.bodies, body).await?;
-    let folder = api.gateway.backup().await?.display().to_string();
+    let folder = api.gateway.backup(actor).await?.display().to_string();
     Ok(request::answer(Backup { folder }))
 }
 

@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use axum::{
+    Extension,
     body::Body,
     extract::{Query, State, rejection::QueryRejection},
-    http::HeaderMap,
     response::Response,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Api, Gateway, Problem, QueueAsk, request};
-use crate::model::{Lane, MessageId, ReceiptItem, State as MessageState};
+use super::{Action, Actor, Api, Gateway, Problem, QueueAsk, access::Caller, request};
+use crate::model::{Lane, MessageId, ReceiptItem, Role, State as MessageState};
 
 /// How many entries a page has unless the call says otherwise, and at most.
 const PAGE_DEFAULT: u32 = 100;
@@ -81,56 +81,56 @@ struct Drop {
 pub(super) async fn hold<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
     path: request::NamedInPath,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    plain(&api, path, &headers, body, Action::Hold).await
+    plain(&api, path, &caller, body, Action::Hold).await
 }
 
 /// `POST /v1/queue/{messageid}/release`.
 pub(super) async fn release<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
     path: request::NamedInPath,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    plain(&api, path, &headers, body, Action::Release).await
+    plain(&api, path, &caller, body, Action::Release).await
 }
 
 /// `POST /v1/queue/{messageid}/retry`.
 pub(super) async fn retry<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
     path: request::NamedInPath,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    plain(&api, path, &headers, body, Action::Retry).await
+    plain(&api, path, &caller, body, Action::Retry).await
 }
 
 /// `POST /v1/queue/{messageid}/reprioritise` with `{"priority": LANE}`.
 pub(super) async fn reprioritise<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
     path: request::NamedInPath,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    api.guard.admit_operator(&headers)?;
+    let actor = caller.must_be(Role::Operator)?;
     let message = request::message(path)?;
     let Reprioritise { priority } = request::json(&api.bodies, body).await?;
     let lane: Lane = priority.parse().map_err(|error: crate::model::LaneError| {
         Problem::invalid("priority", error.to_string())
     })?;
-    act(&api, message, Action::Reprioritise(lane)).await
+    act(&api, actor, message, Action::Reprioritise(lane)).await
 }
 
 /// `POST /v1/queue/{messageid}/drop` with `{"reason": TEXT}`, which is not empty.
 pub(super) async fn drop<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
     path: request::NamedInPath,
-    headers: HeaderMap,
+    Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
-    api.guard.admit_operator(&headers)?;
+    let actor = caller.must_be(Role::Operator)?;
     let message = request::message(path)?;
     let Drop { reason } = request::json(&api.bodies, body).await?;
     let reason = reason.trim();
@@ -139,21 +139,21 @@ pub(super) async fn drop<G: Gateway>(
         let detail = format!("the sender is told why: write 1 to {bytes_max} bytes");
         return Err(Problem::invalid("reason", detail));
     }
-    act(&api, message, Action::Drop(reason.to_owned())).await
+    act(&api, actor, message, Action::Drop(reason.to_owned())).await
 }
 
 /// An action that needs no more than a message.
 async fn plain<G: Gateway>(
     api: &Api<G>,
     path: request::NamedInPath,
-    headers: &HeaderMap,
+    caller: &Caller,
     body: Body,
     action: Action,
 ) -> Result<Response, Problem> {
-    api.guard.admit_operator(headers)?;
+    let actor = caller.must_be(Role::Operator)?;
     let message = request::message(path)?;
     let Nothing {} = request::json_or_nothing(&api.bodies, body).await?;
-    act(api, message, action).await
+    act(api, actor, message, action).await
 }
 
 #[derive(Serialize)]
@@ -164,6 +164,7 @@ struct Done {
 
 async fn act<G: Gateway>(
     api: &Api<G>,
+    actor: &Actor,
     messageid: MessageId,
     action: Action,
 ) -> Result<Response, Problem> {
@@ -174,6 +175,6 @@ async fn act<G: Gateway>(
         Action::Reprioritise(_) => "reprioritise",
         Action::Drop(_) => "drop",
     };
-    api.gateway.act(messageid, action).await?;
+    api.gateway.act(actor, messageid, action).await?;
     Ok(request::answer(Done { messageid, done }))
 }

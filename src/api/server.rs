@@ -13,7 +13,7 @@ use tokio::{
 };
 use tower::ServiceExt as _;
 
-use super::{Gateway, Settings, inbox::Unwritten, router, until_stopped};
+use super::{Beside, Gateway, Settings, inbox::Unwritten, router, until_stopped};
 
 /// How long a client may take over a request's head, and how long a connection may be idle.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
@@ -28,18 +28,19 @@ const CONNECTIONS_PER_REQUEST: usize = 2;
 /// How long to wait when a connection cannot be accepted, most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the API on `listener` until `stop` is done; then accepts nothing more, ends long polls with what they have, lets
+/// Serves the API, and the room that `beside` makes, on `listener` until `stop` is done; then accepts nothing more, ends long polls with what they have, lets
 /// requests under way finish for 10 s, and returns.
 pub async fn serve<G: Gateway>(
     listener: TcpListener,
     gateway: Arc<G>,
     settings: Settings,
+    beside: impl FnOnce(Beside<G>) -> Router,
     stop: impl Future<Output = ()>,
 ) {
     let (stopping, stopped) = watch::channel(false);
     let slots = settings.limits.api_requests as usize * CONNECTIONS_PER_REQUEST;
     let slots = Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS)));
-    let router = router(gateway.clone(), settings, stopped.clone());
+    let router = router(gateway.clone(), settings, beside, stopped.clone());
     let mut connections = JoinSet::new();
     let accept = async {
         loop {

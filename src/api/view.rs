@@ -36,6 +36,9 @@ pub struct MessageView {
     pub expires: Millis,
     /// The parcel's size in bytes.
     pub bytes: u64,
+    /// Its attachments, as long as the message itself is here.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<AttachedView>,
     /// The state of the receiver that is furthest behind.
     pub state: State,
     /// Every receiver that is known.
@@ -51,6 +54,19 @@ pub struct MessageView {
     /// What the index may not know.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub incomplete: Vec<GapView>,
+}
+
+/// An attachment that a message names.
+#[derive(Clone, Debug, Serialize)]
+pub struct AttachedView {
+    /// Its name.
+    pub digest: BlobDigest,
+    /// The name of its file, as the sender gave it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Its size, bytes, when it is here whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
 }
 
 /// A line of a signed receipt.
@@ -320,6 +336,16 @@ pub struct UnitView {
     pub seen: Option<Millis>,
     /// What waits for it.
     pub mailbox: Volume,
+    /// Messages that wait for it, by lane.
+    pub mailbox_lanes: PerLane,
+    /// When the oldest of them came here.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_time")]
+    pub oldest: Option<Millis>,
+    /// Messages among them that are not sent whatever link is there: they are held, their receiver is full, or they come after one that waits.
+    pub waiting: u64,
+    /// Until when the certificate is good that it last showed.
+    #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_time")]
+    pub certificate_expires: Option<Millis>,
 }
 
 /// Messages and their bytes.
@@ -430,16 +456,72 @@ pub struct Status {
     /// Records that were set aside as damaged since the folder was made.
     pub quarantined: u64,
     /// What an operator should look at, one phrase each.
-    pub warnings: Vec<String>,
+    pub warnings: Vec<Warning>,
+}
+
+/// Something that an operator should look at. Programs read it as a phrase.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Warning {
+    /// The node takes no messages.
+    #[error("{0}")]
+    NotReady(String),
+    /// The disk is full.
+    #[error("the disk is full: only urgent messages are taken; free some room")]
+    DiskFull,
+    /// The journal was damaged in so many places.
+    #[error(
+        "{0} damaged stretches of the journal were set aside; see the data folder's quarantine"
+    )]
+    Quarantined(u64),
+    /// A link is kept for what is urgent.
+    #[error("only flash and urgent messages go over the link {link}: {why}")]
+    ExpressOnly {
+        /// The link.
+        link: String,
+        /// Why.
+        why: &'static str,
+        /// Whether it is for its budget, and not for the hour.
+        spent: bool,
+    },
+    /// The audit log was changed by somebody else.
+    #[error("the audit log is not as this node left it: {0}; keep a copy and look into it")]
+    AuditDamaged(String),
+    /// The index has stopped.
+    #[error(
+        "the index does not follow: {0}; messages pass as ever, search and history wait for it"
+    )]
+    IndexFailed(String),
+    /// The index has gaps.
+    #[error("the index may lack some history; answers to a search say what under \"incomplete\"")]
+    IndexIncomplete,
+    /// A certificate of the node's own runs out.
+    #[error("the {role} certificate expires at {}; renew it with `casegate pki issue`, then reload", text_of_time(*at, 0))]
+    CertificateExpires {
+        /// `TLS` or `signing`.
+        role: &'static str,
+        /// When.
+        at: Millis,
+    },
+}
+
+impl Serialize for Warning {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// RFC 3339 in UTC, with so many digits of a second.
+fn text_of_time(at: Millis, digits: usize) -> String {
+    let time = i64::try_from(at)
+        .ok()
+        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
+        .unwrap_or(jiff::Timestamp::MAX);
+    format!("{time:.digits$}")
 }
 
 /// Writes milliseconds since the Unix epoch as RFC 3339.
 fn time<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
-    let time = i64::try_from(*at)
-        .ok()
-        .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-        .unwrap_or(jiff::Timestamp::MAX);
-    serializer.collect_str(&format_args!("{time:.3}"))
+    serializer.serialize_str(&text_of_time(*at, 3))
 }
 
 fn is_zero(number: &u32) -> bool {

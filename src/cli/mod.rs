@@ -1,9 +1,10 @@
 //! The command line.
 //!
 //! Every command ends with one of the codes of [`exit`]; what was asked for goes to standard output, everything else to standard
-//! error. `run`, `check`, `pki` and `dict` work on files; the others ask a node through its HTTP API ([`client`]).
+//! error. `run`, `check`, `pki`, `dict` and `audit verify` work on files; the others ask a node through its HTTP API ([`client`]).
 
 pub mod attach;
+pub mod audit;
 pub mod backup;
 pub mod check;
 pub mod client;
@@ -72,6 +73,7 @@ enum Command {
     Send(Box<send::SendCommand>),
     Receive(receive::ReceiveCommand),
     Queue(queue::QueueCommand),
+    Audit(audit::AuditCommand),
     Track(track::TrackCommand),
     Status(status::StatusCommand),
     Dict(dict::DictCommand),
@@ -120,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Send(command) => told(command.run()),
         Command::Receive(command) => told(command.run()),
         Command::Queue(command) => told(command.run()),
+        Command::Audit(command) => told(command.run()),
         Command::Track(command) => told(command.run()),
         Command::Status(command) => told(command.run()),
         Command::Dict(command) => told(command.run()),

@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::{BAD_CONFIGURATION, CANNOT_CREATE, DONE, INTERNAL};
 use crate::{
+    api::OPERATOR_TOKEN_FILE,
     config::Settings,
     node::{self, LiveError, Node, StartError},
     observe::{self, AuditError, LogControl, LogError},
@@ -125,10 +126,10 @@ fn exit_code(error: &StartError, settings: &Settings) -> u8 {
         | StartError::Live(LiveError::Signers { .. })
         | StartError::Audit(AuditError::Io { .. }) => CANNOT_CREATE,
         StartError::Live(_) => BAD_CONFIGURATION,
-        StartError::Token { path, .. } if settings.api.token_file.as_ref() == Some(path) => {
-            BAD_CONFIGURATION
+        StartError::Token(error) if error.path == settings.data_dir.join(OPERATOR_TOKEN_FILE) => {
+            CANNOT_CREATE
         }
-        StartError::Token { .. } => CANNOT_CREATE,
+        StartError::Token(_) => BAD_CONFIGURATION,
         StartError::Api { error, .. } | StartError::Listen { error, .. } => match error.kind() {
             // This machine has no such address.
             io::ErrorKind::AddrNotAvailable => BAD_CONFIGURATION,

@@ -52,16 +52,18 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
 }
 
 /// The lines of the settings that name files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Lines {
     pub(super) data_dir: usize,
     pub(super) identity_dir: usize,
     pub(super) token_file: usize,
+    /// Of every `[[api.token]]`.
+    pub(super) tokens: Vec<usize>,
     pub(super) dictionary: usize,
 }
 
 /// What is wrong with the files that `settings` name.
-pub(super) fn look(settings: &Settings, file: &Path, lines: Lines) -> Vec<Warning> {
+pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warning> {
     let mut warnings = Vec::new();
     let mut warn = |severity, line, key: &str, problem: String, fix: String| {
         warnings.push(Warning {
@@ -114,12 +116,18 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: Lines) -> Vec<Warnin
             );
         }
     }
-    if let Some(path) = &settings.api.token_file {
+    let api = &settings.api;
+    let application = api.token_file.iter();
+    let application = application.map(|path| (lines.token_file, "api.token-file".to_owned(), path));
+    let named = lines.tokens.iter().zip(&api.tokens).enumerate();
+    let named =
+        named.map(|(at, (line, token))| (*line, format!("api.token[{at}].file"), &token.file));
+    for (line, key, path) in application.chain(named) {
         if !path.is_file() {
             warn(
                 Severity::Absent,
-                lines.token_file,
-                "api.token-file",
+                line,
+                &key,
                 format!("{} is not there", shown(path)),
                 "make the file with a long random token in it, readable by this user only"
                     .to_owned(),
@@ -127,8 +135,8 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: Lines) -> Vec<Warnin
         } else if others_may_read(path) {
             warn(
                 Severity::Advice,
-                lines.token_file,
-                "api.token-file",
+                line,
+                &key,
                 format!("others may read {}", shown(path)),
                 format!("chmod 600 {}", path.display()),
             );
@@ -173,7 +181,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: Lines) -> Vec<Warnin
 const DICTIONARY: &str = "compression.dictionary";
 
 /// Files that `settings` name, are there and cannot be what they are named for.
-pub(super) fn judge(settings: &Settings, file: &Path, lines: Lines) -> Vec<ConfigError> {
+pub(super) fn judge(settings: &Settings, file: &Path, lines: &Lines) -> Vec<ConfigError> {
     let Some(path) = &settings.dictionary else {
         return Vec::new();
     };
@@ -258,5 +266,31 @@ mod tests {
                 .to_string()
                 .ends_with("edge.toml:2: file: is not UTF-8; save the file as UTF-8")
         );
+    }
+
+    #[test]
+    fn a_token_that_others_may_read_is_warned_of_at_its_line() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("edge.toml");
+        let text = include_str!("../../config/edge.toml")
+            .replace("/var/lib/casegate", "data")
+            .replace(
+                "[upstream]",
+                "[[api.token]]\nname = 'li'\nrole = 'viewer'\nfile = 'li'\n[upstream]",
+            );
+        std::fs::write(&file, &text).expect("writes");
+        let token = dir.path().join("li");
+        std::fs::write(&token, "t".repeat(32)).expect("writes");
+        let line = text.lines().position(|line| line == "name = 'li'");
+        let warned = |mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(&token, mode).expect("changes");
+            let (_, warnings) = Settings::load(&file).expect("good");
+            let mut all = warnings.into_iter().map(|w| w.finding);
+            all.find(|finding| finding.key == "api.token[0].file")
+                .map(|finding| finding.line)
+        };
+        assert_eq!(warned(0o644), line.map(|line| line + 1));
+        assert_eq!(warned(0o600), None);
     }
 }

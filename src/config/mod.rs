@@ -30,7 +30,8 @@ pub use finding::{ConfigError, Finding, Severity, Warning};
 pub use hours::{Hours, HoursError};
 pub use reload::{Changes, NotReloadable};
 pub use settings::{
-    Api, Compression, Identity, Link, LinkKind, Listen, Local, Log, Settings, Unit, Upstream,
+    Api, ApiToken, Compression, Identity, Link, LinkKind, Listen, Local, Log, Settings, Unit,
+    Upstream,
 };
 
 use document::Document;
@@ -105,10 +106,10 @@ impl Settings {
         };
         let (mut examination, lines, _) = examine_text(&text, file);
         if let (Some(settings), Some(lines)) = (&examination.settings, lines) {
-            let found = files::look(settings, file, lines);
+            let found = files::look(settings, file, &lines);
             examination.warnings.extend(found);
             examination.warnings.sort_by_key(|w| w.finding.line);
-            examination.errors = files::judge(settings, file, lines);
+            examination.errors = files::judge(settings, file, &lines);
         }
         if !examination.errors.is_empty() {
             examination.settings = None;
@@ -135,6 +136,7 @@ fn examine_text(text: &str, file: &Path) -> (Examination, Option<Lines>, BTreeSe
         data_dir: document.line(offsets.data_dir),
         identity_dir: document.line(offsets.identity_dir),
         token_file: document.line(offsets.token_file),
+        tokens: offsets.tokens.iter().map(|at| document.line(*at)).collect(),
         dictionary: document.line(offsets.dictionary),
     });
     let (errors, warnings, known) = document.into_findings();

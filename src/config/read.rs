@@ -9,11 +9,13 @@ use super::{
     document::{Document, Section},
     field::{Field, quoted},
     limits, link,
-    settings::{Api, Identity, Listen, Log, Settings, Unit, beside},
+    settings::{Api, ApiToken, Identity, Listen, Log, Settings, Unit, beside},
     suggest::nearest,
 };
 use crate::{
-    model::{Allow, Kind, KindRule, Kinds, Lane, Limits, Pattern, Policy, RECEIPT_KIND, UnitId},
+    model::{
+        Allow, Kind, KindRule, Kinds, Lane, Limits, Pattern, Policy, RECEIPT_KIND, Role, UnitId,
+    },
     observe::{LogFormat, LogLevel},
 };
 
@@ -30,11 +32,13 @@ const HOW_A_KIND_PATTERN: &str =
 const ENTRIES_MAX: usize = 10_000;
 
 /// The offsets of settings that name files, so that what is wrong with the files can be told at the right line.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Offsets {
     pub(super) data_dir: usize,
     pub(super) identity_dir: usize,
     pub(super) token_file: usize,
+    /// Of every `[[api.token]]`.
+    pub(super) tokens: Vec<usize>,
     pub(super) dictionary: usize,
 }
 
@@ -56,7 +60,7 @@ pub(super) fn settings<'d, 't>(
             field.path_beside(file)
         });
     let identity = identity(document, root, file, &mut offsets);
-    let api = api(&root.section("api"), file, &mut offsets);
+    let api = api(document, &root.section("api"), file, &mut offsets);
     let listen_section = root.section("listen");
     let listen = listen(&listen_section);
     let limits = limits::read(document, &root.section("limits"));
@@ -115,7 +119,12 @@ fn identity(
     Some(Identity { dir: dir? })
 }
 
-fn api(section: &Section<'_, '_>, file: &Path, offsets: &mut Offsets) -> Api {
+fn api(
+    document: &Document<'_>,
+    section: &Section<'_, '_>,
+    file: &Path,
+    offsets: &mut Offsets,
+) -> Api {
     let listen = section.field("listen").and_then(|field| {
         let address = field.socket(Api::LISTEN)?;
         if !address.ip().is_loopback() {
@@ -133,11 +142,74 @@ fn api(section: &Section<'_, '_>, file: &Path, offsets: &mut Offsets) -> Api {
         offsets.token_file = field.at();
         field.path_beside(file)
     });
+    let show_bodies = section
+        .field("show-bodies")
+        .and_then(|field| field.boolean());
+    let tokens = tokens(document, section, file, offsets);
     section.finish();
     Api {
         listen: listen.unwrap_or(Api::LISTEN),
         token_file,
+        tokens,
+        show_bodies: show_bodies.unwrap_or_default(),
     }
+}
+
+fn tokens(
+    document: &Document<'_>,
+    section: &Section<'_, '_>,
+    file: &Path,
+    offsets: &mut Offsets,
+) -> Vec<ApiToken> {
+    let sections = section.sections("token");
+    if let Some(beyond) = sections.get(ApiToken::COUNT_MAX) {
+        document.error(
+            beyond.at(),
+            "api.token",
+            format!("{} tokens are too many", sections.len()),
+            format!("write at most {}", ApiToken::COUNT_MAX),
+        );
+    }
+    let mut tokens = Vec::new();
+    let mut lines = BTreeMap::new();
+    for section in &sections {
+        let name = section.required("name", "\"li.wei\"");
+        let at = name.as_ref().map(Field::at);
+        let name = name.and_then(|field| {
+            let name = field.line_of_text(ApiToken::NAME_BYTES_MAX)?.trim();
+            if name.is_empty() || ApiToken::TAKEN.contains(&name) {
+                field.error(
+                    format!("{} means something else in the audit log", quoted(name)),
+                    "write a person's name, such as \"li.wei\"",
+                );
+                return None;
+            }
+            Some(name.to_owned())
+        });
+        let role = section.required("role", "\"operator\"");
+        let role =
+            role.and_then(|field| field.choice(&Role::ALL.map(|role| (role.as_str(), role))));
+        let path = section.required("file", "\"/etc/casegate/li.wei.token\"");
+        let path = path.and_then(|field| field.path_beside(file));
+        section.finish();
+        let (Some(name), Some(at)) = (name, at) else {
+            continue;
+        };
+        if let Some(line) = lines.insert(name.clone(), document.line(at)) {
+            document.error(
+                at,
+                &section.path_of("name"),
+                format!("{} is listed already, on line {line}", quoted(&name)),
+                "keep one of the two entries",
+            );
+            continue;
+        }
+        if let (Some(role), Some(file)) = (role, path) {
+            offsets.tokens.push(at);
+            tokens.push(ApiToken { name, role, file });
+        }
+    }
+    tokens
 }
 
 fn dictionary(

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Address, Hours};
 use crate::{
-    model::{Kinds, Limits, Pattern, Policy, UnitId},
+    model::{Kinds, Limits, Pattern, Policy, Role, UnitId},
     observe::{LogFormat, LogLevel},
 };
 
@@ -68,6 +68,30 @@ pub struct Api {
     pub listen: SocketAddr,
     /// Holds the token that every call must bear; without it only operators' actions need one.
     pub token_file: Option<PathBuf>,
+    /// Who else may look and act, in the order of the file: names are unique, and none is that of `operator.token`.
+    pub tokens: Vec<ApiToken>,
+    /// Whether operators may read what messages say.
+    pub show_bodies: bool,
+}
+
+/// Somebody whom a token of their own tells from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiToken {
+    /// Their name, as the audit log has it: one line of at most [`ApiToken::NAME_BYTES_MAX`] bytes.
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// The file that holds the token.
+    pub file: PathBuf,
+}
+
+impl ApiToken {
+    /// Longest name, in bytes.
+    pub const NAME_BYTES_MAX: usize = 64;
+    /// Most of them at a node.
+    pub const COUNT_MAX: usize = 256;
+    /// Names that stand for something else in the audit log.
+    pub const TAKEN: [&'static str; 4] = ["operator", "application", "casegate", "-"];
 }
 
 impl Api {

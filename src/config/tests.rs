@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{Lane, Limits},
+    model::{Lane, Limits, Role},
     observe::{LogFormat, LogLevel},
 };
 
@@ -571,5 +571,41 @@ proptest! {
     #[test]
     fn any_damage_to_a_good_file_is_settings_or_errors(text in damaged()) {
         holds(&text);
+    }
+}
+
+#[test]
+fn people_have_names_roles_and_tokens_of_their_own() {
+    let with = |tokens: &str| {
+        SMALL.replace(
+            "[identity]",
+            &format!("[api]\nshow-bodies = true\n{tokens}\n[identity]"),
+        )
+    };
+    let settings = good(&with(
+        "[[api.token]]\nname = '李伟'\nrole = 'viewer'\nfile = 'li.token'",
+    ));
+    assert!(settings.api.show_bodies);
+    let [token] = settings.api.tokens.as_slice() else {
+        panic!("one: {:?}", settings.api.tokens)
+    };
+    assert_eq!((token.name.as_str(), token.role), ("李伟", Role::Viewer));
+    assert_eq!(token.file, PathBuf::from("conf/li.token"));
+
+    let wrong = errors(&with(
+        "[[api.token]]\nname = 'operator'\nrole = 'root'\nfile = 'a'\n\
+         [[api.token]]\nname = 'li'\nrole = 'operator'\nfile = 'a'\n\
+         [[api.token]]\nname = 'li'\nrole = 'operator'",
+    ));
+    for part in [
+        "api.token[0].name: \"operator\" means something else in the audit log",
+        "api.token[0].role: \"root\" is not a choice; write one of \"viewer\", \"operator\", \"administrator\"",
+        "api.token[2].file: is missing",
+        "api.token[2].name: \"li\" is listed already",
+    ] {
+        assert!(
+            wrong.iter().any(|line| line.contains(part)),
+            "{part}: {wrong:#?}"
+        );
     }
 }

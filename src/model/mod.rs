@@ -11,6 +11,7 @@ mod pattern;
 mod policy;
 mod ranges;
 mod receipt;
+mod role;
 mod time;
 mod unit;
 
@@ -24,5 +25,6 @@ pub use pattern::{Pattern, PatternError};
 pub use policy::{Allow, Policy};
 pub use ranges::Ranges;
 pub use receipt::{Outcome, Reason, ReceiptItem, State};
+pub use role::{Role, RoleError};
 pub use time::{Millis, Now};
 pub use unit::{UnitId, UnitIdError};

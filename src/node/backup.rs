@@ -64,7 +64,8 @@ pub(super) fn take_rest(data_dir: &Path) -> io::Result<PathBuf> {
     for name in [SIGNERS_FOLDER, DICTIONARIES_FOLDER] {
         each(data_dir, &folder, name, |_| true, copy)?;
     }
-    for name in [Audit::FILE, Usage::FILE] {
+    // The head before the log: it may then tell of less than there is, and never of more.
+    for name in [Audit::HEAD, Audit::FILE, Usage::FILE] {
         match fs::copy(data_dir.join(name), folder.join(name)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}

@@ -34,7 +34,16 @@ struct Board {
     dialled: BTreeMap<(UnitId, String), Dialled>,
     sessions: BTreeMap<SessionId, Arc<SessionRecord>>,
     /// When a unit was last connected. Only units with a certificate get in here.
-    seen: BTreeMap<UnitId, Millis>,
+    seen: BTreeMap<UnitId, Seen>,
+}
+
+/// A unit that was connected.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seen {
+    /// When last.
+    pub(super) at: Millis,
+    /// The last moment of the certificate that it showed.
+    pub(super) certificate_expires: Millis,
 }
 
 #[derive(Debug)]
@@ -61,6 +70,8 @@ pub(super) struct Up {
     pub(super) handle: SessionHandle,
     /// When, milliseconds since the Unix epoch.
     pub(super) since: Millis,
+    /// The last moment of the peer's certificate.
+    pub(super) certificate_expires: Millis,
 }
 
 /// One session.
@@ -69,6 +80,7 @@ pub(super) struct SessionRecord {
     neighbour: UnitId,
     kind: LinkKind,
     since: Millis,
+    certificate_expires: Millis,
     address: SocketAddr,
     handle: SessionHandle,
     link: OnceLock<Named>,
@@ -135,6 +147,7 @@ impl LinkBoard {
             neighbour: up.neighbour,
             kind: up.kind,
             since: up.since,
+            certificate_expires: up.certificate_expires,
             address: up.address,
             handle: up.handle,
             link: OnceLock::new(),
@@ -153,7 +166,9 @@ impl LinkBoard {
         {
             link.down = None;
         }
-        board.seen.insert(record.neighbour.clone(), record.since);
+        board
+            .seen
+            .insert(record.neighbour.clone(), record.seen(record.since));
         board.sessions.insert(session, record.clone());
         record
     }
@@ -178,7 +193,9 @@ impl LinkBoard {
             let mut board = self.lock();
             let ended = board.sessions.remove(&session);
             if let Some(record) = &ended {
-                board.seen.insert(record.neighbour.clone(), now);
+                board
+                    .seen
+                    .insert(record.neighbour.clone(), record.seen(now));
             }
             ended
         };
@@ -211,8 +228,8 @@ impl LinkBoard {
         }
     }
 
-    /// When a unit was last connected, if ever since the node started.
-    pub(super) fn seen(&self, unit: &UnitId) -> Option<Millis> {
+    /// When a unit was last connected, if ever since the node started, and with what.
+    pub(super) fn seen(&self, unit: &UnitId) -> Option<Seen> {
         self.lock().seen.get(unit).copied()
     }
 
@@ -263,6 +280,13 @@ impl LinkBoard {
 }
 
 impl SessionRecord {
+    fn seen(&self, at: Millis) -> Seen {
+        Seen {
+            at,
+            certificate_expires: self.certificate_expires,
+        }
+    }
+
     /// A batch of so many bytes was given to the link; its parcels had `payload_bytes`.
     pub(super) fn batch_sent(&self, lane: Lane, bytes: u64, payload_bytes: u64) {
         if let Some(sent) = self.lanes_sent.get(lane.index()) {

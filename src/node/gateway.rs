@@ -1,27 +1,28 @@
 //! What the API asks of the node, answered.
 
-use std::{path::PathBuf, sync::atomic::Ordering};
+use std::{fs::File, path::PathBuf, sync::atomic::Ordering};
 
 use futures_util::{Stream, stream};
 
 use super::{
-    attachments,
+    attachments, audit,
+    board::Seen,
     handle::{NodeHandle, refusal},
     history::{gap_views, happening_view, unavailable, view},
-    usage::UseView,
+    usage::{SPENT, UseView},
 };
 use crate::{
     api::{
-        Action, Cause, Gateway, Handed, Heard, InboxAsk, LinkUsage, LinkView, MessagePage,
-        MessageView, PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, Settled, Status, UnitView,
-        Volume,
+        Action, Actor, Cause, Gateway, Handed, Heard, InboxAsk, LinkUsage, LinkView, MessagePage,
+        MessageView, PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, RefusedCall, Settled,
+        Status, UnitView, Volume, Warning,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
     delivery::{Delivery, Input, NeighbourView, QueueRow, Takes, Trust, hop::Seq},
     index::Search,
     model::{BlobDigest, Lane, MessageId, Millis, State, UnitId},
-    observe::LinkFigures,
+    observe::{AuditAsk, AuditPage, LinkFigures},
     parcel::Header,
 };
 
@@ -104,12 +105,28 @@ impl Gateway for NodeHandle {
         })
     }
 
-    async fn act(&self, message: MessageId, action: Action) -> Result<(), Refusal> {
-        NodeHandle::act(self, message, action).await
+    async fn body(&self, actor: &Actor, message: MessageId) -> Result<Option<Handed>, Refusal> {
+        NodeHandle::body(self, actor, message).await
     }
 
-    async fn backup(&self) -> Result<PathBuf, Refusal> {
-        self.take_backup().await
+    async fn act(&self, actor: &Actor, message: MessageId, action: Action) -> Result<(), Refusal> {
+        NodeHandle::act(self, actor, message, action).await
+    }
+
+    async fn audit(&self, ask: AuditAsk) -> Result<AuditPage, Refusal> {
+        self.search_audit(ask).await
+    }
+
+    async fn audit_export(&self, actor: &Actor) -> Result<(File, u64), Refusal> {
+        self.export_audit(actor).await
+    }
+
+    fn refused(&self, call: RefusedCall) {
+        audit::refused(&self.shared, call);
+    }
+
+    async fn backup(&self, actor: &Actor) -> Result<PathBuf, Refusal> {
+        self.take_backup(actor).await
     }
 
     async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
@@ -277,54 +294,42 @@ impl NodeHandle {
     }
 
     /// What an operator should look at.
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let status = self.status_now();
         if !status.is_ready() {
-            warnings.push(status.to_string());
+            warnings.push(Warning::NotReady(status.to_string()));
         }
         let figures = &self.shared.figures;
         if figures.disk_full.load(Ordering::Relaxed) {
-            warnings
-                .push("the disk is full: only urgent messages are taken; free some room".into());
+            warnings.push(Warning::DiskFull);
         }
         let quarantined = figures.quarantined.load(Ordering::Relaxed);
         if quarantined > 0 {
-            warnings.push(format!(
-                "{quarantined} damaged stretches of the journal were set aside; see the data folder's quarantine"
-            ));
+            warnings.push(Warning::Quarantined(quarantined));
+        }
+        if let Some(damage) = &self.shared.audit_damage {
+            warnings.push(Warning::AuditDamaged(damage.to_string()));
         }
         for (link, why) in self.shared.usage.express_only() {
-            warnings.push(format!(
-                "only flash and urgent messages go over the link {link}: {why}"
-            ));
+            let spent = why == SPENT;
+            warnings.push(Warning::ExpressOnly { link, why, spent });
         }
         let index = self.shared.index.health();
         if let Some(why) = index.failed {
-            warnings.push(format!(
-                "the index does not follow: {why}; messages pass as ever, search and history wait for it"
-            ));
+            warnings.push(Warning::IndexFailed(why.to_string()));
         }
         if index.incomplete {
-            warnings.push(
-                "the index may lack some history; answers to a search say what under \"incomplete\""
-                    .into(),
-            );
+            warnings.push(Warning::IndexIncomplete);
         }
         let live = self.shared.live();
         let soon = self.shared.clock.wall() + WARN_BEFORE;
-        for (role, not_after) in [
+        for (role, at) in [
             ("TLS", live.identity.tls_not_after()),
             ("signing", live.identity.signing_not_after()),
         ] {
-            if not_after < soon {
-                let at = i64::try_from(not_after)
-                    .ok()
-                    .and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok())
-                    .unwrap_or(jiff::Timestamp::MAX);
-                warnings.push(format!(
-                    "the {role} certificate expires at {at:.0}; renew it with `casegate pki issue`, then reload"
-                ));
+            if at < soon {
+                warnings.push(Warning::CertificateExpires { role, at });
             }
         }
         warnings
@@ -427,7 +432,7 @@ fn show_usage(view: &mut LinkView, usage: UseView) {
     });
 }
 
-fn unit_view(neighbour: NeighbourView, title: Option<String>, seen: Option<Millis>) -> UnitView {
+fn unit_view(neighbour: NeighbourView, title: Option<String>, seen: Option<Seen>) -> UnitView {
     let open = neighbour.sessions.iter().filter(|session| session.open);
     let mut links: Vec<_> = open.map(|session| session.link.name.clone()).collect();
     links.sort();
@@ -437,8 +442,12 @@ fn unit_view(neighbour: NeighbourView, title: Option<String>, seen: Option<Milli
         connected: !links.is_empty(),
         blocked: neighbour.blocked,
         links,
-        seen,
+        seen: seen.map(|seen| seen.at),
         mailbox: volume(&neighbour),
+        mailbox_lanes: neighbour.lanes.map(|lane| lane.messages).into(),
+        oldest: neighbour.oldest,
+        waiting: neighbour.blocked_messages,
+        certificate_expires: seen.map(|seen| seen.certificate_expires),
         unit: neighbour.unit,
     }
 }

@@ -1,6 +1,6 @@
 //! The node as the API, the command line and tests use it.
 
-use std::{io, path::PathBuf, sync::Arc};
+use std::{fs::File, io, path::PathBuf, sync::Arc};
 
 use tokio::sync::{oneshot, watch};
 
@@ -13,11 +13,11 @@ use super::{
     workers::{Urgency, WorkerFailed},
 };
 use crate::{
-    api::{Action, Cause, Handed, InboxAsk, Refusal, Settled},
+    api::{Action, Actor, Cause, Handed, InboxAsk, Refusal, Settled},
     cloudevents,
     delivery::{self, Answer, Input, Order, Submission, Ticket},
     model::{Location, MessageId},
-    observe::Entry,
+    observe::{AuditAsk, AuditError, AuditPage, Entry},
     parcel::{Header, Parcel},
 };
 
@@ -162,7 +162,12 @@ impl NodeHandle {
         }
     }
 
-    pub(super) async fn act(&self, message: MessageId, action: Action) -> Result<(), Refusal> {
+    pub(super) async fn act(
+        &self,
+        actor: &Actor,
+        message: MessageId,
+        action: Action,
+    ) -> Result<(), Refusal> {
         self.ready()?;
         let (name, reason) = match &action {
             Action::Hold => ("hold", String::new()),
@@ -171,7 +176,7 @@ impl NodeHandle {
             Action::Reprioritise(lane) => ("reprioritise", lane.to_string()),
             Action::Drop(why) => ("drop", why.clone()),
         };
-        self.audit(name, message.to_string(), reason).await?;
+        self.audit(actor, name, message.to_string(), reason).await?;
         let order = match action {
             Action::Hold => Order::Hold(message),
             Action::Release => Order::Release(message),
@@ -185,10 +190,36 @@ impl NodeHandle {
         }
     }
 
-    /// Takes a backup; gives the folder that it is in.
-    pub(super) async fn take_backup(&self) -> Result<PathBuf, Refusal> {
+    /// What a message says, for an operator.
+    pub(super) async fn body(
+        &self,
+        actor: &Actor,
+        message: MessageId,
+    ) -> Result<Option<Handed>, Refusal> {
         self.ready()?;
-        self.audit("backup", String::new(), String::new()).await?;
+        let found = self.look(move |machine| machine.find(&message)).await?;
+        let Some(found) = found else { return Ok(None) };
+        self.audit(actor, "read-body", message.to_string(), String::new())
+            .await?;
+        let reader = self.shared.reader().map_err(refusal)?;
+        let read = self.shared.workers.run(Urgency::Express, move || {
+            // What has left since is not here, and damage is for whoever needs the parcel to tell.
+            let parcel = Parcel::read(reader.read(found.location).ok()?).ok()?;
+            let header = parcel.header().ok()?;
+            (header.message_id() == message).then(|| Handed {
+                body: parcel.body(),
+                header,
+                received: found.received,
+            })
+        });
+        read.await.map_err(broken)
+    }
+
+    /// Takes a backup; gives the folder that it is in.
+    pub(super) async fn take_backup(&self, actor: &Actor) -> Result<PathBuf, Refusal> {
+        self.ready()?;
+        self.audit(actor, "backup", String::new(), String::new())
+            .await?;
         let failed = |error: io::Error| {
             let detail =
                 format!("the backup cannot be made: {error}; look at the data folder's disk");
@@ -212,27 +243,44 @@ impl NodeHandle {
         rest.map_err(broken)?.map_err(failed)
     }
 
+    pub(super) async fn search_audit(&self, ask: AuditAsk) -> Result<AuditPage, Refusal> {
+        let audit = self.shared.audit.clone();
+        let search = move || audit.search(&ask);
+        let found = self.shared.workers.run(Urgency::Express, search).await;
+        found.map_err(broken)?.map_err(not_audited)
+    }
+
+    pub(super) async fn export_audit(&self, actor: &Actor) -> Result<(File, u64), Refusal> {
+        self.audit(actor, "export-audit", String::new(), String::new())
+            .await?;
+        let (audit, at) = (self.shared.audit.clone(), self.shared.clock.wall());
+        let export = move || audit.export(at);
+        let exported = self.shared.workers.run(Urgency::Express, export).await;
+        exported.map_err(broken)?.map_err(not_audited)
+    }
+
     /// What is not on record is not done.
-    async fn audit(
+    pub(super) async fn audit(
         &self,
+        actor: &Actor,
         action: &'static str,
         subject: String,
         reason: String,
     ) -> Result<(), Refusal> {
         let audit = self.shared.audit.clone();
         let at = self.shared.clock.wall();
+        let actor = actor.name.clone();
         let recorded = self.shared.workers.run(Urgency::Express, move || {
             let entry = Entry {
-                actor: "operator",
+                actor: &actor,
                 action,
                 subject: &subject,
                 reason: &reason,
             };
-            tracing::info!(subject, action, "an operator acts");
+            tracing::info!(%actor, subject, action, "an operator acts");
             audit.record(at, entry)
         });
-        let recorded = recorded.await.map_err(broken)?;
-        recorded.map_err(|error| Refusal::new(Cause::StorageFailed, error.to_string()))
+        recorded.await.map_err(broken)?.map_err(not_audited)
     }
 
     pub(super) fn ready(&self) -> Result<(), Refusal> {
@@ -318,6 +366,11 @@ pub(super) fn refusal(Unavailable(status): Unavailable) -> Refusal {
         Status::StorageFailed(_) => Cause::StorageFailed,
     };
     Refusal::new(cause, status.to_string())
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn not_audited(error: AuditError) -> Refusal {
+    Refusal::new(Cause::StorageFailed, error.to_string())
 }
 
 fn broken(error: WorkerFailed) -> Refusal {

@@ -2,6 +2,7 @@
 
 use std::{
     cell::RefCell,
+    iter,
     sync::{Arc, Weak},
 };
 
@@ -10,15 +11,21 @@ use tokio::sync::oneshot;
 use super::{command::Command, handle::NodeHandle, judge::receipt_lines, shared::Shared};
 use crate::{
     api::{
-        Cause, GapView, HappeningView, MessageView, ReceiptView, ReceiverView, Refusal, StepView,
+        AttachedView, Cause, GapView, HappeningView, MessageView, ReceiptView, ReceiverView,
+        Refusal, StepView,
     },
     delivery::{Delivery, ParcelView},
     index::{Bounds, Entry, Gap, Happening, Line, Source, Unavailable, What},
     journal::Ahead,
-    model::{Digest, Location, MessageId, Millis, Pattern, Reason, ReceiptItem, State, UnitId},
+    model::{
+        BlobDigest, Digest, Location, MessageId, Millis, Pattern, Reason, ReceiptItem, State,
+        UnitId,
+    },
     parcel::{Header, Parcel},
 };
 
+/// The attribute with the names of attached files, in the order of `attachments`.
+const NAMES_OF_FILES: &str = "attachmentnames";
 /// Messages that the index takes over at a time when it lacks some. Everybody else waits so long.
 const LIVE_AT_ONCE: usize = 256;
 
@@ -105,12 +112,19 @@ impl NodeHandle {
             let gaps = self.shared.index.gaps().await.map_err(unavailable)?;
             return Ok(entry.map(|entry| view(entry, true, gaps)));
         };
+        let header = self.headers(vec![queued.location]).await;
+        let header = header.map(|mut read| read.pop().flatten());
         if let Ok(Some(entry)) = known {
-            return Ok(Some(queued_view(view(entry, true, Vec::new()), &queued)));
+            let mut view = queued_view(view(entry, true, Vec::new()), &queued);
+            if let Ok(Some((header, _))) = header {
+                view.attachments = self.attached(&header);
+            }
+            return Ok(Some(view));
         }
         // An index that has failed or is behind is no reason to know nothing.
-        let header = self.headers(vec![queued.location]).await?.pop().flatten();
+        let header = header?;
         Ok(header.map(|(header, bytes)| {
+            let attachments = self.attached(&header);
             let first = StepView {
                 at: queued.received,
                 step: if queued.origin {
@@ -134,6 +148,7 @@ impl NodeHandle {
                 accepted: header.accepted,
                 expires: header.expires,
                 bytes,
+                attachments,
                 state: State::Queued,
                 receivers: Vec::new(),
                 receipts: Vec::new(),
@@ -144,6 +159,38 @@ impl NodeHandle {
             queued_view(view, &queued)
         }))
     }
+
+    /// The attachments that a header names.
+    fn attached(&self, header: &Header) -> Vec<AttachedView> {
+        let names = header.text(NAMES_OF_FILES).unwrap_or_default();
+        let names = names.split(' ').map(readable).chain(iter::repeat(None));
+        let digests = header.attachments.iter().copied().map(BlobDigest);
+        let attached = digests.zip(names).map(|(digest, name)| AttachedView {
+            size: self.shared.blobs.size(&digest),
+            digest,
+            name,
+        });
+        attached.collect()
+    }
+}
+
+/// The name of a file, of which the sender has written some characters as `%XX`; none when it is none.
+fn readable(name: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(name.len());
+    let mut rest = name.as_bytes();
+    while let Some((&first, after)) = rest.split_first() {
+        rest = after;
+        if first != b'%' {
+            bytes.push(first);
+            continue;
+        }
+        let (digits, after) = rest.split_at_checked(2)?;
+        bytes.push(data_encoding::HEXUPPER_PERMISSIVE.decode(digits).ok()?[0]);
+        rest = after;
+    }
+    let text = String::from_utf8(bytes).ok()?;
+    let shown: String = text.chars().filter(|c| !c.is_control()).collect();
+    (!shown.is_empty()).then_some(shown)
 }
 
 /// Puts into a view what the queues say at this moment.
@@ -218,6 +265,7 @@ pub(super) fn view(entry: Entry, with_timeline: bool, gaps: Vec<Gap>) -> Message
         accepted: entry.accepted,
         expires: entry.expires,
         bytes,
+        attachments: Vec::new(),
         state,
         receipts,
         timeline: timeline

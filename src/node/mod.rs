@@ -21,6 +21,7 @@
 //! process, as in the demo and in tests.
 
 mod attachments;
+mod audit;
 mod awake;
 mod backup;
 mod board;

@@ -9,19 +9,22 @@ use tokio::{
 };
 
 use super::{
+    audit,
     command::Command,
     handle::NodeHandle,
     links,
     live::{Live, LiveError},
     shared::Shared,
+    start,
     status::Status,
     usage,
 };
 use crate::{
+    api::TokenError,
     config::{self, Changes, NotReloadable, Settings},
     delivery::Input,
     link::{CloseCode, Listener},
-    observe::Entry,
+    observe::{Entry, Seal},
 };
 
 /// How long the sessions of a node that stops have to end.
@@ -49,6 +52,9 @@ pub enum ReloadError {
     /// The identity cannot be used; the node goes on with the one that it has.
     #[error(transparent)]
     Live(#[from] LiveError),
+    /// A token cannot be read; the node goes on with those that it has.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The node is stopping, or its storage has failed.
     #[error("{0}")]
     NotRunning(Status),
@@ -103,10 +109,15 @@ impl RunningNode {
         let old = shared.live();
         let changes = Settings::reloadable_changes(&old.settings, &settings)
             .map_err(ReloadError::NeedsRestart)?;
+        let access = start::access(&settings)?;
         let live = Live::load(settings, shared.clock.wall())?;
         let machine = Input::Settings(Box::new(live.for_machine()));
         let server_tls = live.server_tls.clone();
+        let is_renewed =
+            live.identity.signer().certificate() != old.identity.signer().certificate();
+        let renewed = is_renewed.then(|| audit::seal(&live));
         shared.set_live(live);
+        shared.access.replace(&access);
         shared
             .command(Command::Tell(machine))
             .await
@@ -115,15 +126,19 @@ impl RunningNode {
             accepting.listener.set_tls(tls);
         }
         links.follow(shared);
-        self.record_reload().await;
+        self.record_reload(renewed).await;
         tracing::info!("the settings were reloaded");
         Ok(changes)
     }
 
-    async fn record_reload(&self) {
+    /// `renewed`: with what the log is signed from now on, when it is not what it was.
+    async fn record_reload(&self, renewed: Option<Seal>) {
         let shared = &self.handle.shared;
         let (audit, at) = (shared.audit.clone(), shared.clock.wall());
         let recorded = tokio::task::spawn_blocking(move || {
+            if let Some(seal) = renewed {
+                audit.sign_with(at, seal)?;
+            }
             let entry = Entry {
                 actor: "operator",
                 action: "reload",

@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
 
 use super::{
-    attachments,
+    attachments, audit,
     board::LinkBoard,
     clock::Clock,
     command::Command,
@@ -23,6 +23,7 @@ use super::{
     workers::Workers,
 };
 use crate::{
+    api::Access,
     blob::Blobs,
     delivery::{
         Answer, Delivery, Input, SessionId, Ticket,
@@ -56,6 +57,10 @@ pub(super) struct Shared {
     pub(super) metrics: Arc<Metrics>,
     /// What operators did.
     pub(super) audit: Arc<Audit>,
+    /// What was wrong with that when the node started.
+    pub(super) audit_damage: Option<String>,
+    /// Calls that were refused.
+    pub(super) refused: audit::Refused,
     /// Links and sessions, for people.
     pub(super) board: LinkBoard,
     /// On what terms links are used.
@@ -82,6 +87,8 @@ pub(super) struct Shared {
     arrivals: Arc<Semaphore>,
     /// Reads parcels back, once the journal is recovered.
     reader: OnceLock<JournalReader>,
+    /// Who the API lets in.
+    pub(super) access: Access,
     live: RwLock<Arc<Live>>,
     reloads: watch::Sender<()>,
     tickets: AtomicU64,
@@ -107,9 +114,11 @@ pub(super) struct Parts {
     pub(super) workers: Workers,
     pub(super) metrics: Arc<Metrics>,
     pub(super) audit: Arc<Audit>,
+    pub(super) audit_damage: Option<String>,
     pub(super) index: Index,
     pub(super) blobs: Blobs,
     pub(super) live: Live,
+    pub(super) access: Access,
 }
 
 impl Shared {
@@ -122,9 +131,11 @@ impl Shared {
             workers,
             metrics,
             audit,
+            audit_damage,
             index,
             blobs,
             live,
+            access,
         } = parts;
         let keeper = Arc::new(Keeper::new(blobs.clone(), metrics.clone()));
         Arc::new(Self {
@@ -137,6 +148,8 @@ impl Shared {
             clock,
             metrics,
             audit,
+            audit_damage,
+            refused: audit::Refused::default(),
             index,
             shelf: Shelf::new(&live.settings.data_dir),
             package: Package::default(),
@@ -146,6 +159,7 @@ impl Shared {
             })),
             keeper,
             blobs,
+            access,
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),
             alive: Notify::new(),

@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    attachments, backup,
+    attachments, audit, backup,
     clock::Clock,
     command::COMMANDS_MAX,
     events::Events,
@@ -34,8 +34,8 @@ use super::{
     workers::Workers,
 };
 use crate::{
-    api::{self, OPERATOR_TOKEN_FILE, Token},
-    config,
+    api::{self, Access, Actor, OPERATOR_TOKEN_FILE, TokenError},
+    config, console,
     delivery::{self, Delivery, Output, ReplayError},
     index::{self, Feed, Index},
     journal::{self, Journal, LockError, OpenError, Recovery, Replay, lock_folder},
@@ -63,13 +63,8 @@ pub enum StartError {
     #[error(transparent)]
     Audit(#[from] AuditError),
     /// A token cannot be read or made.
-    #[error("{}: no token can be had from it: {error}", path.display())]
-    Token {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The API cannot listen.
     #[error(
         "api.listen: {address} cannot be listened on: {error}; stop what uses it, or write another"
@@ -120,9 +115,17 @@ impl Node {
         let started = clock.wall();
         let lock = lock_folder(&settings.data_dir)?;
         let live = Live::load(settings.clone(), started)?;
-        let audit = Arc::new(Audit::open(&settings.data_dir.join(Audit::FILE))?);
+        let audit = Audit::open(&settings.data_dir.join(Audit::FILE))?;
+        let audit_damage = audit::begin(&audit, &live, started)?;
+        let audit = Arc::new(audit);
         let metrics = Arc::new(Metrics::new(settings.limits.units as usize));
-        let api_settings = api_settings(&settings, metrics.clone())?;
+        let access = access(&settings)?;
+        let api_settings = api::Settings {
+            limits: settings.limits,
+            hosts: Vec::new(),
+            access: access.clone(),
+            metrics: metrics.clone(),
+        };
         let address = settings.api.listen;
         let bound = |error| StartError::Api { address, error };
         let api = TcpListener::bind(address).await.map_err(bound)?;
@@ -147,9 +150,11 @@ impl Node {
             workers,
             metrics: metrics.clone(),
             audit: audit.clone(),
+            audit_damage,
             index: index.clone(),
             blobs,
             live,
+            access,
         });
         let handle = NodeHandle {
             shared: shared.clone(),
@@ -160,6 +165,7 @@ impl Node {
             api,
             Arc::new(handle.clone()),
             api_settings,
+            console::mount,
             async move {
                 // A node that was dropped stops its API too.
                 let _ = api_stops.await;
@@ -185,7 +191,7 @@ impl Node {
             for_index,
         } = recovered;
         shared.recovered(store.reader(), quarantined);
-        let events = Events::start(metrics, audit, feed).map_err(StartError::Thread)?;
+        let events = Events::start(metrics, audit.clone(), feed).map_err(StartError::Thread)?;
         let receipts = ReceiptMaker::new(shared.live().settings.unit.clone(), random());
         let owner = Owner::new(
             machine,
@@ -200,11 +206,17 @@ impl Node {
         let index = index
             .start(index_settings, for_index, source)
             .map_err(StartError::Thread)?;
+        let ending = shared.clone();
         let owner = tokio::spawn(async move {
             owner.run(found).await;
             let stopped = tokio::task::spawn_blocking(move || index.stop()).await;
             if let Err(error) = stopped {
                 tracing::error!(%error, "the index did not stop in order");
+            }
+            let at = ending.clock.wall();
+            let signed = tokio::task::spawn_blocking(move || audit.checkpoint(at)).await;
+            if let Ok(Err(error)) = signed {
+                tracing::error!(%error, "the end of the audit log is not signed");
             }
             // The folder is free for another process only when nothing is written to it any more.
             drop(lock);
@@ -239,26 +251,24 @@ impl Node {
     }
 }
 
-fn api_settings(
-    settings: &config::Settings,
-    metrics: Arc<Metrics>,
-) -> Result<api::Settings, StartError> {
-    let failed = |path: &PathBuf| {
-        let path = path.clone();
-        |error| StartError::Token { path, error }
-    };
+/// Reads the tokens that settings name.
+pub(super) fn access(settings: &config::Settings) -> Result<Access, TokenError> {
+    let api = &settings.api;
+    let others: Vec<_> = api
+        .tokens
+        .iter()
+        .map(|token| {
+            let actor = Actor::new(token.name.as_str(), token.role);
+            (actor, token.file.clone())
+        })
+        .collect();
     let operator = settings.data_dir.join(OPERATOR_TOKEN_FILE);
-    let token = match &settings.api.token_file {
-        Some(path) => Some(Token::read(path).map_err(failed(path))?),
-        None => None,
-    };
-    Ok(api::Settings {
-        limits: settings.limits,
-        hosts: Vec::new(),
-        token,
-        operator: Token::read_or_create(&operator).map_err(failed(&operator))?,
-        metrics,
-    })
+    Access::load(
+        &operator,
+        api.token_file.as_deref(),
+        &others,
+        api.show_bodies,
+    )
 }
 
 fn index_settings(settings: &config::Settings) -> index::Settings {

@@ -101,7 +101,7 @@ pub(super) struct UseView {
     pub(super) express_only: Option<&'static str>,
 }
 
-const SPENT: &str = "its budget for today is spent";
+pub(super) const SPENT: &str = "its budget for today is spent";
 const CLOSED: &str = "it is outside its hours";
 
 impl Usage {

@@ -6,7 +6,9 @@ mod links;
 mod logging;
 mod metrics;
 
-pub use audit::{Audit, AuditError, Entry, Verified};
+pub use audit::{
+    Against, Audit, AuditAsk, AuditEntry, AuditError, AuditPage, Entry, Seal, Verified,
+};
 pub use links::LinkFigures;
 pub use logging::{FILTER_VARIABLE, LogControl, LogError, LogFormat, LogLevel, init};
 pub use metrics::{LinkMetrics, Metrics, NeighbourMetrics};

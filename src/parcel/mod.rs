@@ -9,6 +9,8 @@
 
 mod header;
 mod seal;
+mod statement;
 
 pub use header::{Attribute, BodyForm, Header, Value};
 pub use seal::{Parcel, ParcelError, Signer, VerifyingKey};
+pub use statement::Statement;

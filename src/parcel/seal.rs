@@ -62,6 +62,11 @@ impl Signer {
         VerifyingKey(self.key.public_key().as_ref().into())
     }
 
+    /// A signature over bytes whose beginning tells what they are.
+    pub(super) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
+        self.key.sign(bytes).as_ref().to_vec()
+    }
+
     /// Signs `header` and `body` into a parcel. The header's `signer` must be this signer's certificate.
     pub fn seal(&self, header: &Header, body: &[u8]) -> Parcel {
         debug_assert_eq!(header.signer, self.certificate);
@@ -97,6 +102,10 @@ impl VerifyingKey {
     /// A key from a certificate's subject public key.
     pub fn new(public_key: &[u8]) -> Self {
         Self(public_key.into())
+    }
+
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 

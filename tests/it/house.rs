@@ -32,8 +32,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cloudevents",
         ],
     ),
-    // It tells how the index is.
-    ("observe", &["model", "index"]),
+    // It tells how the index is, and signs the audit log.
+    ("observe", &["model", "parcel", "pki", "index"]),
     // It tells whether a dictionary is one.
     ("config", &["model", "observe", "wire"]),
     (
@@ -48,6 +48,11 @@ const ROOMS: &[(&str, &[&str])] = &[
             "index",
             "observe",
         ],
+    ),
+    // Pages for people: it asks the API's gateway, and shows what it is told.
+    (
+        "console",
+        &["model", "cloudevents", "index", "observe", "api"],
     ),
     ("sim", &["model", "codec", "parcel", "delivery", "journal"]),
     (
@@ -67,6 +72,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "index",
             "config",
             "api",
+            "console",
         ],
     ),
     (

@@ -1,10 +1,12 @@
 //! The integration tests: real nodes, real sockets, real disks.
 
 mod attachments;
+mod audit;
 mod backup;
 mod bad_attachments;
 mod bad_input;
 mod cli;
+mod console;
 mod crashes;
 mod demo;
 mod dictionaries;
@@ -19,6 +21,7 @@ mod odd_links;
 mod power;
 mod processes;
 mod reload;
+mod roles;
 mod sighup;
 mod slow_syncs;
 mod traffic;

@@ -4,7 +4,7 @@ use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
 
 use casegate::{
     config::{self, Compression, LinkKind, Local, Settings},
-    model::{Allow, Kinds, Limits, Millis, Policy, UnitId},
+    model::{Allow, Kinds, Limits, Millis, Policy, Role, UnitId},
     node::{Node, RunningNode},
     pki::{self, Issue},
 };
@@ -120,6 +120,8 @@ impl World {
             api: config::Api {
                 listen: ([127, 0, 0, 1], 0).into(),
                 token_file: None,
+                tokens: Vec::new(),
+                show_bodies: false,
             },
             listen: None,
             units: Vec::new(),
@@ -170,6 +172,23 @@ impl Running {
         let url = self.url(path);
         let body = body.to_string();
         call(move || agent().post(&url).content_type(kind).send(body)).await
+    }
+
+    /// A GET that bears a token.
+    pub(crate) async fn get_as(&self, token: &str, path: &str) -> (u16, Value) {
+        let (url, bearer) = (self.url(path), format!("Bearer {token}"));
+        call(move || agent().get(&url).header("authorization", bearer).call()).await
+    }
+
+    /// A POST of JSON that bears a token.
+    pub(crate) async fn post_as(&self, token: &str, path: &str, body: Value) -> (u16, Value) {
+        let (url, bearer) = (self.url(path), format!("Bearer {token}"));
+        let body = body.to_string();
+        call(move || {
+            let request = agent().post(&url).header("authorization", bearer);
+            request.content_type("application/json").send(body)
+        })
+        .await
     }
 
     /// Brings an attachment; gives its digest.
@@ -229,6 +248,26 @@ impl Running {
         })
         .await;
     }
+}
+
+/// The token that a node has written to its data folder.
+pub(crate) fn operator_token(settings: &Settings) -> String {
+    let path = settings.data_dir.join("operator.token");
+    let text = std::fs::read_to_string(path).expect("the operators' token");
+    text.trim().to_owned()
+}
+
+/// Gives somebody a token of their own, in a file beside the data folder; gives the token.
+pub(crate) fn let_in(settings: &mut Settings, name: &str, role: Role) -> String {
+    let token = format!("{name:-<40}");
+    let file = settings.data_dir.with_file_name(format!("{name}.token"));
+    std::fs::write(&file, &token).expect("written");
+    settings.api.tokens.push(config::ApiToken {
+        name: name.to_owned(),
+        role,
+        file,
+    });
+    token
 }
 
 /// Waits for a condition; fails the test when it does not come.

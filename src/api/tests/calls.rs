@@ -389,6 +389,110 @@ async fn operators_act_with_their_token_and_nobody_without() {
 }
 
 #[tokio::test]
+async fn everybody_may_do_what_their_role_says_and_is_known_by_name() {
+    let world = World::new();
+    let hold = format!("/v1/queue/{}/hold", message_id("1"));
+    for (letter, path, answer) in [
+        ("v", hold.as_str(), Err((403, "role"))),
+        ("w", &hold, Ok("li.wei")),
+        ("o", &hold, Ok("operator")),
+        ("x", &hold, Err((403, "not-operator"))),
+        ("w", "/v1/backup", Err((403, "role"))),
+        ("o", "/v1/backup", Ok("operator")),
+    ] {
+        let answered = world.operate_as(letter, path, json!({})).await;
+        let actor = world.node.told().actors.pop();
+        match answer {
+            Ok(name) => assert_eq!(actor.map(|actor| actor.name.to_string()), Some(name.into())),
+            Err((status, slug)) => {
+                assert_eq!(
+                    (answered.status.as_u16(), answered.problem()),
+                    (status, slug)
+                );
+                assert_eq!(actor, None, "{letter} {path}");
+            }
+        }
+    }
+    let known = world.get_as("v", "/v1/actor").await.body;
+    assert_eq!(
+        known,
+        json!({"name": "wang.fang", "role": "viewer", "bodies": false})
+    );
+    assert_eq!(world.get("/v1/actor").await.status.as_u16(), 401);
+}
+
+#[tokio::test]
+async fn the_audit_log_is_for_operators_and_tells_of_calls_that_were_refused() {
+    let world = World::new();
+    let page = world
+        .get_as(
+            "w",
+            "/v1/audit?since=2026-11-24&actor=li.wei&action=&cursor=9&max=7",
+        )
+        .await;
+    assert_eq!(page.body, json!({"entries": [], "next": "77"}));
+    let asked = world.node.told().audit_asked.take().expect("asked");
+    let expected = AuditAsk {
+        since: Some(1_795_478_400_000),
+        actor: Some("li.wei".into()),
+        action: None,
+        before: Some(9),
+        max: 7,
+    };
+    assert_eq!(asked, expected);
+    let exported = world.get_as("w", "/v1/audit/export").await;
+    assert_eq!(exported.headers["content-length"], "299999");
+    assert_eq!(exported.body.as_str().map(str::len), Some(299_999));
+    assert!(world.node.told().refused.is_empty());
+
+    assert_eq!(world.get_as("v", "/v1/audit").await.problem(), "role");
+    assert_eq!(
+        world.get("/v1/audit/export").await.problem(),
+        "unauthorized"
+    );
+    let host = Request::get("/v1/status").header("host", "evil.example");
+    let answered = world
+        .ask(host.body(Body::empty()).expect("a request"))
+        .await;
+    assert_eq!(answered.problem(), "foreign-host");
+    world.get("/v1/messages/nonsense").await;
+    let refused = std::mem::take(&mut world.node.told().refused);
+    let refused: Vec<_> = refused
+        .iter()
+        .map(|call| (call.actor.as_str(), call.call.as_str(), call.problem))
+        .collect();
+    assert_eq!(
+        refused,
+        [
+            ("wang.fang", "GET /v1/audit", "role"),
+            ("-", "GET /v1/audit/export", "unauthorized"),
+            ("-", "GET /v1/status", "foreign-host")
+        ]
+    );
+}
+
+#[tokio::test]
+async fn what_a_message_says_is_shown_to_operators_where_the_settings_allow_it() {
+    let world = World::new();
+    world.node.told().inbox = vec![handed(&world, "1", r#"{"amount":7}"#)];
+    let path = format!("/v1/messages/{}/body", message_id("1"));
+    assert_eq!(world.get_as("w", &path).await.problem(), "bodies-not-shown");
+    assert!(world.node.told().actors.is_empty());
+    world.settings.access.show_bodies(true);
+    let answered = world.get_as("w", &path).await;
+    assert_eq!(answered.headers["content-type"], STRUCTURED);
+    assert_eq!(answered.body["data"], json!({"amount": 7}));
+    let looked = world.node.told().actors.pop().expect("on record");
+    assert_eq!(&*looked.name, "li.wei");
+    assert_eq!(world.get_as("v", &path).await.problem(), "role");
+    assert_eq!(world.get(&path).await.problem(), "unauthorized");
+    let gone = format!("/v1/messages/{}/body", message_id("2"));
+    assert_eq!(world.get_as("w", &gone).await.problem(), "unknown-message");
+    let known = world.get_as("w", "/v1/actor").await.body;
+    assert_eq!(known["bodies"], json!(true));
+}
+
+#[tokio::test]
 async fn the_queue_is_asked_for_the_part_that_the_parameters_name() {
     let world = World::new();
     let answered = world

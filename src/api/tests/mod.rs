@@ -29,8 +29,10 @@ use crate::{
     cloudevents::{Intake, Submission},
     index::Search,
     model::{
-        BlobDigest, Fingerprint, Kinds, Lane, MessageId, Millis, State as MessageState, UnitId,
+        BlobDigest, Fingerprint, Kinds, Lane, MessageId, Millis, Role, State as MessageState,
+        UnitId,
     },
+    observe::{AuditAsk, AuditPage},
 };
 
 const NOW: Millis = 1_772_000_000_000; // 2026-02-25T06:13:20Z
@@ -58,6 +60,9 @@ struct Told {
     acked: Vec<MessageId>,
     released: Vec<MessageId>,
     actions: Vec<(MessageId, Action)>,
+    actors: Vec<Actor>,
+    audit_asked: Option<AuditAsk>,
+    refused: Vec<RefusedCall>,
     queue: Option<QueueAsk>,
     search: Option<Search>,
     refusal: Option<Refusal>,
@@ -153,6 +158,7 @@ impl Gateway for Fake {
             accepted: header.accepted,
             expires: header.expires,
             bytes: body.len() as u64,
+            attachments: vec![],
             state: MessageState::Queued,
             receivers: vec![],
             receipts: vec![],
@@ -212,14 +218,46 @@ impl Gateway for Fake {
         Ok(QueuePage::default())
     }
 
-    async fn act(&self, message: MessageId, action: Action) -> Result<(), Refusal> {
+    async fn body(&self, actor: &Actor, message: MessageId) -> Result<Option<Handed>, Refusal> {
         self.check()?;
+        let mut told = self.told();
+        told.actors.push(actor.clone());
+        let mut inbox = told.inbox.iter();
+        let found = inbox.find(|handed| handed.header.message_id() == message);
+        Ok(found.cloned())
+    }
+
+    async fn act(&self, actor: &Actor, message: MessageId, action: Action) -> Result<(), Refusal> {
+        self.check()?;
+        self.told().actors.push(actor.clone());
         self.told().actions.push((message, action));
         Ok(())
     }
 
-    async fn backup(&self) -> Result<std::path::PathBuf, Refusal> {
+    async fn audit(&self, ask: AuditAsk) -> Result<AuditPage, Refusal> {
         self.check()?;
+        self.told().audit_asked = Some(ask);
+        Ok(AuditPage {
+            entries: Vec::new(),
+            next: Some(77),
+        })
+    }
+
+    async fn audit_export(&self, actor: &Actor) -> Result<(std::fs::File, u64), Refusal> {
+        self.check()?;
+        self.told().actors.push(actor.clone());
+        let path = self.folder.path().join("audit");
+        std::fs::write(&path, "x".repeat(300_000)).expect("writes");
+        Ok((std::fs::File::open(path).expect("opens"), 299_999))
+    }
+
+    fn refused(&self, call: RefusedCall) {
+        self.told().refused.push(call);
+    }
+
+    async fn backup(&self, actor: &Actor) -> Result<std::path::PathBuf, Refusal> {
+        self.check()?;
+        self.told().actors.push(actor.clone());
         Ok(self.folder.path().to_owned())
     }
 
@@ -359,8 +397,7 @@ impl World {
         let mut settings = Settings {
             limits: Limits::default(),
             hosts: vec![],
-            token: None,
-            operator: Token::new(&"o".repeat(32)).expect("a token"),
+            access: access(),
             metrics: Arc::new(Metrics::new(4)),
         };
         change(&mut settings);
@@ -382,7 +419,7 @@ impl World {
             changed: Notify::new(),
         });
         let (sender, stopping) = watch::channel(false);
-        let router = router(node.clone(), settings.clone(), stopping);
+        let router = router(node.clone(), settings.clone(), |_| Router::new(), stopping);
         Self {
             node,
             router,
@@ -434,7 +471,18 @@ impl World {
     }
 
     async fn operate(&self, path: &str, body: Json) -> Answered {
-        let token = format!("Bearer {}", "o".repeat(32));
+        self.operate_as("o", path, body).await
+    }
+
+    async fn get_as(&self, letter: &str, path: &str) -> Answered {
+        let token = format!("Bearer {}", letter.repeat(32));
+        let headers = [("authorization", token.as_str())];
+        self.ask(request("GET", path, &headers, Body::empty()))
+            .await
+    }
+
+    async fn operate_as(&self, letter: &str, path: &str, body: Json) -> Answered {
+        let token = format!("Bearer {}", letter.repeat(32));
         let headers = [
             ("content-type", "application/json"),
             ("authorization", token.as_str()),
@@ -447,6 +495,19 @@ impl World {
         ))
         .await
     }
+}
+
+/// The operators' own token is of `o`s; there is a viewer of `v`s and an operator of `w`s.
+fn access() -> Access {
+    let token = |letter: &str| Token::new(&letter.repeat(32)).expect("a token");
+    let access = Access::new(token("o"));
+    for (letter, name, role) in [
+        ("v", "wang.fang", Role::Viewer),
+        ("w", "li.wei", Role::Operator),
+    ] {
+        assert!(access.add(token(letter), Actor::new(name, role)));
+    }
+    access
 }
 
 fn request(method: &str, path: &str, headers: &[(&str, &str)], body: Body) -> Request<Body> {

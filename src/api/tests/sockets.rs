@@ -74,6 +74,7 @@ impl World {
             listener,
             self.node.clone(),
             self.settings.clone(),
+            |_| Router::new(),
             until,
         ));
         Served {

@@ -113,6 +113,7 @@ pub(super) async fn carry(
         address,
         handle: handle.clone(),
         since: shared.clock.wall(),
+        certificate_expires: peer.not_after,
     };
     let record = shared.board.up(id, up);
     let (port, of_session) = Port::pair();

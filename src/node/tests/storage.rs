@@ -57,6 +57,8 @@ impl World {
             api: config::Api {
                 listen: ([127, 0, 0, 1], 0).into(),
                 token_file: None,
+                tokens: Vec::new(),
+                show_bodies: false,
             },
             listen: None,
             units: Vec::new(),

@@ -1,0 +1,83 @@
+//! What a room that stands beside the API shares with it: the node, who is let in, bounds, and calls whose answer it passes on.
+
+use std::sync::Arc;
+
+use axum::{
+    body::Body,
+    extract::{Query, Request, State},
+    http::Uri,
+    response::{IntoResponse as _, Response},
+};
+use bytes::Bytes;
+use tokio::sync::watch;
+
+use super::{Actor, Api, Gateway, Problem, attachments, events, until_stopped};
+use crate::model::Limits;
+
+/// The API, for a room beside it. The room's paths pass the same door: connections, requests under way, hosts and origins.
+pub struct Beside<G>(Arc<Api<G>>);
+
+impl<G> Clone for Beside<G> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<G: Gateway> Beside<G> {
+    pub(super) fn new(api: Arc<Api<G>>) -> Self {
+        Self(api)
+    }
+
+    /// The node.
+    pub fn gateway(&self) -> &Arc<G> {
+        &self.0.gateway
+    }
+
+    /// The bounds of the API.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// Whether looking needs a token too. The room asks for it itself: a browser's address line has none.
+    pub fn is_closed(&self) -> bool {
+        self.0.guard.access.is_closed()
+    }
+
+    /// Who bears this token, if it is somebody's.
+    pub fn actor(&self, bearer: &[u8]) -> Option<Actor> {
+        self.0.guard.access.actor(bearer)
+    }
+
+    /// Whether a token with this digest is still this actor's.
+    pub fn is_still(&self, actor: &Actor, token: &blake3::Hash) -> bool {
+        self.0.guard.access.is_still(actor, token)
+    }
+
+    /// Reads a whole body, within the bounds of the API.
+    ///
+    /// # Errors
+    /// It is too large, does not come, or there is no room for it now.
+    pub async fn read(&self, body: Body) -> Result<Bytes, Problem> {
+        let held = self.0.bodies.read(body).await?;
+        Ok(held.bytes.clone())
+    }
+
+    /// What `GET /v1/events` answers.
+    pub async fn events(&self, uri: &Uri) -> Response {
+        let answer = events::listen(State(self.0.clone()), Query::try_from_uri(uri)).await;
+        answer.into_response()
+    }
+
+    /// What `PUT /v1/attachments` answers.
+    pub async fn upload(&self, request: Request) -> Response {
+        let query = Query::try_from_uri(request.uri());
+        let answer = attachments::upload(State(self.0.clone()), query, request).await;
+        answer.into_response()
+    }
+
+    /// Returns once the API is to stop.
+    pub fn until_stopped(&self) -> impl Future<Output = ()> + Send + use<G> {
+        let stopping: watch::Receiver<bool> = self.0.stopping.clone();
+        until_stopped(stopping)
+    }
+}

@@ -1,0 +1,128 @@
+//! The operators' console: pages at `/console/` that show what the API tells, and do what it does.
+//!
+//! A request passes the API's door first (hosts, origins, bounds). [`visit`] then says who it is from: language, theme, and the session that a
+//! sign-in began ([`session`]). A page asks the node through [`Gateway`], puts what it is told into words ([`texts`], [`show`]) and renders a
+//! template of `pages/`. In the browser htmx asks for a page anew when [`Gateway::listen`] says that something has happened, and takes over the parts
+//! that have changed; without scripts the pages still show everything. All that a page consists of is in the program ([`assets`]).
+
+mod act;
+mod assets;
+mod audit;
+mod case;
+mod compose;
+mod export;
+mod form;
+mod message;
+mod messages;
+mod overview;
+mod prefer;
+mod queue;
+mod samples;
+mod session;
+mod show;
+mod sign_in;
+mod texts;
+mod units;
+mod visit;
+mod wrong;
+
+use std::sync::Arc;
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{HeaderValue, Uri, header},
+    middleware::{Next, from_fn},
+    response::{IntoResponse as _, Redirect, Response},
+    routing::{get, put},
+};
+
+use crate::api::{Beside, Gateway};
+use visit::Visit;
+
+/// Nothing but what this node serves itself, and nothing that stands in a page: neither scripts nor styles (CSP level 3).
+const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
+
+/// What every page works with.
+struct Console<G> {
+    api: Beside<G>,
+    sessions: session::Sessions,
+    samples: Arc<samples::Samples>,
+}
+
+/// The console of a node, as a room beside its API. Samples are taken from now on until the API stops.
+pub fn mount<G: Gateway>(api: Beside<G>) -> Router {
+    let samples = Arc::new(samples::Samples::default());
+    tokio::spawn(samples::keep(samples.clone(), api.clone()));
+    let console = Arc::new(Console {
+        api,
+        sessions: session::Sessions::default(),
+        samples,
+    });
+    Router::new()
+        .route("/console", get(begin))
+        .route("/console/", get(overview::page::<G>))
+        .route("/console/messages", get(messages::page::<G>))
+        .route("/console/messages.csv", get(export::messages::<G>))
+        .route("/console/messages/{messageid}", get(message::page::<G>))
+        .route("/console/queue", get(queue::page::<G>))
+        .route("/console/case", get(case::page::<G>))
+        .route("/console/units", get(units::page::<G>))
+        .route(
+            "/console/compose",
+            get(compose::page::<G>).post(compose::send::<G>),
+        )
+        .route(
+            "/console/compose/test",
+            axum::routing::post(compose::test::<G>),
+        )
+        .route("/console/audit", get(audit::page::<G>))
+        .route("/console/act", axum::routing::post(act::act::<G>))
+        .route(
+            "/console/sign-in",
+            get(sign_in::page::<G>).post(sign_in::sign_in::<G>),
+        )
+        .route(
+            "/console/sign-out",
+            axum::routing::post(sign_in::sign_out::<G>),
+        )
+        .route("/console/prefer", get(prefer::prefer))
+        .route("/console/samples", get(samples::show::<G>))
+        .route("/console/events", get(events::<G>))
+        .route("/console/attachments", put(compose::upload::<G>))
+        .route("/console/assets/{name}", get(assets::asset))
+        .route("/console/{*rest}", get(wrong::no_such_page::<G>))
+        .with_state(console)
+        .layer(from_fn(protect))
+}
+
+async fn begin() -> Redirect {
+    Redirect::permanent("/console/")
+}
+
+/// What happens, for pages that follow it.
+async fn events<G: Gateway>(
+    State(console): State<Arc<Console<G>>>,
+    _: Visit,
+    uri: Uri,
+) -> Response {
+    console.api.events(&uri).await
+}
+
+/// Tells browsers how little a page may do.
+async fn protect(request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_SECURITY_POLICY, POLICY),
+        (header::REFERRER_POLICY, "same-origin"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.insert(
+        "cross-origin-opener-policy",
+        HeaderValue::from_static("same-origin"),
+    );
+    response.into_response()
+}

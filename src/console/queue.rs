@@ -1,0 +1,153 @@
+//! What waits for neighbours, to be acted on.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+
+use super::{
+    Console,
+    form::address,
+    messages::{Choice, listed},
+    show::{Chip, When, age, bytes, count, span},
+    visit::{Frame, Visit, page as render},
+    wrong::{Wrong, answer},
+};
+use crate::{
+    api::{Gateway, QueueAsk},
+    model::{Lane, ReceiptItem, State as MessageState},
+};
+
+/// Messages on a page.
+const PAGE: u32 = 100;
+/// Longest cursor, bytes.
+const CURSOR_BYTES_MAX: usize = 256;
+
+#[derive(Template)]
+#[template(path = "queue.html")]
+struct Page {
+    f: Frame,
+    neighbours: Vec<Choice>,
+    states: Vec<Choice>,
+    rows: Vec<Row>,
+    total: String,
+    next: String,
+    first: String,
+    lanes: Vec<(&'static str, &'static str)>,
+    reason_max: usize,
+}
+
+struct Row {
+    messageid: String,
+    neighbour: String,
+    from: String,
+    to: String,
+    kind: String,
+    case: String,
+    case_href: String,
+    lane: Chip,
+    state: Chip,
+    link: String,
+    bytes: String,
+    accepted: When,
+    age: String,
+    expires_in: String,
+}
+
+/// `GET /console/queue?neighbour=&state=&cursor=`.
+pub(super) async fn page<G: Gateway>(
+    State(console): State<Arc<Console<G>>>,
+    visit: Visit,
+) -> Response {
+    let made = make(&console, &visit).await;
+    answer(&visit, made)
+}
+
+async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Response, Wrong> {
+    let t = visit.t();
+    let asked = &visit.query;
+    let gateway = console.api.gateway();
+    let now = gateway.intake().accepted;
+    let waiting = [
+        MessageState::Queued,
+        MessageState::Held,
+        MessageState::Sending,
+    ];
+    let cursor = asked
+        .given("cursor")
+        .filter(|cursor| cursor.len() <= CURSOR_BYTES_MAX);
+    let ask = QueueAsk {
+        max: PAGE,
+        cursor: cursor.map(str::to_owned),
+        state: waiting
+            .into_iter()
+            .find(|s| s.as_str() == asked.text("state")),
+        neighbour: asked.given("neighbour").and_then(|name| name.parse().ok()),
+    };
+    let neighbour = ask
+        .neighbour
+        .as_ref()
+        .map_or_else(String::new, ToString::to_string);
+    let state = ask.state.map_or("", MessageState::as_str);
+    let again = |cursor: &str| {
+        let parameters = [
+            ("neighbour", &*neighbour),
+            ("state", state),
+            ("cursor", cursor),
+        ];
+        address("/console/queue", &parameters)
+    };
+    let found = gateway.queue(ask).await?;
+    let units = gateway.units().await?;
+    let rows = found.messages.iter().map(|entry| {
+        let case = entry.caseid.clone().unwrap_or_default();
+        Row {
+            messageid: entry.messageid.to_string(),
+            neighbour: entry.neighbour.to_string(),
+            from: entry.from.to_string(),
+            to: listed(&entry.to),
+            kind: t.kind(&entry.kind),
+            case_href: address("/console/case", &[("name", &case)]),
+            case,
+            lane: t.lane(entry.priority),
+            state: t.state(entry.state),
+            link: entry.link.clone().unwrap_or_default(),
+            bytes: bytes(entry.bytes),
+            accepted: When::brief(entry.accepted),
+            age: age(t, entry.accepted, now),
+            expires_in: match entry.expires.checked_sub(now) {
+                Some(left) => span(t, left / 1000),
+                None => t.expires_past.to_owned(),
+            },
+        }
+    });
+    render(&Page {
+        f: visit.frame("queue", t.queue),
+        neighbours: units
+            .iter()
+            .filter(|unit| unit.mailbox.messages > 0 || *unit.unit.as_str() == *neighbour)
+            .map(|unit| Choice {
+                value: unit.unit.to_string(),
+                text: format!("{} ({})", unit.unit, count(unit.mailbox.messages)),
+                is_chosen: *unit.unit.as_str() == *neighbour,
+            })
+            .collect(),
+        states: waiting
+            .map(|known| Choice {
+                value: known.as_str().into(),
+                text: t.state(known).text.into(),
+                is_chosen: known.as_str() == state,
+            })
+            .into(),
+        rows: rows.collect(),
+        total: count(found.total),
+        next: found.next.as_deref().map_or_else(String::new, again),
+        first: asked
+            .given("cursor")
+            .map_or_else(String::new, |_| again("")),
+        lanes: Lane::ALL
+            .map(|lane| (lane.as_str(), t.lane(lane).text))
+            .to_vec(),
+        reason_max: ReceiptItem::NOTE_BYTES_MAX,
+    })
+}

@@ -1,0 +1,313 @@
+//! What things are called: states, lanes, kinds, reasons and the like.
+
+use super::{Texts, fill};
+use crate::{
+    api::{Action, Cause, StepView, Warning},
+    console::show::{Chip, Tone, When},
+    model::{Kind, Lane, Reason, Role, State},
+};
+
+impl Texts {
+    /// A state, and how good it is.
+    pub(in crate::console) fn state(&self, state: State) -> Chip {
+        let (tone, text) = match state {
+            State::Queued => (Tone::Wait, self.state_queued),
+            State::Held => (Tone::Warn, self.state_held),
+            State::Sending => (Tone::Busy, self.state_sending),
+            State::Relayed => (Tone::Busy, self.state_relayed),
+            State::Delivered => (Tone::Good, self.state_delivered),
+            State::Read => (Tone::Good, self.state_read),
+            State::Refused => (Tone::Bad, self.state_refused),
+            State::Expired => (Tone::Bad, self.state_expired),
+            State::Dropped => (Tone::Bad, self.state_dropped),
+        };
+        Chip { tone, text }
+    }
+
+    /// A lane.
+    pub(in crate::console) fn lane(&self, lane: Lane) -> Chip {
+        let (tone, text) = match lane {
+            Lane::Flash => (Tone::Flash, self.lane_flash),
+            Lane::Urgent => (Tone::Urgent, self.lane_urgent),
+            Lane::Normal => (Tone::Plain, self.lane_normal),
+            Lane::Bulk => (Tone::Plain, self.lane_bulk),
+        };
+        Chip { tone, text }
+    }
+
+    /// A role.
+    pub(in crate::console) fn role(&self, role: Role) -> &'static str {
+        match role {
+            Role::Viewer => self.role_viewer,
+            Role::Operator => self.role_operator,
+            Role::Administrator => self.role_administrator,
+        }
+    }
+
+    /// A kind; one that the operator has added is called as it is.
+    pub(in crate::console) fn kind(&self, kind: &Kind) -> String {
+        let name = match kind.as_str() {
+            "case.transfer" => self.kind_case_transfer,
+            "case.receipt" => self.kind_case_receipt,
+            "case.filing" => self.kind_case_filing,
+            "case.step" => self.kind_case_step,
+            "case.material" => self.kind_case_material,
+            "case.supervision" => self.kind_case_supervision,
+            "case.judgment" => self.kind_case_judgment,
+            "penalty.decision" => self.kind_penalty_decision,
+            "penalty.approval" => self.kind_penalty_approval,
+            "consultation.question" => self.kind_consultation_question,
+            "consultation.reply" => self.kind_consultation_reply,
+            "enforcement.info" => self.kind_enforcement_info,
+            "notice" => self.kind_notice,
+            "forum.theme" => self.kind_forum_theme,
+            "forum.reply" => self.kind_forum_reply,
+            "directive" => self.kind_directive,
+            "report" => self.kind_report,
+            "exchange" => self.kind_exchange,
+            "supervision.special" => self.kind_supervision_special,
+            "dutycrime.lead" => self.kind_dutycrime_lead,
+            "discipline.lead" => self.kind_discipline_lead,
+            "warning.deadline" => self.kind_warning_deadline,
+            "warning.amount" => self.kind_warning_amount,
+            "warning.history" => self.kind_warning_history,
+            "statistics.monthly" => self.kind_statistics_monthly,
+            "receipt" => self.kind_receipt,
+            other => other,
+        };
+        name.to_owned()
+    }
+
+    /// A kind of link.
+    pub(in crate::console) fn link_kind(&self, kind: &str) -> &'static str {
+        match kind {
+            "exclusive" => self.link_exclusive,
+            "3g" => self.link_3g,
+            "lan" => self.link_lan,
+            _ => "",
+        }
+    }
+
+    /// How a link is relied on.
+    pub(in crate::console) fn link_state(&self, state: &str, takes: &str) -> Chip {
+        let (tone, text) = match state {
+            "sound" if takes == "express" => (Tone::Warn, self.link_express),
+            "sound" => (Tone::Good, self.link_sound),
+            "proving" => (Tone::Busy, self.link_proving),
+            "silent" => (Tone::Warn, self.link_silent),
+            "opening" => (Tone::Busy, self.link_opening),
+            _ => (Tone::Bad, self.link_down),
+        };
+        Chip { tone, text }
+    }
+
+    /// A step of a timeline, and how good it is.
+    pub(in crate::console) fn step(&self, step: &StepView) -> (Tone, &'static str) {
+        match step.step {
+            "accepted" => (Tone::Good, self.step_accepted),
+            "received" => (Tone::Good, self.step_received),
+            "queued" => (Tone::Wait, self.step_queued),
+            "sent" => (Tone::Busy, self.step_sent),
+            "returned" => (Tone::Warn, self.step_returned),
+            "acked" => (Tone::Good, self.step_acked),
+            "delivered" => (Tone::Good, self.step_delivered),
+            "handed" => (Tone::Busy, self.step_handed),
+            "taken" => (Tone::Good, self.step_taken),
+            "held" => (Tone::Warn, self.step_held),
+            "released" => (Tone::Plain, self.step_released),
+            "reprioritised" => (Tone::Plain, self.step_reprioritised),
+            "parked" => (Tone::Warn, self.step_parked),
+            "receipt" => match step.outcome {
+                Some(outcome) => {
+                    let chip = self.state(outcome.into());
+                    (chip.tone, chip.text)
+                }
+                None => (Tone::Plain, self.step_receipt),
+            },
+            "ended" => match step.state {
+                Some(state) => {
+                    let chip = self.state(state);
+                    (chip.tone, chip.text)
+                }
+                None => (Tone::Plain, self.step_ended),
+            },
+            _ => (Tone::Plain, ""),
+        }
+    }
+
+    /// Why something ended, and an operator's words on it.
+    pub(in crate::console) fn why(&self, reason: Option<Reason>, note: Option<&str>) -> String {
+        let reason = reason.map_or("", |reason| match reason {
+            Reason::None => "",
+            Reason::BadSignature => self.reason_bad_signature,
+            Reason::UntrustedSigner => self.reason_untrusted_signer,
+            Reason::ForeignSigner => self.reason_foreign_signer,
+            Reason::ExpiredSigner => self.reason_expired_signer,
+            Reason::RevokedSigner => self.reason_revoked_signer,
+            Reason::ForeignSender => self.reason_foreign_sender,
+            Reason::Malformed => self.reason_malformed,
+            Reason::Policy => self.reason_policy,
+            Reason::UnknownUnit => self.reason_unknown_unit,
+            Reason::IdConflict => self.reason_id_conflict,
+            Reason::ForeignTarget => self.reason_foreign_target,
+            Reason::TooLarge => self.reason_too_large,
+            Reason::Expiry => self.reason_expiry,
+            Reason::Operator => self.reason_operator,
+            Reason::Partly => self.reason_partly,
+            Reason::Damaged => self.reason_damaged,
+            Reason::AttachmentTooLarge => self.reason_attachment_too_large,
+        });
+        let both = [reason, note.unwrap_or_default()];
+        let both: Vec<_> = both.into_iter().filter(|part| !part.is_empty()).collect();
+        both.join(": ")
+    }
+
+    /// Why the node does not do something.
+    pub(in crate::console) fn cause(&self, cause: Cause) -> &'static str {
+        match cause {
+            Cause::InvalidRequest => self.cause_invalid,
+            Cause::Policy => self.cause_policy,
+            Cause::UnknownMessage => self.cause_unknown_message,
+            Cause::IdConflict => self.cause_id_conflict,
+            Cause::WrongState => self.cause_wrong_state,
+            Cause::UnknownUnit => self.cause_unknown_unit,
+            Cause::UnknownAttachment => self.cause_unknown_attachment,
+            Cause::Expires => self.cause_expires,
+            Cause::Busy => self.cause_busy,
+            Cause::MailboxFull => self.cause_mailbox_full,
+            Cause::BoundReached => self.cause_bound_reached,
+            Cause::DiskFull => self.cause_disk_full,
+            Cause::Recovering => self.cause_recovering,
+            Cause::Stopping => self.cause_stopping,
+            Cause::StorageFailed => self.cause_storage_failed,
+            Cause::IndexUnavailable => self.cause_index,
+            Cause::Internal => self.cause_internal,
+        }
+    }
+
+    /// A warning: whether it is grave, in words, and what the system says.
+    pub(in crate::console) fn warning(&self, warning: &Warning) -> (bool, String, String) {
+        let none = String::new;
+        match warning {
+            Warning::NotReady(why) => (true, self.warn_not_ready.into(), why.clone()),
+            Warning::DiskFull => (true, self.warn_disk_full.into(), none()),
+            Warning::Quarantined(places) => (true, fill(self.warn_quarantined, &[places]), none()),
+            Warning::ExpressOnly { link, spent, .. } => {
+                let text = match spent {
+                    true => self.warn_express_spent,
+                    false => self.warn_express_closed,
+                };
+                (false, fill(text, &[link]), none())
+            }
+            Warning::AuditDamaged(why) => (true, self.warn_audit.into(), why.clone()),
+            Warning::IndexFailed(why) => (true, self.warn_index_failed.into(), why.clone()),
+            Warning::IndexIncomplete => (false, self.warn_index_incomplete.into(), none()),
+            Warning::CertificateExpires { role, at } => {
+                let at = When::exact(*at).text();
+                (false, fill(self.warn_certificate, &[role, &at]), none())
+            }
+        }
+    }
+
+    /// What was done to so many messages.
+    pub(in crate::console) fn done(&self, action: &Action) -> &'static str {
+        match action {
+            Action::Hold => self.done_hold,
+            Action::Release => self.done_release,
+            Action::Retry => self.done_retry,
+            Action::Reprioritise(_) => self.done_reprioritise,
+            Action::Drop(_) => self.done_drop,
+        }
+    }
+
+    /// A field of the search.
+    pub(in crate::console) fn field(&self, name: &str) -> &'static str {
+        match name {
+            "id" => self.messageid,
+            "kind" => self.kind_word,
+            "from" => self.from,
+            "to" => self.to,
+            "since" => self.since_when,
+            "case" => self.case_word,
+            _ => self.title_text,
+        }
+    }
+
+    /// The columns of an export.
+    pub(in crate::console) fn export_columns(&self) -> [&'static str; 11] {
+        [
+            self.messageid,
+            self.column_sender_id,
+            self.kind_word,
+            self.case_word,
+            self.title_text,
+            self.from,
+            self.to,
+            self.lane_word,
+            self.state_word,
+            self.accepted,
+            self.expires,
+        ]
+    }
+
+    /// What units are picked out.
+    pub(in crate::console) fn unit_filter(&self, filter: &str) -> &'static str {
+        match filter {
+            "connected" => self.filter_connected,
+            "away" => self.filter_away,
+            "mail" => self.filter_mail,
+            "blocked" => self.filter_blocked,
+            _ => self.filter_all,
+        }
+    }
+
+    pub(in crate::console) fn more(&self, number: &usize) -> String {
+        fill(self.more_there, &[number])
+    }
+
+    pub(in crate::console) fn left_out(&self, steps: &u32) -> String {
+        fill(self.steps_left_out, &[steps])
+    }
+
+    pub(in crate::console) fn queue_total(&self, total: &str) -> String {
+        fill(self.queue_in_all, &[&total])
+    }
+
+    pub(in crate::console) fn case_summary(
+        &self,
+        all: usize,
+        open: &usize,
+        units: usize,
+    ) -> String {
+        fill(self.case_in_short, &[&all, open, &units])
+    }
+
+    pub(in crate::console) fn units_shown(&self, shown: &usize, total: &usize) -> String {
+        fill(self.units_in_all, &[shown, total])
+    }
+
+    pub(in crate::console) fn units_connected(&self, connected: &usize, all: usize) -> String {
+        fill(self.units_up, &[connected, &all])
+    }
+
+    pub(in crate::console) fn files_help(&self, mib: &u32) -> String {
+        fill(self.files_help_mib, &[mib])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{console::texts::Language, model::Kinds};
+
+    #[test]
+    fn every_kind_that_is_built_in_has_a_name() {
+        for language in [Language::English, Language::Chinese] {
+            let t = language.texts();
+            for (kind, _) in Kinds::default().iter() {
+                assert_ne!(t.kind(kind), kind.as_str());
+            }
+            let added = "fire.report".parse().expect("a kind");
+            assert_eq!(t.kind(&added), "fire.report");
+        }
+    }
+}

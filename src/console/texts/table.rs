@@ -1,0 +1,403 @@
+//! Every text of the console, in each language. A text that lacks a translation does not compile. `{}` is where something is put in.
+
+macro_rules! texts {
+    ($($key:ident: $english:literal, $chinese:literal;)*) => {
+        /// The texts of one language.
+        #[derive(Debug)]
+        #[allow(missing_docs, reason = "the keys say what they are for")]
+        pub(in crate::console) struct Texts {
+            $(pub(in crate::console) $key: &'static str,)*
+        }
+
+        pub(super) static ENGLISH: Texts = Texts { $($key: $english,)* };
+        pub(super) static CHINESE: Texts = Texts { $($key: $chinese,)* };
+
+        /// Each text in both languages.
+        #[cfg(test)]
+        pub(super) const ALL: &[(&str, &str, &str)] = &[$((stringify!($key), $english, $chinese),)*];
+    };
+}
+
+texts! {
+    // Around every page.
+    skip: "Skip to content", "跳到正文";
+    navigation: "Pages", "页面导航";
+    language: "Language", "语言";
+    theme: "Colours", "配色";
+    theme_auto: "As the system", "跟随系统";
+    theme_light: "Light", "浅色";
+    theme_dark: "Dark", "深色";
+    sign_in: "Sign in", "登录";
+    sign_out: "Sign out", "退出";
+    not_ready: "takes no messages", "暂不受理报文";
+    times_in: "Times in", "时间为";
+    live_on: "Live", "实时";
+    live_stale: "Connecting…", "正在连接…";
+    live_off: "Every 10 s", "每 10 秒刷新";
+    overview: "Overview", "总览";
+    messages: "Messages", "报文";
+    queue: "Queue", "队列";
+    case_page: "Case", "案件流转";
+    units: "Units", "单位";
+    compose: "Compose", "发送报文";
+    audit: "Audit log", "审计日志";
+
+    // Words that many pages use.
+    neighbour: "Neighbour", "邻居节点";
+    link: "Link", "链路";
+    state_word: "State", "状态";
+    since: "For", "已持续";
+    total: "Total", "合计";
+    size: "Size", "大小";
+    oldest: "Oldest", "最久等待";
+    way: "Way", "方向";
+    way_in: "in", "接收";
+    way_out: "out", "发送";
+    progress: "Progress", "进度";
+    rate: "Rate", "速率";
+    left: "Left", "剩余";
+    digest: "Digest", "摘要";
+    time: "Time", "时间";
+    from: "From", "发送单位";
+    to: "To", "接收单位";
+    kind_word: "Kind", "类型";
+    case_word: "Case", "案号";
+    title_text: "Title", "标题";
+    lane_word: "Priority", "急缓";
+    accepted: "Accepted", "受理时间";
+    expires: "Expires", "到期";
+    reason: "Reason", "原因";
+    receiver: "Receiver", "接收单位";
+    signed_by: "Signed by", "签名单位";
+    outcome: "Outcome", "结果";
+    messageid: "Message ID", "报文标识";
+    event_id: "Event ID", "应用标识";
+    any: "Any", "不限";
+    search: "Search", "查询";
+    filter: "Filter", "筛选";
+    clear: "Clear", "清空";
+    show: "Show", "查看";
+    cancel: "Cancel", "取消";
+    remove: "Remove", "移除";
+    pages: "Pages of results", "翻页";
+    newest: "Newest", "最新";
+    older: "Older", "更早";
+    later: "Later", "更晚";
+    first_page: "First page", "首页";
+    next_page: "Next page", "下一页";
+    more_there: "{} more", "还有 {} 项";
+    connected: "connected", "已连接";
+    not_connected: "not connected", "未连接";
+    never_seen: "not seen yet", "尚未连接过";
+    span_s: "{} s", "{} 秒";
+    span_min: "{} min", "{} 分";
+    span_h: "{} h", "{} 小时";
+    span_d: "{} d", "{} 天";
+    expires_in: "in {}", "还有 {}";
+    expires_past: "past", "已过期";
+
+    // States, lanes, roles.
+    state_queued: "queued", "排队";
+    state_held: "held", "暂缓";
+    state_sending: "sending", "发送中";
+    state_relayed: "relayed", "已转发";
+    state_delivered: "delivered", "已送达";
+    state_read: "read", "已读";
+    state_refused: "refused", "拒收";
+    state_expired: "expired", "过期";
+    state_dropped: "dropped", "已删除";
+    lane_flash: "flash", "特急";
+    lane_urgent: "urgent", "加急";
+    lane_normal: "normal", "普通";
+    lane_bulk: "bulk", "批量";
+    role_viewer: "viewer", "查看员";
+    role_operator: "operator", "操作员";
+    role_administrator: "administrator", "管理员";
+
+    // The overview.
+    about_node: "casegate {}, up for {}", "casegate {}，已运行 {}";
+    warnings: "What needs attention", "需要处理";
+    warnings_none: "Nothing needs attention", "一切正常";
+    warn_not_ready: "The node takes no messages", "节点暂不受理报文";
+    warn_disk_full: "The disk is full: only urgent messages are taken. Free some room.", "磁盘已满：只受理急件。请清理磁盘。";
+    warn_quarantined: "{} damaged stretches of the journal were set aside; see the data folder's quarantine", "日志有 {} 处损坏，已隔离；见数据目录中的 quarantine";
+    warn_express_spent: "Only flash and urgent messages go over the link {}: its budget for today is spent", "链路 {} 只走特急、加急报文：今日流量已用完";
+    warn_express_closed: "Only flash and urgent messages go over the link {}: it is outside its hours", "链路 {} 只走特急、加急报文：不在使用时段";
+    warn_audit: "The audit log is not as this node left it; keep a copy and look into it", "审计日志与本节点写下的不一致，请留存副本并调查";
+    warn_index_failed: "The index does not follow; messages pass as ever, search and history wait for it", "索引已停止更新：报文收发不受影响，查询与历史暂不可用";
+    warn_index_incomplete: "The index may lack some history", "索引可能缺少部分历史记录";
+    warn_certificate: "The {} certificate expires at {}; renew it with `casegate pki issue`, then reload", "{} 证书将于 {} 到期；请用 casegate pki issue 换发，然后重新加载配置";
+    warn_link_down: "The link {} to {} has been down for {}", "到 {1} 的链路 {0} 已中断 {2}";
+    warn_waits: "{} messages wait for {}, which is not connected; the oldest for {}", "{1} 未连接，有 {0} 条报文在等待，最久的已等 {2}";
+    warn_nearly_full: "{}: {} % used", "{}：已用 {} %";
+    figures: "In numbers", "概况";
+    figure_queued: "Queued", "排队报文";
+    figure_inbox: "Inbox", "收件箱";
+    figure_awaiting: "Awaiting receipts", "等待回执";
+    figure_awaiting_note: "own messages", "本单位发出";
+    figure_units: "Units connected", "已连接单位";
+    figure_sessions: "{} sessions", "{} 个会话";
+    figure_upstream: "Upstream", "上级枢纽";
+    links: "Links", "链路";
+    links_none: "No link is configured, and no unit has dialled in.", "没有配置链路，也没有单位接入。";
+    rtt: "Round trip", "往返时延";
+    loss: "Loss", "丢包";
+    up: "up", "上行";
+    down: "down", "下行";
+    up_now: "Up now", "上行";
+    down_now: "Down now", "下行";
+    capacity: "Can carry", "可用速率";
+    in_flight: "In flight", "在途";
+    ratio: "Wire/payload", "线上/载荷";
+    budget: "Budget today", "今日流量";
+    budget_none: "no limit", "不限";
+    throughput: "Throughput", "吞吐量";
+    depth: "Queue depth", "队列深度";
+    chart_span: "Time shown", "时间范围";
+    hour: "1 h", "1 小时";
+    day: "24 h", "24 小时";
+    bounds: "Storage and bounds", "存储与上限";
+    bound_journal: "Journal", "日志";
+    bound_attachments: "Attachments", "附件";
+    bound_inbox: "Inbox", "收件箱";
+    queues: "Queues by neighbour", "各邻居节点的队列";
+    queues_none: "Nothing waits.", "没有排队的报文。";
+    queue_stands: "no link", "无链路";
+    cannot_go: "Cannot go yet", "暂不能发";
+    empty_in: "Empty in", "预计清空";
+    transfers: "Attachments on their way", "传输中的附件";
+    transfers_none: "No attachment is on its way.", "没有正在传输的附件。";
+    link_exclusive: "exclusive", "专线";
+    link_3g: "3G", "3G";
+    link_lan: "LAN", "局域网";
+    link_sound: "sound", "正常";
+    link_express: "urgent only", "仅急件";
+    link_proving: "proving", "恢复观察";
+    link_silent: "silent", "无应答";
+    link_opening: "opening", "建立中";
+    link_down: "down", "中断";
+
+    // Messages.
+    export: "Export CSV", "导出 CSV";
+    export_wrong: "A field of the search cannot be used", "查询条件有误，无法导出";
+    since_when: "Accepted since", "受理不早于";
+    nothing_found: "No message that is known here fits.", "没有符合条件的报文。";
+    nothing_yet: "None among the messages looked at so far; go on to older ones.", "已查看的报文中没有符合的，可继续查看更早的。";
+    incomplete: "The index may lack some history:", "索引可能缺少部分历史记录：";
+    field_id_wrong: "is not a message ID: 26 letters and digits", "不是报文标识（26 位字母和数字）";
+    field_pattern_wrong: "write a name or a pattern: hebi.police, hebi.**, case.*", "请写名称或通配，如 hebi.police、hebi.**、case.*";
+    field_time_wrong: "write a day or a time", "请填写日期或时间";
+    field_too_long: "is too long", "内容过长";
+    field_json_wrong: "is not JSON", "不是合法的 JSON";
+    field_wrong: "cannot be sent like this", "不能这样发送";
+
+    // One message.
+    message_unknown: "No such message is known here", "本节点没有这条报文";
+    facts: "Message", "报文";
+    receivers: "Receivers", "接收单位";
+    receivers_none: "None is known yet.", "尚无接收单位的状态。";
+    attachments: "Attachments", "附件";
+    attachments_none: "None that is known here.", "没有附件，或报文本身已不在本节点。";
+    attachment_unnamed: "(no name)", "（未命名）";
+    attachment_not_here: "not here whole", "尚未收全";
+    timeline: "Timeline", "流转时间线";
+    steps_left_out: "{} attempts are not shown.", "另有 {} 次发送尝试未列出。";
+    receipts: "Receipts", "回执";
+    receipts_none: "None has come yet.", "尚未收到回执。";
+    step_accepted: "accepted", "受理";
+    step_received: "received", "收到";
+    step_queued: "queued", "进入队列";
+    step_sent: "sent", "发出";
+    step_returned: "not acked, will be sent again", "未获应答，将重发";
+    step_acked: "on the neighbour's disk", "对方已落盘";
+    step_delivered: "in the inbox", "进入收件箱";
+    step_handed: "handed to the application", "交给应用";
+    step_taken: "taken by the application", "应用已确认";
+    step_receipt: "receipt", "回执";
+    step_ended: "ended", "终结";
+    step_held: "held", "暂缓";
+    step_released: "released", "恢复";
+    step_reprioritised: "priority changed", "调整急缓";
+    step_parked: "waits for a full mailbox", "对方信箱已满，等待";
+    step_from: "from {}", "来自 {}";
+    step_to: "to {}", "去往 {}";
+    step_link: "over {}", "经 {}";
+    step_receiver: "for {}", "接收单位 {}";
+    step_issuer: "signed by {}", "由 {} 签名";
+
+    // Actions.
+    actions: "Actions", "操作";
+    actions_none: "It does not wait here, so there is nothing to do about it.", "报文不在本节点排队，无可执行的操作。";
+    actions_sign_in: "To act on messages, sign in as an operator.", "执行操作须以操作员身份登录。";
+    act_hold: "Hold", "暂缓";
+    act_release: "Release", "恢复";
+    act_retry: "Retry", "重试";
+    act_reprioritise: "Change priority", "调整急缓";
+    act_drop: "Drop", "删除";
+    ask_hold: "Hold?", "暂缓发送？";
+    ask_hold_why: "It stays here until it is released, and so do later messages of its case.", "报文留在本节点直到恢复；同案的后续报文也一并等待。";
+    ask_release: "Release?", "恢复发送？";
+    ask_release_why: "It goes on as soon as a link is there.", "一有链路即继续发送。";
+    ask_retry: "Send again now?", "立即重试？";
+    ask_retry_why: "It is sent as soon as a session is there. The receiver takes it only once.", "一有会话即发送；接收方不会重复收到。";
+    ask_reprioritise: "Change the priority?", "调整急缓？";
+    ask_reprioritise_why: "Earlier messages of its case go with it.", "同案较早的报文随之提前。";
+    ask_drop: "Drop for good?", "永久删除？";
+    ask_drop_why: "It ends here and is not delivered. Its sender gets a signed receipt with your reason.", "报文就此终结，不再送达；发送单位会收到写明原因的签名回执。";
+    act_none_chosen: "Choose at least one message", "请至少选择一条报文";
+    act_no_lane: "Choose a priority", "请选择急缓";
+    act_no_reason: "Say why: the sender is told", "请填写删除原因，发送单位会看到";
+    act_unknown: "There is no such action", "没有这个操作";
+    act_refused: "{}: {}", "{}：{}";
+    act_more_refused: "and {} more", "另有 {} 条";
+    done_hold: "Held: {}", "已暂缓 {} 条";
+    done_release: "Released: {}", "已恢复 {} 条";
+    done_retry: "To be sent again: {}", "将重试 {} 条";
+    done_reprioritise: "Priority changed: {}", "已调整急缓 {} 条";
+    done_drop: "Dropped: {}", "已删除 {} 条";
+
+    // The queue.
+    queue_in_all: "{} in all", "共 {} 条";
+    queue_none: "Nothing waits that fits.", "没有符合条件的排队报文。";
+    select: "Select", "选择";
+    select_all: "Select all on this page", "全选本页";
+    chosen: "{} selected", "已选 {} 条";
+    waits: "Age", "已等待";
+
+    // A case.
+    case_ask: "Enter the case as its messages name it.", "请输入案号，与报文中的写法一致。";
+    case_unknown: "No message that is known here names that case.", "本节点没有该案的报文。";
+    case_in_short: "{} messages, {} of them open, {} units", "{} 条报文，{} 条未了结，涉及 {} 个单位";
+    circulation: "Circulation", "流转过程";
+
+    // Units.
+    unit: "Unit", "单位";
+    unit_name: "Name or title", "名称或标识";
+    unit_blocked: "blocked", "已封禁";
+    units_in_all: "{} of {}", "显示 {} / {}";
+    units_up: "{} of {} connected", "{} / {} 已连接";
+    units_none: "No unit fits.", "没有符合条件的单位。";
+    last_seen: "Last seen", "最近在线";
+    mailbox: "Mailbox", "信箱";
+    certificate: "Certificate until", "证书有效期至";
+    upstream: "upstream", "上级枢纽";
+    filter_all: "All", "全部";
+    filter_connected: "Connected", "已连接";
+    filter_away: "Not connected", "未连接";
+    filter_mail: "With mail", "有待投报文";
+    filter_blocked: "Blocked", "已封禁";
+    test: "Test", "测试";
+    test_unit: "Test the way to a unit", "测试到某单位的链路";
+    test_send: "Send a test", "发送测试";
+    test_why: "A test is a small message of the kind exchange. Its page shows the time of each hop. The unit's application is handed it like any other.", "测试报文是一条很小的“横向交流”报文，其页面显示每一跳的用时；对方应用会像收到普通报文一样收到它。";
+    test_subject: "Test of the way", "链路测试";
+    test_sent: "The test is on its way; this page follows it.", "测试报文已发出，本页会随之更新。";
+    test_not_sent: "The test was not sent: {} {}", "测试报文未发出：{} {}";
+
+    // The audit log.
+    audit_why: "What people did here, and what was refused. `casegate audit verify` checks it at any time.", "操作与被拒绝的调用均有记录，可随时用 casegate audit verify 校验。";
+    audit_sound: "chain and signatures were sound at the start", "启动时链与签名校验无误";
+    audit_broken: "not as this node left it", "与本节点写下的不一致";
+    audit_actor: "Who", "操作人";
+    audit_action: "What", "操作";
+    audit_subject: "To what", "对象";
+    audit_since: "Since", "不早于";
+    audit_line: "Line", "行号";
+    audit_none: "Nothing that fits.", "没有符合条件的记录。";
+
+    // Composing.
+    compose_as: "As", "发送单位";
+    compose_sent: "Accepted: it is on stable storage and on its way.", "已受理：报文已落盘，正在发送。";
+    compose_why: "It is signed as this unit's, and cannot be taken back once it has left.", "报文以本单位名义签名，发出后不能撤回。";
+    to_help: "Units or patterns, parted by commas: hebi.police, hebi.**", "单位或通配，用逗号分隔，如 hebi.police、hebi.**";
+    as_kind: "As the kind has it", "按类型默认";
+    expires_help: "Left empty: as the kind has it", "留空则按类型默认";
+    content: "Content", "内容";
+    content_form: "Form of the content", "内容格式";
+    content_text: "Text", "文本";
+    files_help_mib: "Each at most {} MiB. They are brought to this node as soon as they are chosen.", "每个不超过 {} MiB；选中后即上传到本节点。";
+    upload_going: "{} of {}", "{} / {}";
+    upload_failed: "was not taken", "上传失败";
+    upload_done: "is here", "已上传";
+    upload_again: "Try again", "重试";
+    send: "Send", "发送";
+
+    // Signing in, and what goes wrong.
+    sign_in_to_look: "This node shows itself to those only who have a token.", "本节点须登录后才能查看。";
+    sign_in_to_act: "Everybody on this machine may look. To act, sign in with your token.", "本机用户均可查看；执行操作须用令牌登录。";
+    token: "Token", "令牌";
+    token_help: "Yours, or that of operator.token in the node's data folder", "您的令牌，或数据目录中 operator.token 的内容";
+    token_wrong: "This token is nobody's.", "令牌无效。";
+    to_overview: "To the overview", "返回总览";
+    wrong_no_page: "There is no such page", "没有这个页面";
+    wrong_unread: "The request did not come whole, or is too large", "请求不完整或过大";
+    wrong_not_allowed: "Your role does not allow it. Needed:", "您的角色无权执行此操作，需要：";
+    wrong_stale_form: "The form is not one of this session. Go back, load the page anew and send it again.", "表单已失效。请返回并刷新页面后重新提交。";
+    cause_invalid: "a value cannot be used", "有无法使用的值";
+    cause_policy: "the policy does not allow it", "策略不允许";
+    cause_unknown_message: "it does not wait here any more", "报文已不在队列中";
+    cause_id_conflict: "the id was used before, for other content", "该标识已用于其他内容";
+    cause_wrong_state: "it is not in a state for this", "当前状态不允许此操作";
+    cause_unknown_unit: "no such unit is known", "没有这个单位";
+    cause_unknown_attachment: "an attachment is not here", "附件不在本节点";
+    cause_expires: "the expiry is past or too far ahead", "到期时间已过或过远";
+    cause_busy: "the node has as much to do as it can", "节点繁忙，请稍后再试";
+    cause_mailbox_full: "the receiver's mailbox is full", "对方信箱已满";
+    cause_bound_reached: "a queue or the storage has reached its bound", "队列或存储已达上限";
+    cause_disk_full: "the disk is full", "磁盘已满";
+    cause_recovering: "the node is reading its journal", "节点正在恢复日志";
+    cause_stopping: "the node is stopping", "节点正在停止";
+    cause_storage_failed: "stable storage has failed", "存储故障";
+    cause_index: "the index cannot answer now", "索引暂不可用";
+    cause_internal: "a part of the node has broken down", "节点内部错误";
+
+    // Reasons in receipts.
+    reason_bad_signature: "the signature does not verify", "签名无效";
+    reason_untrusted_signer: "the signer is not trusted", "签名证书不受信任";
+    reason_foreign_signer: "the signer is not the sender", "签名者不是发送单位";
+    reason_expired_signer: "the signer's certificate had expired", "签名证书已过期";
+    reason_revoked_signer: "the signer is blocked or revoked", "签名证书已吊销或单位已封禁";
+    reason_foreign_sender: "the neighbour may not speak for the sender", "邻居节点无权代发送单位发送";
+    reason_malformed: "it cannot be read", "报文格式错误";
+    reason_policy: "the policy does not allow it", "策略不允许";
+    reason_unknown_unit: "no such unit", "没有该单位";
+    reason_id_conflict: "the id was used for other content", "标识已用于其他内容";
+    reason_foreign_target: "the sender did not name this receiver", "发送单位未指定该接收单位";
+    reason_too_large: "too large", "报文过大";
+    reason_expiry: "its time had run out", "已过期";
+    reason_operator: "by an operator", "由操作员删除";
+    reason_partly: "some units were not reached", "部分单位未送达";
+    reason_damaged: "damaged on disk", "磁盘数据损坏";
+    reason_attachment_too_large: "an attachment is too large", "附件过大";
+
+    // Kinds.
+    kind_case_transfer: "Case transfer", "案件移送";
+    kind_case_receipt: "Transfer receipt", "移送签收";
+    kind_case_filing: "Filing decision", "立案决定";
+    kind_case_step: "Case step", "办理进展";
+    kind_case_material: "Case material", "案件材料";
+    kind_case_supervision: "Filing supervision", "立案监督";
+    kind_case_judgment: "Judgment", "判决结果";
+    kind_penalty_decision: "Penalty decision", "行政处罚决定";
+    kind_penalty_approval: "Penalty approval", "行政处罚审批";
+    kind_consultation_question: "Consultation", "案件咨询";
+    kind_consultation_reply: "Consultation reply", "咨询答复";
+    kind_enforcement_info: "Enforcement information", "执法信息";
+    kind_notice: "Notice", "通知公告";
+    kind_forum_theme: "Forum theme", "论坛主题";
+    kind_forum_reply: "Forum reply", "论坛回复";
+    kind_directive: "Directive", "工作指示";
+    kind_report: "Report", "工作报告";
+    kind_exchange: "Exchange", "横向交流";
+    kind_supervision_special: "Special campaign supervision", "专项行动监督";
+    kind_dutycrime_lead: "Duty-crime lead", "职务犯罪线索";
+    kind_discipline_lead: "Discipline lead", "违纪线索";
+    kind_warning_deadline: "Deadline warning", "时限预警";
+    kind_warning_amount: "Amount warning", "数额预警";
+    kind_warning_history: "Prior-record warning", "前科预警";
+    kind_statistics_monthly: "Monthly statistics", "统计月报";
+    kind_receipt: "Receipt", "回执";
+
+    // The columns of a table for a spreadsheet.
+    column_sender_id: "Event ID", "应用标识";
+}
