@@ -209,6 +209,9 @@ pub struct QueueEntry {
     pub priority: Lane,
     /// Whether it waits, is held or is under way.
     pub state: State,
+    /// Whether an operator has stopped its lane.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// The link that it is under way on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
@@ -313,6 +316,9 @@ pub struct UnitView {
     pub connected: bool,
     /// Whether it is cut off.
     pub blocked: bool,
+    /// Lanes towards it that an operator has stopped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paused: Vec<Lane>,
     /// The links that sessions are open over.
     pub links: Vec<String>,
     /// When it was last connected.
@@ -320,6 +326,17 @@ pub struct UnitView {
     pub seen: Option<Millis>,
     /// What waits for it.
     pub mailbox: Volume,
+}
+
+/// How far a node that is drained has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Drained {
+    /// Whether it takes no submissions.
+    pub draining: bool,
+    /// Whether nothing is queued for any neighbour, receipts among it.
+    pub empty: bool,
+    /// What is.
+    pub queued: Volume,
 }
 
 /// Messages and their bytes.
@@ -409,6 +426,8 @@ pub struct Status {
     pub epoch: u64,
     /// Whether it takes submissions.
     pub ready: bool,
+    /// Whether it is drained for maintenance.
+    pub draining: bool,
     /// Open sessions.
     pub sessions: u64,
     /// Units that it knows.
