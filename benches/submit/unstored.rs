@@ -20,7 +20,7 @@ use casegate::{
     blob::Blobs,
     cloudevents::{Intake, Submission},
     index::Search,
-    model::{BlobDigest, Fingerprint, Kinds, Limits, MessageId, UnitId},
+    model::{BlobDigest, Fingerprint, Kinds, Lane, Limits, MessageId, UnitId},
     observe::{AuditAsk, AuditPage, Metrics},
     parcel::Signer,
 };
@@ -164,6 +164,36 @@ impl Gateway for Unstored {
         _message: MessageId,
         _action: Action,
     ) -> Result<(), Refusal> {
+        nothing()
+    }
+
+    async fn act_on(
+        &self,
+        _actor: &api::Actor,
+        _which: api::Which,
+        _action: Action,
+        _reason: &str,
+    ) -> Result<api::Acted, Refusal> {
+        nothing()
+    }
+
+    async fn set_paused(
+        &self,
+        _actor: &api::Actor,
+        _neighbour: UnitId,
+        _lane: Option<Lane>,
+        _paused: bool,
+        _reason: &str,
+    ) -> Result<Vec<Lane>, Refusal> {
+        nothing()
+    }
+
+    async fn set_drained(
+        &self,
+        _actor: &api::Actor,
+        _drained: bool,
+        _reason: &str,
+    ) -> Result<api::Drained, Refusal> {
         nothing()
     }
 

@@ -475,15 +475,17 @@ impl Run {
             }
             13 => {
                 let message = self.message(data)?;
-                let order = match data.int_in_range(0..=4)? {
+                let order = match data.int_in_range(0..=5)? {
                     0 => Order::Hold(message),
                     1 => Order::Release(message),
                     2 => Order::Retry(message),
                     3 => Order::Reprioritise(message, Lane::ALL[data.int_in_range(0..=3)?]),
+                    4 => Order::Expire(message, "no longer needed".into()),
                     _ => Order::Drop(message, "no longer needed".into()),
                 };
                 let ticket = self.name();
-                self.give(Input::Operate { ticket, order });
+                let orders = vec![order];
+                self.give(Input::Operate { ticket, orders });
             }
             14 => {
                 let by = u64::from(u16::arbitrary(data)?) * data.int_in_range(1..=2000)?;

@@ -144,7 +144,7 @@ pub(super) fn text(name: &str, parameter: Option<String>) -> Result<Option<Strin
     Ok(text)
 }
 
-fn pattern(name: &str, parameter: Option<String>) -> Result<Option<Pattern>, Problem> {
+pub(super) fn pattern(name: &str, parameter: Option<String>) -> Result<Option<Pattern>, Problem> {
     let read = |text: String| {
         text.parse()
             .map_err(|error: PatternError| Problem::invalid(name, error.to_string()))

@@ -7,14 +7,16 @@ use futures_util::Stream;
 
 use super::{
     access::Actor,
-    view::{HappeningView, LinkView, MessagePage, MessageView, QueuePage, Status, UnitView},
+    view::{
+        Drained, HappeningView, LinkView, MessagePage, MessageView, QueuePage, Status, UnitView,
+    },
 };
 use crate::{
     blob::Blobs,
     cloudevents::{Intake, Submission},
     delivery::{NotAccepted, OrderRefused},
     index::Search,
-    model::{BlobDigest, Lane, MessageId, Millis, State, UnitId},
+    model::{BlobDigest, Lane, MessageId, Millis, Pattern, State, UnitId},
     observe::{AuditAsk, AuditPage},
     parcel::Header,
 };
@@ -98,6 +100,43 @@ pub trait Gateway: Send + Sync + 'static {
         message: MessageId,
         action: Action,
     ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// An operator acts on several messages; the node audits it as one. Answers once it is on stable storage, all of it or nothing.
+    ///
+    /// # Errors
+    /// Nothing was done. What could not be done to single messages is in the answer.
+    fn act_on(
+        &self,
+        actor: &Actor,
+        which: Which,
+        action: Action,
+        reason: &str,
+    ) -> impl Future<Output = Result<Acted, Refusal>> + Send;
+
+    /// An operator stops what goes to a neighbour, or lets it go on; the node audits it. Gives the lanes that are stopped now, once that is on
+    /// stable storage.
+    ///
+    /// # Errors
+    /// There is no such neighbour.
+    fn set_paused(
+        &self,
+        actor: &Actor,
+        neighbour: UnitId,
+        lane: Option<Lane>,
+        paused: bool,
+        reason: &str,
+    ) -> impl Future<Output = Result<Vec<Lane>, Refusal>> + Send;
+
+    /// An administrator lets the node take no more submissions, or take them again; the node audits it.
+    ///
+    /// # Errors
+    /// It cannot be put on record.
+    fn set_drained(
+        &self,
+        actor: &Actor,
+        drained: bool,
+        reason: &str,
+    ) -> impl Future<Output = Result<Drained, Refusal>> + Send;
 
     /// A page of the audit log, the newest entries first.
     ///
@@ -235,10 +274,52 @@ pub struct QueueAsk {
     pub max: u32,
     /// Where the page before this one ended, as [`QueuePage::next`] had it.
     pub cursor: Option<String>,
-    /// Only entries in this state.
+    /// Only entries that fit.
+    pub filter: QueueFilter,
+}
+
+/// Entries of the queue that fit all that is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueueFilter {
+    /// In this state.
     pub state: Option<State>,
-    /// Only entries for this neighbour.
+    /// For this neighbour.
     pub neighbour: Option<UnitId>,
+    /// In this lane.
+    pub lane: Option<Lane>,
+    /// Of a kind that this matches.
+    pub kind: Option<Pattern>,
+    /// Of this case.
+    pub case: Option<String>,
+    /// That came here at least so long ago, milliseconds.
+    pub older_than: Option<Millis>,
+}
+
+/// On which messages an operator acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// On these, each once.
+    Messages(Vec<MessageId>),
+    /// On all of the queue that fit, at most so many.
+    Fitting {
+        /// Which.
+        filter: QueueFilter,
+        /// Where the call before this one ended, as [`Acted::next`] had it.
+        cursor: Option<String>,
+        /// At most so many.
+        max: u32,
+    },
+}
+
+/// What came of an action on several messages.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Acted {
+    /// To how many it was done.
+    pub done: u64,
+    /// To which it was not done, and why.
+    pub refused: Vec<(MessageId, String)>,
+    /// Where to go on, when there may be more that fit.
+    pub next: Option<String>,
 }
 
 /// What an operator does to a queued message.
@@ -254,6 +335,22 @@ pub enum Action {
     Reprioritise(Lane),
     /// End it. Its sender is told why, in these words; they are not empty.
     Drop(String),
+    /// End it as if its time were over. Its sender is told why, in these words; they are not empty.
+    Expire(String),
+}
+
+impl Action {
+    /// Its name in calls and in the audit log.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::Hold => "hold",
+            Self::Release => "release",
+            Self::Retry => "retry",
+            Self::Reprioritise(_) => "reprioritise",
+            Self::Drop(_) => "drop",
+            Self::Expire(_) => "expire",
+        }
+    }
 }
 
 /// The node does not do what it was asked.
@@ -285,6 +382,10 @@ pub enum Cause {
     IdConflict,
     /// The message is not in a state for this.
     WrongState,
+    /// There is no such neighbour.
+    UnknownNeighbour,
+    /// The node is drained for maintenance.
+    Draining,
     /// The receiver is not a unit that is known.
     UnknownUnit,
     /// An attachment that the message names is not here.
@@ -355,6 +456,7 @@ impl From<OrderRefused> for Refusal {
         let cause = match why {
             OrderRefused::NotQueued => Cause::UnknownMessage,
             OrderRefused::NotHeld | OrderRefused::Ending => Cause::WrongState,
+            OrderRefused::UnknownNeighbour => Cause::UnknownNeighbour,
         };
         Self::new(cause, why.to_string())
     }

@@ -6,6 +6,7 @@
 //! a [`Problem`].
 
 mod access;
+mod act;
 mod attachments;
 mod audit;
 mod beside;
@@ -41,15 +42,16 @@ use tokio::sync::{Semaphore, watch};
 pub use access::{Access, Actor, TokenError};
 pub use beside::Beside;
 pub use gateway::{
-    Action, Cause, Gateway, Handed, Heard, InboxAsk, QueueAsk, Refusal, RefusedCall, Settled,
+    Acted, Action, Cause, Gateway, Handed, Heard, InboxAsk, QueueAsk, QueueFilter, Refusal,
+    RefusedCall, Settled, Which,
 };
 pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
 pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
-    AttachedView, AttachmentsView, GapView, HappeningView, LinkUsage, LinkView, MessagePage,
-    MessageView, PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView, Status, StepView,
-    TransferView, UnitView, Volume, Warning,
+    AttachedView, AttachmentsView, Drained, GapView, HappeningView, LinkUsage, LinkView,
+    MessagePage, MessageView, PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView, Status,
+    StepView, TransferView, UnitView, Volume, Warning,
 };
 
 use crate::{model::Limits, observe::Metrics};
@@ -129,6 +131,8 @@ fn router<G: Gateway>(
         .route("/v1/attachments", put(attachments::upload::<G>))
         .route("/v1/attachments/{digest}", get(attachments::download::<G>))
         .route("/v1/queue", get(queue::list::<G>))
+        .route("/v1/queue/actions", post(act::actions::<G>))
+        .route("/v1/queue/{messageid}/expire", post(queue::expire::<G>))
         .route("/v1/queue/{messageid}/hold", post(queue::hold::<G>))
         .route("/v1/queue/{messageid}/release", post(queue::release::<G>))
         .route("/v1/queue/{messageid}/retry", post(queue::retry::<G>))
@@ -137,6 +141,10 @@ fn router<G: Gateway>(
             post(queue::reprioritise::<G>),
         )
         .route("/v1/queue/{messageid}/drop", post(queue::drop::<G>))
+        .route("/v1/neighbours/{unit}/pause", post(act::pause::<G>))
+        .route("/v1/neighbours/{unit}/resume", post(act::resume::<G>))
+        .route("/v1/drain", post(act::drain::<G>))
+        .route("/v1/resume", post(act::end_drain::<G>))
         .route("/v1/actor", get(node::actor::<G>))
         .route("/v1/audit", get(audit::list::<G>))
         .route("/v1/audit/export", get(audit::export::<G>))

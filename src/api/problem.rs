@@ -188,6 +188,18 @@ fn told(cause: Cause) -> Told {
             "the message is not in a state for this",
             None,
         ),
+        Cause::UnknownNeighbour => (
+            StatusCode::NOT_FOUND,
+            "unknown-neighbour",
+            "no such neighbour is known here",
+            None,
+        ),
+        Cause::Draining => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "draining",
+            "the node is drained for maintenance",
+            Some(60),
+        ),
         Cause::UnknownUnit => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "unknown-unit",

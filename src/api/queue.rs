@@ -10,14 +10,16 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Actor, Api, Gateway, Problem, QueueAsk, access::Caller, request};
+use super::{
+    Action, Actor, Api, Gateway, Problem, QueueAsk, access::Caller, act::Filter, find, request,
+};
 use crate::model::{Lane, MessageId, ReceiptItem, Role, State as MessageState};
 
 /// How many entries a page has unless the call says otherwise, and at most.
 const PAGE_DEFAULT: u32 = 100;
 const PAGE_MAX: u32 = 1000;
 /// Longest cursor, in bytes.
-const CURSOR_BYTES_MAX: usize = 256;
+pub(super) const CURSOR_BYTES_MAX: usize = 256;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct List {
@@ -25,6 +27,21 @@ pub(super) struct List {
     cursor: Option<String>,
     state: Option<String>,
     neighbour: Option<String>,
+    lane: Option<String>,
+    kind: Option<String>,
+    case: Option<String>,
+    #[serde(rename = "older-than")]
+    older_than: Option<String>,
+}
+
+/// A state that what is queued may be in.
+pub(super) fn state(text: &str) -> Result<MessageState, Problem> {
+    match text {
+        "queued" => Ok(MessageState::Queued),
+        "held" => Ok(MessageState::Held),
+        "sending" => Ok(MessageState::Sending),
+        _ => Err(Problem::invalid("state", "write queued, held or sending")),
+    }
 }
 
 /// `GET /v1/queue`: a page of it.
@@ -38,28 +55,18 @@ pub(super) async fn list<G: Gateway>(
     if cursor.as_ref().is_some_and(|c| c.len() > CURSOR_BYTES_MAX) {
         return Err(Problem::invalid("cursor", "is not one that this node gave"));
     }
-    let state = match list.state.as_deref() {
-        None => None,
-        Some("queued") => Some(MessageState::Queued),
-        Some("held") => Some(MessageState::Held),
-        Some("sending") => Some(MessageState::Sending),
-        Some(_) => {
-            return Err(Problem::invalid("state", "write queued, held or sending"));
-        }
+    let filter = Filter {
+        state: find::given(list.state),
+        neighbour: find::given(list.neighbour),
+        lane: find::given(list.lane),
+        kind: list.kind,
+        case: list.case,
+        older_than: find::given(list.older_than),
     };
-    let neighbour = list
-        .neighbour
-        .map(|unit| {
-            unit.parse().map_err(|error: crate::model::UnitIdError| {
-                Problem::invalid("neighbour", error.to_string())
-            })
-        })
-        .transpose()?;
     let ask = QueueAsk {
         max,
         cursor,
-        state,
-        neighbour,
+        filter: filter.read()?,
     };
     Ok(request::answer(api.gateway.queue(ask).await?))
 }
@@ -130,6 +137,27 @@ pub(super) async fn drop<G: Gateway>(
     Extension(caller): Extension<Caller>,
     body: Body,
 ) -> Result<Response, Problem> {
+    end(&api, path, &caller, body, Action::Drop).await
+}
+
+/// `POST /v1/queue/{messageid}/expire` with `{"reason": TEXT}`, which is not empty.
+pub(super) async fn expire<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    path: request::NamedInPath,
+    Extension(caller): Extension<Caller>,
+    body: Body,
+) -> Result<Response, Problem> {
+    end(&api, path, &caller, body, Action::Expire).await
+}
+
+/// An action that ends a message.
+async fn end<G: Gateway>(
+    api: &Api<G>,
+    path: request::NamedInPath,
+    caller: &Caller,
+    body: Body,
+    action: impl FnOnce(String) -> Action,
+) -> Result<Response, Problem> {
     let actor = caller.must_be(Role::Operator)?;
     let message = request::message(path)?;
     let Drop { reason } = request::json(&api.bodies, body).await?;
@@ -139,7 +167,7 @@ pub(super) async fn drop<G: Gateway>(
         let detail = format!("the sender is told why: write 1 to {bytes_max} bytes");
         return Err(Problem::invalid("reason", detail));
     }
-    act(&api, actor, message, Action::Drop(reason.to_owned())).await
+    act(api, actor, message, action(reason.to_owned())).await
 }
 
 /// An action that needs no more than a message.
@@ -168,13 +196,7 @@ async fn act<G: Gateway>(
     messageid: MessageId,
     action: Action,
 ) -> Result<Response, Problem> {
-    let done = match &action {
-        Action::Hold => "hold",
-        Action::Release => "release",
-        Action::Retry => "retry",
-        Action::Reprioritise(_) => "reprioritise",
-        Action::Drop(_) => "drop",
-    };
+    let done = action.as_str();
     api.gateway.act(actor, messageid, action).await?;
     Ok(request::answer(Done { messageid, done }))
 }

@@ -225,6 +225,9 @@ pub struct QueueEntry {
     pub priority: Lane,
     /// Whether it waits, is held or is under way.
     pub state: State,
+    /// Whether an operator has stopped its lane.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
     /// The link that it is under way on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
@@ -329,6 +332,9 @@ pub struct UnitView {
     pub connected: bool,
     /// Whether it is cut off.
     pub blocked: bool,
+    /// Lanes towards it that an operator has stopped.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub paused: Vec<Lane>,
     /// The links that sessions are open over.
     pub links: Vec<String>,
     /// When it was last connected.
@@ -346,6 +352,17 @@ pub struct UnitView {
     /// Until when the certificate is good that it last showed.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "some_time")]
     pub certificate_expires: Option<Millis>,
+}
+
+/// How far a node that is drained has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Drained {
+    /// Whether it takes no submissions.
+    pub draining: bool,
+    /// Whether nothing is queued for any neighbour, receipts among it.
+    pub empty: bool,
+    /// What is.
+    pub queued: Volume,
 }
 
 /// Messages and their bytes.
@@ -435,6 +452,8 @@ pub struct Status {
     pub epoch: u64,
     /// Whether it takes submissions.
     pub ready: bool,
+    /// Whether it is drained for maintenance.
+    pub draining: bool,
     /// Open sessions.
     pub sessions: u64,
     /// Units that it knows.
@@ -465,6 +484,23 @@ pub enum Warning {
     /// The node takes no messages.
     #[error("{0}")]
     NotReady(String),
+    /// An operator drains the node.
+    #[error("{}", drained(*queued))]
+    Drained {
+        /// How many messages are still queued.
+        queued: u64,
+    },
+    /// An operator has paused what is for a neighbour.
+    #[error(
+        "what is for {unit} is paused by an operator: {}; `casegate resume {unit}` lets it go",
+        paused(lanes)
+    )]
+    Paused {
+        /// The neighbour.
+        unit: UnitId,
+        /// Which lanes.
+        lanes: Vec<Lane>,
+    },
     /// The disk is full.
     #[error("the disk is full: only urgent messages are taken; free some room")]
     DiskFull,
@@ -507,6 +543,24 @@ pub enum Warning {
 impl Serialize for Warning {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
+    }
+}
+
+fn drained(queued: u64) -> String {
+    match queued {
+        0 => "the node is drained: nothing is queued and no submissions are taken; stop it, or end that with `casegate resume`".into(),
+        queued => format!("the node is drained: no submissions are taken, and {queued} messages are still queued"),
+    }
+}
+
+fn paused(lanes: &[Lane]) -> String {
+    match lanes.len() == Lane::ALL.len() {
+        true => "everything".into(),
+        false => lanes
+            .iter()
+            .map(|lane| lane.as_str())
+            .collect::<Vec<_>>()
+            .join(", "),
     }
 }
 

@@ -14,6 +14,7 @@ pub mod events;
 pub mod exit;
 pub mod lab;
 pub mod pages;
+pub mod pause;
 pub mod pki;
 pub mod progress;
 pub mod queue;
@@ -73,6 +74,9 @@ enum Command {
     Send(Box<send::SendCommand>),
     Receive(receive::ReceiveCommand),
     Queue(queue::QueueCommand),
+    Pause(pause::PauseCommand),
+    Resume(pause::ResumeCommand),
+    Drain(pause::DrainCommand),
     Audit(audit::AuditCommand),
     Track(track::TrackCommand),
     Status(status::StatusCommand),
@@ -122,6 +126,9 @@ pub fn main() -> ExitCode {
         Command::Send(command) => told(command.run()),
         Command::Receive(command) => told(command.run()),
         Command::Queue(command) => told(command.run()),
+        Command::Pause(command) => told(command.run()),
+        Command::Resume(command) => told(command.run()),
+        Command::Drain(command) => told(command.run()),
         Command::Audit(command) => told(command.run()),
         Command::Track(command) => told(command.run()),
         Command::Status(command) => told(command.run()),

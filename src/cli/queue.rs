@@ -8,12 +8,12 @@ use serde_json::{Value, json};
 
 use super::{
     client::{ApiOptions, CallError, Client, escaped},
-    exit::Failure,
+    exit::{BAD_DATA, Failure},
     send::to_json,
     show,
     table::{Table, bytes, moment},
 };
-use crate::model::{Lane, MessageId, UnitId};
+use crate::model::{Lane, MessageId, Pattern, UnitId};
 
 /// Most entries of one call.
 const PAGE_MAX: u32 = 1000;
@@ -22,8 +22,9 @@ const PAGE_MAX: u32 = 1000;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
         casegate queue list --all --json | jq -r .messageid\n  \
-        casegate queue drop MESSAGEID --reason 'sent by mistake, see note 17'\n\n\
-        hold, release, retry, reprioritise and drop are operators' actions and need the operators' token: that of --token-file or \
+        casegate queue drop MESSAGEID --reason 'sent by mistake, see note 17'\n  \
+        casegate queue expire --all --kind statistics.monthly --older-than 7d --reason 'the month is over'\n\n\
+        hold, release, retry, reprioritise, expire and drop are operators' actions and need the operators' token: that of --token-file or \
         CASEGATE_OPERATOR_TOKEN, else that of operator.token in the node's data folder, which its owner may read. All are audited.")]
 pub struct QueueCommand {
     #[command(flatten)]
@@ -79,6 +80,14 @@ enum Action {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
+    /// End messages as if their time were over; their senders are told why
+    Expire {
+        #[command(flatten)]
+        named: Named,
+        /// Why, in words for the sender and the audit log
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Print everything that waits as JSON lines: each entry with all that is known of its message
     Export {
         #[command(flatten)]
@@ -89,8 +98,13 @@ enum Action {
 #[derive(Debug, Args)]
 struct Named {
     /// Their messageids
-    #[arg(required = true, value_name = "MESSAGEID")]
+    #[arg(required_unless_present = "all", value_name = "MESSAGEID")]
     messages: Vec<MessageId>,
+    /// All that wait and fit --state, --neighbour, --lane, --kind, --case and --older-than
+    #[arg(long, conflicts_with = "messages")]
+    all: bool,
+    #[command(flatten)]
+    filter: Filter,
 }
 
 #[derive(Debug, Args)]
@@ -101,6 +115,45 @@ struct Filter {
     /// Only what waits for this neighbour
     #[arg(long, value_name = "UNIT")]
     neighbour: Option<UnitId>,
+    /// Only what waits in this lane: flash, urgent, normal or bulk
+    #[arg(long, value_name = "LANE")]
+    lane: Option<Lane>,
+    /// Only kinds that this matches, such as case.*
+    #[arg(long, value_name = "KIND")]
+    kind: Option<Pattern>,
+    /// Only this case
+    #[arg(long, value_name = "CASE")]
+    case: Option<String>,
+    /// Only what came here at least so long ago: 90s, 30m, 12h, 7d
+    #[arg(long, value_name = "AGE")]
+    older_than: Option<String>,
+}
+
+impl Filter {
+    /// Its members by the names that the API has for them, those that are set.
+    fn members(&self) -> Vec<(&'static str, String)> {
+        let text = |value: Option<&dyn std::fmt::Display>| value.map(ToString::to_string);
+        let members = [
+            ("state", self.state.clone()),
+            (
+                "neighbour",
+                text(self.neighbour.as_ref().map(|v| v as &dyn std::fmt::Display)),
+            ),
+            (
+                "lane",
+                text(self.lane.as_ref().map(|v| v as &dyn std::fmt::Display)),
+            ),
+            (
+                "kind",
+                text(self.kind.as_ref().map(|v| v as &dyn std::fmt::Display)),
+            ),
+            ("case", self.case.clone()),
+            ("older-than", self.older_than.clone()),
+        ];
+        let set = members.into_iter();
+        set.filter_map(|(name, value)| Some((name, value?)))
+            .collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -147,8 +200,16 @@ impl QueueCommand {
                 (named, "reprioritise", json!({ "priority": priority }))
             }
             Action::Drop { named, reason } => (named, "drop", json!({ "reason": reason })),
+            Action::Expire { named, reason } => (named, "expire", json!({ "reason": reason })),
         };
         client.as_operator()?;
+        if named.all {
+            return act_on_all(&client, &named.filter, action, body, self.json);
+        }
+        if !named.filter.members().is_empty() {
+            let text = "the messages are named already; leave the filter out, or take --all";
+            return Err(Failure::new(BAD_DATA, text));
+        }
         let body = to_json(&body)?;
         for message in named.messages {
             let path = format!("/v1/queue/{message}/{action}");
@@ -164,6 +225,59 @@ impl QueueCommand {
         }
         Ok(())
     }
+}
+
+#[derive(Deserialize)]
+struct Acted {
+    done: u64,
+    refused: Vec<Value>,
+    cursor: Option<String>,
+}
+
+/// Acts on all that fit, call by call. Those that are done stay done when a later call fails.
+fn act_on_all(
+    client: &Client,
+    filter: &Filter,
+    action: &str,
+    mut body: Value,
+    json: bool,
+) -> Result<(), Failure> {
+    let members = filter.members().into_iter();
+    let filter: serde_json::Map<_, _> = members
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    body["action"] = action.into();
+    body["filter"] = filter.into();
+    let (mut done, mut refused) = (0, 0);
+    let mut out = io::stdout().lock();
+    loop {
+        let answer = client
+            .post("/v1/queue/actions", "application/json", to_json(&body)?)
+            .map_err(|error| {
+                Failure::from(error).within(&format!("after {done} messages: "), "")
+            })?;
+        let acted: Acted = client.parse(&answer)?;
+        done += acted.done;
+        refused += acted.refused.len();
+        if json {
+            writeln!(out, "{answer}").map_err(|error| Failure::lost(&error))?;
+        }
+        match acted.cursor {
+            Some(cursor) => body["cursor"] = cursor.into(),
+            None => break,
+        }
+    }
+    if json {
+        return Ok(());
+    }
+    let told = match refused {
+        0 => writeln!(out, "{action} is done to {done} messages"),
+        more => writeln!(
+            out,
+            "{action} is done to {done} messages; to {more} it cannot be done"
+        ),
+    };
+    told.map_err(|error| Failure::lost(&error))
 }
 
 /// Looking through the queue.
@@ -182,11 +296,9 @@ impl Listing<'_> {
             }
         };
         ask("cursor", cursor);
-        ask("state", self.filter.state.as_deref());
-        ask(
-            "neighbour",
-            self.filter.neighbour.as_ref().map(UnitId::as_str),
-        );
+        for (name, value) in self.filter.members() {
+            ask(name, Some(&value));
+        }
         self.client.read(&path)
     }
 
@@ -237,7 +349,10 @@ impl Listing<'_> {
             table.row([
                 text("messageid"),
                 text("neighbour"),
-                text("state"),
+                match entry["paused"] == true {
+                    true => format!("{}, paused", text("state")),
+                    false => text("state"),
+                },
                 text("priority"),
                 text("type"),
                 text("caseid"),

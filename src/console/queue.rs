@@ -14,7 +14,7 @@ use super::{
     wrong::{Wrong, answer},
 };
 use crate::{
-    api::{Gateway, QueueAsk},
+    api::{Gateway, QueueAsk, QueueFilter},
     model::{Lane, ReceiptItem, State as MessageState},
 };
 
@@ -79,16 +79,20 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
     let ask = QueueAsk {
         max: PAGE,
         cursor: cursor.map(str::to_owned),
-        state: waiting
-            .into_iter()
-            .find(|s| s.as_str() == asked.text("state")),
-        neighbour: asked.given("neighbour").and_then(|name| name.parse().ok()),
+        filter: QueueFilter {
+            state: waiting
+                .into_iter()
+                .find(|s| s.as_str() == asked.text("state")),
+            neighbour: asked.given("neighbour").and_then(|name| name.parse().ok()),
+            ..QueueFilter::default()
+        },
     };
-    let neighbour = ask
+    let filter = &ask.filter;
+    let neighbour = filter
         .neighbour
         .as_ref()
         .map_or_else(String::new, ToString::to_string);
-    let state = ask.state.map_or("", MessageState::as_str);
+    let state = filter.state.map_or("", MessageState::as_str);
     let again = |cursor: &str| {
         let parameters = [
             ("neighbour", &*neighbour),

@@ -10,7 +10,7 @@ use bincode::{Decode, de::Decoder, error::DecodeError};
 use super::{
     Delivery, ReplayError, Settings,
     blobs::Blobs,
-    hop::{Epoch, Hop, Waiting},
+    hop::{Epoch, Hop, Paused, Waiting},
     memory::Memory,
     parcels::{Parcels, Slot},
     receipts::{Fanout, Line, Owed},
@@ -39,6 +39,7 @@ struct Checkpoint {
     attachments: BTreeMap<Slot, Box<[BlobDigest]>>,
     /// Of the inbox, what is shut.
     shut: BTreeSet<Slot>,
+    paused: BTreeMap<UnitId, Paused>,
 }
 
 /// Field by field, what is large one item after another.
@@ -58,6 +59,7 @@ impl Decode<()> for Checkpoint {
             fanouts: BTreeMap::new(),
             attachments: BTreeMap::new(),
             shut: BTreeSet::new(),
+            paused: BTreeMap::new(),
         };
         for _ in 0..u64::decode(decoder)? {
             let unit = Decode::decode(decoder)?;
@@ -68,16 +70,28 @@ impl Decode<()> for Checkpoint {
         checkpoint.owed = Decode::decode(decoder)?;
         checkpoint.fanouts = Decode::decode(decoder)?;
         // A checkpoint that was written before there were attachments ends here.
-        match Decode::decode(decoder) {
-            Ok(attachments) => checkpoint.attachments = attachments,
-            Err(DecodeError::UnexpectedEnd { .. }) => return Ok(checkpoint),
-            Err(DecodeError::Io { inner, .. }) if inner.kind() == io::ErrorKind::UnexpectedEof => {
-                return Ok(checkpoint);
-            }
-            Err(error) => return Err(error),
-        }
+        let Some(attachments) = unless_ended(Decode::decode(decoder))? else {
+            return Ok(checkpoint);
+        };
+        checkpoint.attachments = attachments;
         checkpoint.shut = Decode::decode(decoder)?;
+        // And one that was written before anything could be paused, here.
+        if let Some(paused) = unless_ended(Decode::decode(decoder))? {
+            checkpoint.paused = paused;
+        }
         Ok(checkpoint)
+    }
+}
+
+/// None when the checkpoint ended before it.
+fn unless_ended<T>(read: Result<T, DecodeError>) -> Result<Option<T>, DecodeError> {
+    match read {
+        Ok(value) => Ok(Some(value)),
+        Err(DecodeError::UnexpectedEnd { .. }) => Ok(None),
+        Err(DecodeError::Io { inner, .. }) if inner.kind() == io::ErrorKind::UnexpectedEof => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -108,6 +122,7 @@ impl Delivery {
             (
                 self.blobs.snapshot(),
                 self.inbox.shut().collect::<BTreeSet<_>>(),
+                &self.paused,
             ),
         );
         codec::encode_to(&state, out)
@@ -130,6 +145,7 @@ impl Delivery {
         node.hops = checkpoint.hops;
         node.owed = Owed::restore(checkpoint.owed);
         node.fanouts = checkpoint.fanouts;
+        node.paused = checkpoint.paused;
         for slot in checkpoint.inbox {
             if let Some(kept) = node.parcels.find(slot) {
                 let (lane, chain, bytes) = (kept.lane, kept.chain, kept.bytes);

@@ -113,12 +113,24 @@ pub enum Input {
         /// The messages.
         messages: Vec<MessageId>,
     },
-    /// An operator acts. Answered by [`Answer::Ordered`](super::Answer) after sync.
+    /// An operator acts on messages, one after another. What is recorded of it is one group: all of it is done, or nothing. Answered by
+    /// [`Answer::Ordered`](super::Answer) after sync.
     Operate {
         /// Whom to answer.
         ticket: Ticket,
         /// What to do.
-        order: Order,
+        orders: Vec<Order>,
+    },
+    /// An operator stops what goes to a neighbour, or lets it go on. Answered by [`Answer::Ordered`](super::Answer) after sync.
+    Pause {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// The neighbour.
+        neighbour: UnitId,
+        /// The lane; none: all of them.
+        lane: Option<Lane>,
+        /// Whether it is to stop.
+        paused: bool,
     },
     /// The answer to [`Output::MakeReceipt`](super::Output).
     ReceiptSigned {
@@ -235,6 +247,8 @@ pub enum Order {
     Reprioritise(MessageId, Lane),
     /// End it; its sender is told, with the reason.
     Drop(MessageId, String),
+    /// End it as if its time were over; its sender is told, with the reason.
+    Expire(MessageId, String),
 }
 
 impl Order {
@@ -245,7 +259,8 @@ impl Order {
             | Order::Release(id)
             | Order::Retry(id)
             | Order::Reprioritise(id, _)
-            | Order::Drop(id, _) => *id,
+            | Order::Drop(id, _)
+            | Order::Expire(id, _) => *id,
         }
     }
 }

@@ -36,7 +36,7 @@ pub use blobs::{BlobOnItsWay, BlobView};
 pub use bounds::QueueLoad;
 #[cfg(any(test, feature = "sim"))]
 pub use bug::Bug;
-pub use hop::{Depth, Entry, Frame, LinkTerms, Takes};
+pub use hop::{Depth, Entry, Frame, LinkTerms, Paused, Takes};
 pub use input::{
     Arrival, BlobNews, Input, KnownUnit, LinkInfo, Order, Path, Room, SessionId, Settings,
     Submission, Ticket,
@@ -90,6 +90,8 @@ pub struct Delivery {
     inbox: Inbox,
     owed: Owed,
     fanouts: BTreeMap<Digest, Vec<Fanout>>,
+    /// What operators have stopped, of neighbours that have any of it.
+    paused: BTreeMap<UnitId, Paused>,
     // As short-lived as the node's run.
     now: Now,
     /// Whether records are being replayed: nothing is told but events.
@@ -153,6 +155,7 @@ impl Delivery {
             inbox: Inbox::default(),
             owed: Owed::default(),
             fanouts: BTreeMap::new(),
+            paused: BTreeMap::new(),
             now: Now::default(),
             replaying: true,
             lsn: 0,
@@ -226,7 +229,13 @@ impl Delivery {
             }
             Input::InboxAck { ticket, messages } => self.inbox_ack(ticket, messages, log),
             Input::InboxRelease { ticket, messages } => self.inbox_release(ticket, &messages),
-            Input::Operate { ticket, order } => self.operate(ticket, order, log),
+            Input::Operate { ticket, orders } => self.operate(ticket, orders, log),
+            Input::Pause {
+                ticket,
+                neighbour,
+                lane,
+                paused,
+            } => self.pause(ticket, neighbour, lane, paused, log),
             Input::ReceiptSigned {
                 number,
                 parcel,

@@ -1,14 +1,46 @@
 //! What operators order, and what the journal's keeper asks.
 
-use super::{Answer, Delivery, Order, OrderRefused, Output, Ticket, record::Record};
-use crate::model::{Digest, Location, Log, Payload, Reason, ReceiptItem, State};
+use super::{Answer, Delivery, Order, OrderRefused, Output, Paused, Ticket, record::Record};
+use crate::model::{Digest, Lane, Location, Log, Payload, Reason, ReceiptItem, State, UnitId};
 
 impl Delivery {
-    pub(super) fn operate(&mut self, ticket: Ticket, order: Order, log: &mut dyn Log) {
-        let done = self.carry_out(order, log);
-        let answer = Answer::Ordered(done);
+    pub(super) fn operate(&mut self, ticket: Ticket, orders: Vec<Order>, log: &mut dyn Log) {
+        let done = orders.into_iter().map(|order| self.carry_out(order, log));
+        let answer = Answer::Ordered(done.collect());
         self.after_sync(Output::Reply { ticket, answer });
         self.pump_all();
+    }
+
+    pub(super) fn pause(
+        &mut self,
+        ticket: Ticket,
+        neighbour: UnitId,
+        lane: Option<Lane>,
+        paused: bool,
+        log: &mut dyn Log,
+    ) {
+        let is_neighbour = self.is_upstream(&neighbour)
+            || self.hops.contains_key(&neighbour)
+            || self.met.contains(&neighbour)
+            || self.settings.units.iter().any(|u| u.name == neighbour);
+        let done = if is_neighbour {
+            let before = self.paused_towards(&neighbour);
+            let lanes = before.with(lane, paused);
+            if lanes != before {
+                self.commit(Record::Paused { neighbour, lanes }, log);
+            }
+            Ok(())
+        } else {
+            Err(OrderRefused::UnknownNeighbour)
+        };
+        let answer = Answer::Ordered(vec![done]);
+        self.after_sync(Output::Reply { ticket, answer });
+        self.pump_all();
+    }
+
+    /// Which lanes an operator has stopped.
+    pub(super) fn paused_towards(&self, neighbour: &UnitId) -> Paused {
+        self.paused.get(neighbour).copied().unwrap_or_default()
     }
 
     fn carry_out(&mut self, order: Order, log: &mut dyn Log) -> Result<(), OrderRefused> {
@@ -27,6 +59,10 @@ impl Delivery {
         if is_ending {
             return Err(OrderRefused::Ending);
         }
+        let ends_as = match &order {
+            Order::Expire(..) => State::Expired,
+            _ => State::Dropped,
+        };
         match order {
             Order::Hold(_) => self.commit(Record::Held { message }, log),
             Order::Release(_) if !is_held => return Err(OrderRefused::NotHeld),
@@ -39,7 +75,7 @@ impl Delivery {
             Order::Reprioritise(_, lane) => {
                 self.commit(Record::Reprioritised { message, lane }, log);
             }
-            Order::Drop(_, note) => {
+            Order::Drop(_, note) | Order::Expire(_, note) => {
                 let end = note
                     .char_indices()
                     .map(|(at, c)| at + c.len_utf8())
@@ -47,8 +83,8 @@ impl Delivery {
                     .last()
                     .unwrap_or(0);
                 for (neighbour, seq) in copies {
-                    let (state, reason) = (State::Dropped, Reason::Operator);
-                    self.begin_end(&neighbour, seq, state, reason, &note[..end], log);
+                    let reason = Reason::Operator;
+                    self.begin_end(&neighbour, seq, ends_as, reason, &note[..end], log);
                 }
             }
         }
@@ -76,7 +112,7 @@ mod tests {
     use super::*;
     use crate::{
         delivery::{Input, Settings, Submission},
-        model::{Fingerprint, Lane, Limits, Log, Lsn, Now, Policy},
+        model::{Fingerprint, Limits, Log, Lsn, Now, Policy},
         parcel::{BodyForm, Header, Parcel},
     };
 

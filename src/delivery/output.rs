@@ -144,8 +144,8 @@ pub enum Answer {
         /// Messages that are not in the inbox.
         unknown: Vec<MessageId>,
     },
-    /// What came of an operator's order.
-    Ordered(Result<(), OrderRefused>),
+    /// What came of an operator's orders, one by one.
+    Ordered(Vec<Result<(), OrderRefused>>),
 }
 
 /// A message that the node has.
@@ -212,6 +212,9 @@ pub enum OrderRefused {
     /// It is ending already.
     #[error("the message is already ending")]
     Ending,
+    /// There is no such neighbour.
+    #[error("no neighbour of that name is known here")]
+    UnknownNeighbour,
 }
 
 /// A message handed to the application.

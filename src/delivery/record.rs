@@ -3,7 +3,7 @@
 use bincode::{Decode, Encode};
 
 use super::{
-    hop::{Epoch, Seq},
+    hop::{Epoch, Paused, Seq},
     receipts::Line,
 };
 use crate::model::{
@@ -99,6 +99,8 @@ pub(super) enum Record {
         reason: Reason,
         wall: Millis,
     },
+    /// An operator stopped what goes to a neighbour, or let it go on: the lanes that are stopped from now on.
+    Paused { neighbour: UnitId, lanes: Paused },
 }
 
 /// A parcel from a neighbour, and what is to be done with it.

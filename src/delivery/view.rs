@@ -2,7 +2,7 @@
 
 use super::{
     Delivery, LinkInfo, Path, SessionId, Trust,
-    hop::{Depth, Epoch, LinkTerms, Seq},
+    hop::{Depth, Epoch, LinkTerms, Paused, Seq},
     parcels::Slot,
 };
 use crate::model::{Lane, Location, MessageId, Millis, Pattern, Reason, State, UnitId};
@@ -79,6 +79,8 @@ pub struct QueueRow {
     pub bytes: u32,
     /// Where its bytes are.
     pub location: Location,
+    /// Whether an operator has stopped its lane.
+    pub paused: bool,
 }
 
 /// A neighbour and the queue towards it.
@@ -92,6 +94,8 @@ pub struct NeighbourView {
     pub configured: bool,
     /// Whether it is cut off.
     pub blocked: bool,
+    /// Lanes towards it that an operator has stopped.
+    pub paused: Paused,
     /// Its live sessions.
     pub sessions: Vec<SessionView>,
     /// What is queued, by lane.
@@ -249,6 +253,7 @@ impl Delivery {
                 Some((last, seq)) if unit == last => *seq,
                 _ => 0,
             };
+            let paused = self.paused_towards(unit);
             for (seq, queued) in hop.outbox.iter_after(from) {
                 if rows.len() >= max {
                     return rows;
@@ -272,6 +277,7 @@ impl Delivery {
                     expires: kept.expires,
                     bytes: kept.bytes,
                     location: self.place_of(queued.slot),
+                    paused: paused.has(queued.lane),
                 });
             }
         }
@@ -281,7 +287,8 @@ impl Delivery {
     /// Every neighbour: the upstream, units that the configuration names, and units that were met.
     pub fn neighbours(&self) -> Vec<NeighbourView> {
         let configured = self.settings.units.iter().map(|u| &u.name);
-        let mut units: Vec<&UnitId> = self.hops.keys().chain(&self.met).collect();
+        let known = self.hops.keys().chain(self.paused.keys());
+        let mut units: Vec<&UnitId> = known.chain(&self.met).collect();
         units.extend(configured);
         units.extend(&self.settings.upstream);
         units.sort_unstable();
@@ -299,6 +306,7 @@ impl Delivery {
             upstream: self.is_upstream(unit),
             configured: self.settings.units.iter().any(|u| u.name == *unit),
             blocked: self.is_blocked(unit),
+            paused: self.paused_towards(unit),
             sessions: sessions
                 .filter_map(|(hop, id)| {
                     let live = self.sessions.get(id)?;

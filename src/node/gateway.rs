@@ -13,23 +13,18 @@ use super::{
 };
 use crate::{
     api::{
-        Action, Actor, Cause, Gateway, Handed, Heard, InboxAsk, LinkUsage, LinkView, MessagePage,
-        MessageView, PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, RefusedCall, Settled,
-        Status, UnitView, Volume, Warning,
+        Acted, Action, Actor, Drained, Gateway, Handed, Heard, InboxAsk, LinkUsage, LinkView,
+        MessagePage, MessageView, PerLane, QueueAsk, QueuePage, Refusal, RefusedCall, Settled,
+        Status, UnitView, Volume, Warning, Which,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
-    delivery::{Delivery, Input, NeighbourView, QueueRow, Takes, Trust, hop::Seq},
+    delivery::{Delivery, Input, NeighbourView, Takes, Trust},
     index::Search,
-    model::{BlobDigest, Lane, MessageId, Millis, State, UnitId},
+    model::{BlobDigest, Lane, MessageId, Millis, UnitId},
     observe::{AuditAsk, AuditPage, LinkFigures},
-    parcel::Header,
 };
 
-/// Rows of the queue that one page looks at, at most: a filter that fits few of many rows takes several pages.
-const ROWS_PER_PAGE_MAX: usize = 10_000;
-/// Rows that are asked for at a time.
-const ROWS_AT_ONCE: usize = 500;
 /// How long before a certificate expires the status warns.
 const WARN_BEFORE: Millis = 30 * 24 * 3600 * 1000;
 
@@ -76,33 +71,7 @@ impl Gateway for NodeHandle {
     }
 
     async fn queue(&self, ask: QueueAsk) -> Result<QueuePage, Refusal> {
-        let after = match ask.cursor.as_deref() {
-            Some(cursor) => Some(read_cursor(cursor)?),
-            None => None,
-        };
-        let QueueAsk {
-            max,
-            state,
-            neighbour,
-            ..
-        } = ask;
-        let (rows, next, total) = self
-            .look(move |machine| {
-                let (rows, next) = rows(machine, neighbour.as_ref(), after, max as usize, state);
-                (rows, next, queue_total(machine, neighbour.as_ref()))
-            })
-            .await?;
-        let places = rows.iter().map(|row| row.location).collect();
-        let headers = self.headers(places).await?;
-        let entries = rows.into_iter().zip(headers);
-        Ok(QueuePage {
-            // What left the queue just now is not shown.
-            messages: entries
-                .filter_map(|(row, header)| header.map(|(h, bytes)| queue_entry(row, h, bytes)))
-                .collect(),
-            total,
-            next: next.map(|(unit, seq)| format!("{unit}/{seq}")),
-        })
+        self.queue_page(ask).await
     }
 
     async fn body(&self, actor: &Actor, message: MessageId) -> Result<Option<Handed>, Refusal> {
@@ -111,6 +80,36 @@ impl Gateway for NodeHandle {
 
     async fn act(&self, actor: &Actor, message: MessageId, action: Action) -> Result<(), Refusal> {
         NodeHandle::act(self, actor, message, action).await
+    }
+
+    async fn act_on(
+        &self,
+        actor: &Actor,
+        which: Which,
+        action: Action,
+        reason: &str,
+    ) -> Result<Acted, Refusal> {
+        NodeHandle::act_on(self, actor, which, action, reason).await
+    }
+
+    async fn set_paused(
+        &self,
+        actor: &Actor,
+        neighbour: UnitId,
+        lane: Option<Lane>,
+        paused: bool,
+        reason: &str,
+    ) -> Result<Vec<Lane>, Refusal> {
+        NodeHandle::set_paused(self, actor, neighbour, lane, paused, reason).await
+    }
+
+    async fn set_drained(
+        &self,
+        actor: &Actor,
+        drained: bool,
+        reason: &str,
+    ) -> Result<Drained, Refusal> {
+        NodeHandle::set_drained(self, actor, drained, reason).await
     }
 
     async fn audit(&self, ask: AuditAsk) -> Result<AuditPage, Refusal> {
@@ -180,7 +179,8 @@ impl Gateway for NodeHandle {
             listens: settings.listen.is_some(),
             started: self.started,
             epoch,
-            ready: self.status_now().is_ready(),
+            ready: self.status_now().is_ready() && !self.is_draining(),
+            draining: self.is_draining(),
             sessions: open.filter(|session| session.open).count() as u64,
             units: neighbours.iter().filter(|n| !n.upstream).count() as u64,
             queued: neighbours.iter().fold(Volume::default(), |sum, n| {
@@ -200,7 +200,7 @@ impl Gateway for NodeHandle {
             journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
             journal_bytes_max: u64::from(settings.limits.journal_mib) << 20,
             quarantined: figures.quarantined.load(Ordering::Relaxed),
-            warnings: self.warnings(),
+            warnings: self.warnings(&neighbours),
         })
     }
 
@@ -265,7 +265,8 @@ impl Gateway for NodeHandle {
     }
 
     fn ready(&self) -> Result<(), Refusal> {
-        NodeHandle::ready(self)
+        NodeHandle::ready(self)?;
+        self.takes_submissions()
     }
 }
 
@@ -294,11 +295,21 @@ impl NodeHandle {
     }
 
     /// What an operator should look at.
-    fn warnings(&self) -> Vec<Warning> {
+    fn warnings(&self, neighbours: &[NeighbourView]) -> Vec<Warning> {
         let mut warnings = Vec::new();
         let status = self.status_now();
         if !status.is_ready() {
             warnings.push(Warning::NotReady(status.to_string()));
+        }
+        if self.is_draining() {
+            let queued: u64 = neighbours.iter().map(|n| volume(n).messages).sum();
+            warnings.push(Warning::Drained { queued });
+        }
+        for neighbour in neighbours.iter().filter(|n| !n.paused.is_none()) {
+            warnings.push(Warning::Paused {
+                unit: neighbour.unit.clone(),
+                lanes: neighbour.paused.lanes(),
+            });
         }
         let figures = &self.shared.figures;
         if figures.disk_full.load(Ordering::Relaxed) {
@@ -334,57 +345,6 @@ impl NodeHandle {
         }
         warnings
     }
-}
-
-/// The rows of a page, and where it ended when there is more.
-fn rows(
-    machine: &Delivery,
-    neighbour: Option<&UnitId>,
-    mut after: Option<(UnitId, Seq)>,
-    max: usize,
-    state: Option<State>,
-) -> (Vec<QueueRow>, Option<(UnitId, Seq)>) {
-    let mut page = Vec::new();
-    let mut looked_at = 0;
-    while looked_at < ROWS_PER_PAGE_MAX {
-        let rows = machine.queue(neighbour, after.clone(), ROWS_AT_ONCE);
-        if rows.is_empty() {
-            return (page, None);
-        }
-        for row in rows {
-            if page.len() == max {
-                return (page, after);
-            }
-            looked_at += 1;
-            after = Some((row.neighbour.clone(), row.seq));
-            if state.is_none_or(|state| state == row.state) {
-                page.push(row);
-            }
-        }
-    }
-    (page, after)
-}
-
-fn read_cursor(cursor: &str) -> Result<(UnitId, Seq), Refusal> {
-    let read = |cursor: &str| {
-        let (unit, seq) = cursor.rsplit_once('/')?;
-        Some((unit.parse().ok()?, seq.parse().ok()?))
-    };
-    read(cursor).ok_or_else(|| Refusal {
-        attribute: Some("cursor"),
-        ..Refusal::new(
-            Cause::InvalidRequest,
-            "the cursor is not one that this node gave; begin without one",
-        )
-    })
-}
-
-fn queue_total(machine: &Delivery, of: Option<&UnitId>) -> u64 {
-    let neighbours = machine.neighbours();
-    let wanted = neighbours
-        .iter()
-        .filter(|n| of.is_none_or(|of| n.unit == *of));
-    wanted.map(|n| volume(n).messages).sum()
 }
 
 fn volume(neighbour: &NeighbourView) -> Volume {
@@ -441,6 +401,7 @@ fn unit_view(neighbour: NeighbourView, title: Option<String>, seen: Option<Seen>
         title,
         connected: !links.is_empty(),
         blocked: neighbour.blocked,
+        paused: neighbour.paused.lanes(),
         links,
         seen: seen.map(|seen| seen.at),
         mailbox: volume(&neighbour),
@@ -449,41 +410,5 @@ fn unit_view(neighbour: NeighbourView, title: Option<String>, seen: Option<Seen>
         waiting: neighbour.blocked_messages,
         certificate_expires: seen.map(|seen| seen.certificate_expires),
         unit: neighbour.unit,
-    }
-}
-
-fn queue_entry(row: QueueRow, header: Header, bytes: u64) -> QueueEntry {
-    QueueEntry {
-        messageid: row.message,
-        neighbour: row.neighbour,
-        from: header.sender,
-        to: header.to,
-        kind: header.kind,
-        caseid: header.case,
-        priority: row.lane,
-        state: row.state,
-        link: row.link,
-        bytes,
-        accepted: header.accepted,
-        expires: header.expires,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cursor_reads_back_and_nothing_else_does() {
-        let unit: UnitId = "hebi.xunxian.tobacco".parse().expect("a unit");
-        assert_eq!(
-            read_cursor(&format!("{unit}/17")),
-            Ok((unit, 17)),
-            "the page before it ended there"
-        );
-        for strange in ["", "17", "hebi.hub/", "/17", "Hebi/17", "hebi.hub/x"] {
-            let refused = read_cursor(strange).expect_err(strange);
-            assert_eq!(refused.attribute, Some("cursor"));
-        }
     }
 }

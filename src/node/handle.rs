@@ -13,9 +13,9 @@ use super::{
     workers::{Urgency, WorkerFailed},
 };
 use crate::{
-    api::{Action, Actor, Cause, Handed, InboxAsk, Refusal, Settled},
+    api::{Actor, Cause, Handed, InboxAsk, Refusal, Settled},
     cloudevents,
-    delivery::{self, Answer, Input, Order, Submission, Ticket},
+    delivery::{self, Answer, Input, Submission, Ticket},
     model::{Location, MessageId},
     observe::{AuditAsk, AuditError, AuditPage, Entry},
     parcel::{Header, Parcel},
@@ -44,6 +44,7 @@ impl NodeHandle {
         messages: Vec<cloudevents::Submission>,
     ) -> Result<(), Refusal> {
         self.ready()?;
+        self.takes_submissions()?;
         let live = self.shared.live();
         let signer = live.identity.signer();
         let messages = messages.into_iter().map(|message| {
@@ -158,34 +159,6 @@ impl NodeHandle {
                 known: acked,
                 unknown,
             }),
-            other => Err(unexpected(&other)),
-        }
-    }
-
-    pub(super) async fn act(
-        &self,
-        actor: &Actor,
-        message: MessageId,
-        action: Action,
-    ) -> Result<(), Refusal> {
-        self.ready()?;
-        let (name, reason) = match &action {
-            Action::Hold => ("hold", String::new()),
-            Action::Release => ("release", String::new()),
-            Action::Retry => ("retry", String::new()),
-            Action::Reprioritise(lane) => ("reprioritise", lane.to_string()),
-            Action::Drop(why) => ("drop", why.clone()),
-        };
-        self.audit(actor, name, message.to_string(), reason).await?;
-        let order = match action {
-            Action::Hold => Order::Hold(message),
-            Action::Release => Order::Release(message),
-            Action::Retry => Order::Retry(message),
-            Action::Reprioritise(lane) => Order::Reprioritise(message, lane),
-            Action::Drop(why) => Order::Drop(message, why),
-        };
-        match self.ask(|ticket| Input::Operate { ticket, order }).await? {
-            Answer::Ordered(outcome) => Ok(outcome?),
             other => Err(unexpected(&other)),
         }
     }
@@ -306,7 +279,7 @@ impl NodeHandle {
         read.await.map_err(broken)
     }
 
-    async fn ask(&self, input: impl FnOnce(Ticket) -> Input) -> Result<Answer, Refusal> {
+    pub(super) async fn ask(&self, input: impl FnOnce(Ticket) -> Input) -> Result<Answer, Refusal> {
         let ticket = self.shared.new_ticket();
         let answer = self.shared.ask(ticket, input(ticket)).await;
         answer.map_err(refusal)
@@ -377,7 +350,7 @@ fn broken(error: WorkerFailed) -> Refusal {
     Refusal::new(Cause::Internal, error.to_string())
 }
 
-fn unexpected(answer: &Answer) -> Refusal {
+pub(super) fn unexpected(answer: &Answer) -> Refusal {
     tracing::error!(?answer, "the machine gave an answer to another question");
     Refusal::new(
         Cause::Internal,

@@ -77,6 +77,8 @@ pub(super) struct Shared {
     pub(super) blobs: Blobs,
     /// What comes of them and what leaves.
     pub(super) keeper: Arc<Keeper>,
+    /// Whether no submissions are taken because of maintenance.
+    pub(super) draining: AtomicBool,
     /// Numbers for people.
     pub(super) figures: Figures,
     /// What submissions are judged by.
@@ -160,6 +162,7 @@ impl Shared {
             keeper,
             blobs,
             access,
+            draining: AtomicBool::new(false),
             figures: Figures::default(),
             rules: Rules::new(&live.settings, live.identity.signer().certificate()),
             alive: Notify::new(),

@@ -97,6 +97,7 @@ impl World {
                 };
                 return self.use_link(node, link, terms);
             }
+            Fault::Pause => return self.pause(),
             Fault::Block => {
                 if self.nodes[node].parent.is_some() {
                     let pause = self.rng.below(10 * SECOND);

@@ -90,7 +90,7 @@ pub struct Faults {
     pub blocks: bool,
     /// A unit breaks the rules.
     pub rogue: bool,
-    /// Operators hold, release, retry, reprioritise and drop.
+    /// Operators hold, release, retry, reprioritise, drop and expire.
     pub operators: bool,
     /// Bounds are small enough to be met.
     pub small_limits: bool,
@@ -104,6 +104,8 @@ pub struct Faults {
     pub attachments: bool,
     /// Batches are compressed against acked history, and nodes forget it.
     pub history: bool,
+    /// Operators pause neighbours and lanes, and let them go on.
+    pub pauses: bool,
 }
 
 impl Faults {
@@ -127,6 +129,7 @@ impl Faults {
         terms: true,
         attachments: true,
         history: true,
+        pauses: true,
     };
 
     /// Nothing.
@@ -149,6 +152,7 @@ impl Faults {
         terms: false,
         attachments: false,
         history: false,
+        pauses: false,
     };
 }
 

@@ -116,6 +116,10 @@ pub(super) enum Asked {
     },
     GiveBack,
     Order(Order),
+    Pause {
+        neighbour: NodeIndex,
+        paused: bool,
+    },
 }
 
 impl Run {

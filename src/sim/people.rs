@@ -418,18 +418,20 @@ impl World {
                 let lane = self.rng.pick(&Lane::ALL).copied().unwrap_or(Lane::Bulk);
                 Order::Reprioritise(message, lane)
             }
-            _ => Order::Drop(message, "it is a test".into()),
+            85..93 => Order::Drop(message, "it is a test".into()),
+            _ => Order::Expire(message, "it is a test".into()),
         };
         self.order(node, order)
     }
 
     pub(super) fn order(&mut self, node: NodeIndex, order: Order) -> Kept {
         let (ticket, id) = (self.name(), order.message());
+        let orders = vec![order.clone()];
         match &order {
             Order::Hold(_) => {
                 self.holds.insert((node, id));
             }
-            Order::Drop(..) => {
+            Order::Drop(..) | Order::Expire(..) => {
                 if let Some(index) = self.ledger.find(id) {
                     self.ledger.get_mut(index).drops += 1;
                 }
@@ -438,6 +440,46 @@ impl World {
         }
         self.line(|| format!("n{node}'s operator: {order:?}"));
         self.ask(node, ticket, Asked::Order(order.clone()));
-        self.give(node, Input::Operate { ticket, order })
+        self.give(node, Input::Operate { ticket, orders })
+    }
+
+    /// An operator stops what goes to a neighbour, or lets it go on.
+    pub(super) fn pause(&mut self) -> Kept {
+        let node = self.own.below(self.nodes.len() as u64) as NodeIndex;
+        let neighbour = self.own.below(self.nodes.len() as u64) as NodeIndex;
+        if node == neighbour || !self.is_up(node) {
+            return Ok(());
+        }
+        let lane = self.own.per_mille(500).then_some(());
+        let lane = lane.and_then(|()| self.own.pick(&Lane::ALL).copied());
+        let paused = self.own.per_mille(600);
+        self.pause_or_go_on(node, neighbour, lane, paused)
+    }
+
+    pub(super) fn pause_or_go_on(
+        &mut self,
+        node: NodeIndex,
+        neighbour: NodeIndex,
+        lane: Option<Lane>,
+        paused: bool,
+    ) -> Kept {
+        if paused {
+            self.pauses.insert((node, neighbour));
+        }
+        let ticket = self.name();
+        let asked = Asked::Pause {
+            neighbour,
+            paused: paused || lane.is_some(),
+        };
+        self.line(|| format!("n{node}'s operator: pause {paused} of n{neighbour}, {lane:?}"));
+        self.ask(node, ticket, asked);
+        let neighbour = self.unit(neighbour);
+        let input = Input::Pause {
+            ticket,
+            neighbour,
+            lane,
+            paused,
+        };
+        self.give(node, input)
     }
 }

@@ -93,6 +93,8 @@ pub(super) enum Fault {
     Alarm,
     /// A link is to be used on other terms.
     Terms,
+    /// An operator stops what goes to a neighbour, or lets it go on.
+    Pause,
 }
 
 pub(super) fn unit(name: &str) -> UnitId {
@@ -257,6 +259,9 @@ impl Plan {
         if own.per_mille(400) && allowed.terms {
             plan.faults.extend([Fault::Terms; 2]);
             plan.has_terms = true;
+        }
+        if own.per_mille(300) && allowed.pauses {
+            plan.faults.extend([Fault::Pause; 3]);
         }
         plan.has_history = (plan.calm_at / SECOND) % 2 == 1 && allowed.history;
         plan.has_attachments = (plan.calm_at / SECOND) % 3 == 1 && allowed.attachments;

@@ -96,7 +96,20 @@ impl World {
                 if !is_durable {
                     return Err(broken("G1", format!("{order:?} is confirmed before sync")));
                 }
+                let [outcome] = outcome[..] else {
+                    return Err(broken("G7", format!("{order:?} has {outcome:?} outcomes")));
+                };
                 self.ordered(node, &order, outcome);
+                Ok(())
+            }
+            (Asked::Pause { neighbour, paused }, Answer::Ordered(_)) => {
+                if !is_durable {
+                    return Err(broken("G1", "a pause is confirmed before sync"));
+                }
+                // Before that a folder may be set back, and the pause with it.
+                if !paused && self.is_calm {
+                    self.pauses.remove(&(node, neighbour));
+                }
                 Ok(())
             }
             (asked, answer) => Err(broken("G7", format!("{asked:?} is answered by {answer:?}"))),
@@ -336,7 +349,7 @@ impl World {
     fn ordered(&mut self, node: NodeIndex, order: &Order, outcome: Result<(), OrderRefused>) {
         let id = order.message();
         match order {
-            Order::Drop(..) if outcome.is_err() => {
+            Order::Drop(..) | Order::Expire(..) if outcome.is_err() => {
                 if let Some(index) = self.ledger.find(id) {
                     self.ledger.get_mut(index).drops -= 1;
                 }
@@ -459,7 +472,7 @@ impl World {
 
     fn may_end(&self, message: &Message, receiver: &Pattern, state: State, reason: Reason) -> bool {
         match state {
-            State::Expired => message.expires <= self.latest_wall(),
+            State::Expired => message.expires <= self.latest_wall() || message.drops > 0,
             State::Dropped => message.drops > 0,
             State::Refused => match reason {
                 Reason::Policy => {
@@ -534,6 +547,12 @@ impl World {
         let holds: Vec<(NodeIndex, MessageId)> = self.holds.iter().copied().collect();
         for (node, message) in holds {
             self.order(node, Order::Release(message))?;
+        }
+        let pauses: Vec<(NodeIndex, NodeIndex)> = self.pauses.iter().copied().collect();
+        for (node, neighbour) in pauses {
+            if self.is_up(node) {
+                self.pause_or_go_on(node, neighbour, None, false)?;
+            }
         }
         let now = self.agenda.now();
         let Some(lacking) = self.lacking() else {

@@ -272,7 +272,8 @@ fn ticket_of(input: &Input) -> Option<Ticket> {
         | Input::Inbox { ticket, .. }
         | Input::InboxAck { ticket, .. }
         | Input::InboxRelease { ticket, .. }
-        | Input::Operate { ticket, .. } => Some(*ticket),
+        | Input::Operate { ticket, .. }
+        | Input::Pause { ticket, .. } => Some(*ticket),
         _ => None,
     }
 }

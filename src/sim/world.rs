@@ -83,6 +83,10 @@ pub(super) struct World {
     pub(super) clock_ahead: i64,
     /// What operators hold, or may hold.
     pub(super) holds: BTreeSet<(NodeIndex, MessageId)>,
+    /// What operators have stopped, or may have: by whom, towards whom.
+    pub(super) pauses: BTreeSet<(NodeIndex, NodeIndex)>,
+    /// Draws what was added later, so that worlds without it are as they would be if there were no such thing.
+    pub(super) own: Rng,
     /// The credit that a node was told last by a neighbour, since they had a session.
     pub(super) credits: BTreeMap<(NodeIndex, NodeIndex), [u64; 4]>,
     /// Names of all kinds, never used twice.
@@ -111,6 +115,8 @@ impl World {
             is_recovering: false,
             clock_ahead: plan.nodes.iter().map(|n| n.clock_off).max().unwrap_or(0),
             holds: BTreeSet::new(),
+            pauses: BTreeSet::new(),
+            own: Rng::new(seed ^ 0x9a05_e5ed),
             credits: BTreeMap::new(),
             names: 0,
             units: BTreeMap::new(),

@@ -2,7 +2,9 @@
 //!
 //! `CASEGATE_TEST_KILLS` says how often to kill.
 
-use std::time::Instant;
+use std::{process::Stdio, time::Instant};
+
+use serde_json::json;
 
 use crate::{
     processes::{Town, until},
@@ -96,4 +98,58 @@ fn a_hub_that_loses_its_disk_in_the_middle_loses_nothing_and_repeats_nothing() {
     for node in &mut nodes {
         node.stop();
     }
+}
+
+/// An operator's action on many is one group of records: whenever the machine fails, all of it is done or nothing.
+#[test]
+fn an_action_on_many_that_a_crash_interrupts_is_done_to_all_or_to_none() {
+    const MESSAGES: usize = 300;
+    let town = Town::new();
+    let mut a = town.unit("hebi.a");
+    a.start();
+    let events: Vec<_> = (0..MESSAGES)
+        .map(|number| {
+            json!({
+                "specversion": "1.0", "id": number.to_string(), "source": "/unit/hebi.a",
+                "type": "notice", "to": "hebi.b", "data": {"n": number},
+            })
+        })
+        .collect();
+    assert_eq!(a.client().submit(&events).len(), MESSAGES);
+    let log = a.data().join("audit.log");
+    let (mut held, mut done) = (false, 0);
+    for round in 0..8u32 {
+        let action = if held { "release" } else { "hold" };
+        let before = std::fs::read_to_string(&log).expect("a log").len();
+        let mut command = a.ask(&format!("queue {action} --all --json"));
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut asked = command.spawn().expect("it runs");
+        // It is on record just before it is done.
+        until("the action is on record", || {
+            let text = std::fs::read_to_string(&log).expect("a log");
+            text[before..].contains(&format!("\"action\":\"{action}\""))
+        });
+        for _ in 0..round * 20_000 {
+            std::hint::spin_loop();
+        }
+        a.kill();
+        // Its node is gone; it may have had its answer.
+        let _ = asked.wait();
+        a.start();
+        let (status, page) = a
+            .client()
+            .get("/v1/queue?max=1000&state=held")
+            .expect("an answer");
+        assert_eq!(status, 200, "{page}");
+        let count = page["messages"].as_array().map(Vec::len);
+        assert!(
+            matches!(count, Some(0 | MESSAGES)),
+            "{action} in round {round} was done to {count:?} of {MESSAGES}"
+        );
+        let now = count == Some(MESSAGES);
+        done += u32::from(now != held);
+        held = now;
+    }
+    eprintln!("{done} of 8 actions were done when the node was killed");
+    a.stop();
 }

@@ -18,6 +18,7 @@ mod house;
 mod index;
 mod links;
 mod odd_links;
+mod operators;
 mod power;
 mod processes;
 mod reload;

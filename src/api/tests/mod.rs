@@ -3,6 +3,7 @@
 mod attachments;
 mod calls;
 mod events;
+mod operators;
 mod sockets;
 
 use std::{
@@ -62,6 +63,8 @@ struct Told {
     actions: Vec<(MessageId, Action)>,
     actors: Vec<Actor>,
     audit_asked: Option<AuditAsk>,
+    acted_on: Option<(Which, Action, String)>,
+    paused: Option<(UnitId, Option<Lane>, bool, String)>,
     refused: Vec<RefusedCall>,
     queue: Option<QueueAsk>,
     search: Option<Search>,
@@ -234,6 +237,54 @@ impl Gateway for Fake {
         Ok(())
     }
 
+    async fn act_on(
+        &self,
+        actor: &Actor,
+        which: Which,
+        action: Action,
+        reason: &str,
+    ) -> Result<Acted, Refusal> {
+        self.check()?;
+        let mut told = self.told();
+        told.actors.push(actor.clone());
+        told.acted_on = Some((which, action, reason.to_owned()));
+        Ok(Acted {
+            done: 2,
+            refused: vec![(message_id("3"), "it is not held".into())],
+            next: Some("hebi.hub/7".into()),
+        })
+    }
+
+    async fn set_paused(
+        &self,
+        actor: &Actor,
+        neighbour: UnitId,
+        lane: Option<Lane>,
+        paused: bool,
+        reason: &str,
+    ) -> Result<Vec<Lane>, Refusal> {
+        self.check()?;
+        let mut told = self.told();
+        told.actors.push(actor.clone());
+        told.paused = Some((neighbour, lane, paused, reason.to_owned()));
+        Ok(lane.into_iter().collect())
+    }
+
+    async fn set_drained(
+        &self,
+        actor: &Actor,
+        drained: bool,
+        _reason: &str,
+    ) -> Result<Drained, Refusal> {
+        self.check()?;
+        self.told().actors.push(actor.clone());
+        Ok(Drained {
+            draining: drained,
+            empty: true,
+            queued: Volume::default(),
+        })
+    }
+
     async fn audit(&self, ask: AuditAsk) -> Result<AuditPage, Refusal> {
         self.check()?;
         self.told().audit_asked = Some(ask);
@@ -312,6 +363,7 @@ impl Gateway for Fake {
             started: NOW,
             epoch: 1,
             ready: true,
+            draining: false,
             sessions: 0,
             units: 0,
             queued: Volume::default(),

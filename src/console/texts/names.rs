@@ -179,6 +179,8 @@ impl Texts {
             Cause::DiskFull => self.cause_disk_full,
             Cause::Recovering => self.cause_recovering,
             Cause::Stopping => self.cause_stopping,
+            Cause::UnknownNeighbour => self.cause_unknown_neighbour,
+            Cause::Draining => self.cause_draining,
             Cause::StorageFailed => self.cause_storage_failed,
             Cause::IndexUnavailable => self.cause_index,
             Cause::Internal => self.cause_internal,
@@ -190,6 +192,19 @@ impl Texts {
         let none = String::new;
         match warning {
             Warning::NotReady(why) => (true, self.warn_not_ready.into(), why.clone()),
+            Warning::Drained { queued: 0 } => (false, self.warn_drained.into(), none()),
+            Warning::Drained { queued } => (false, fill(self.warn_draining, &[queued]), none()),
+            Warning::Paused { unit, lanes } if lanes.len() == Lane::ALL.len() => {
+                (false, fill(self.warn_paused, &[unit]), none())
+            }
+            Warning::Paused { unit, lanes } => {
+                let lanes: Vec<_> = lanes.iter().map(|lane| self.lane(*lane).text).collect();
+                let text = fill(
+                    self.warn_paused_lanes,
+                    &[unit, &lanes.join(self.and_between)],
+                );
+                (false, text, none())
+            }
             Warning::DiskFull => (true, self.warn_disk_full.into(), none()),
             Warning::Quarantined(places) => (true, fill(self.warn_quarantined, &[places]), none()),
             Warning::ExpressOnly { link, spent, .. } => {
@@ -216,6 +231,7 @@ impl Texts {
             Action::Release => self.done_release,
             Action::Retry => self.done_retry,
             Action::Reprioritise(_) => self.done_reprioritise,
+            Action::Expire(_) => self.done_expire,
             Action::Drop(_) => self.done_drop,
         }
     }

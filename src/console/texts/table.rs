@@ -119,6 +119,11 @@ texts! {
     warnings: "What needs attention", "需要处理";
     warnings_none: "Nothing needs attention", "一切正常";
     warn_not_ready: "The node takes no messages", "节点暂不受理报文";
+    warn_drained: "The node is drained: nothing is queued and no submissions are taken. Stop it, or end that with `casegate resume`.", "节点已排空：队列中没有报文，也不受理新报文。可以停止节点，或用 casegate resume 恢复受理。";
+    warn_draining: "The node is drained: no submissions are taken, and {} messages are still queued", "节点正在排空：不受理新报文，队列中还有 {} 份";
+    warn_paused: "What is for {} is paused by an operator", "发往 {} 的报文已由操作员暂停";
+    warn_paused_lanes: "What is for {} is paused by an operator: {}", "发往 {} 的报文已由操作员暂停：{}";
+    and_between: ", ", "、";
     warn_disk_full: "The disk is full: only urgent messages are taken. Free some room.", "磁盘已满：只受理急件。请清理磁盘。";
     warn_quarantined: "{} damaged stretches of the journal were set aside; see the data folder's quarantine", "日志有 {} 处损坏，已隔离；见数据目录中的 quarantine";
     warn_express_spent: "Only flash and urgent messages go over the link {}: its budget for today is spent", "链路 {} 只走特急、加急报文：今日流量已用完";
@@ -254,6 +259,7 @@ texts! {
     done_release: "Released: {}", "已恢复 {} 条";
     done_retry: "To be sent again: {}", "将重试 {} 条";
     done_reprioritise: "Priority changed: {}", "已调整急缓 {} 条";
+    done_expire: "Expired: {}", "已置为过期 {} 条";
     done_drop: "Dropped: {}", "已删除 {} 条";
 
     // The queue.
@@ -346,6 +352,8 @@ texts! {
     cause_bound_reached: "a queue or the storage has reached its bound", "队列或存储已达上限";
     cause_disk_full: "the disk is full", "磁盘已满";
     cause_recovering: "the node is reading its journal", "节点正在恢复日志";
+    cause_unknown_neighbour: "there is no such neighbour", "没有这个相邻节点";
+    cause_draining: "the node is drained for maintenance and takes no messages; try again later", "节点正在维护排空，暂不受理报文，请稍后再试";
     cause_stopping: "the node is stopping", "节点正在停止";
     cause_storage_failed: "stable storage has failed", "存储故障";
     cause_index: "the index cannot answer now", "索引暂不可用";

@@ -229,6 +229,13 @@ impl Delivery {
                 self.saw(wall);
                 self.apply_unattached(parcel, state, reason, wall);
             }
+            Record::Paused { neighbour, lanes } => {
+                if lanes.is_none() {
+                    self.paused.remove(&neighbour);
+                } else {
+                    self.paused.insert(neighbour, lanes);
+                }
+            }
             Record::Kept { parcel } => {
                 if let Some(slot) = self.parcels.of_digest(parcel) {
                     let before = self

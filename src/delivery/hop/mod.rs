@@ -3,6 +3,7 @@
 mod frame;
 mod inbound;
 mod outbox;
+mod paused;
 
 use std::collections::BTreeSet;
 
@@ -17,6 +18,7 @@ pub use frame::{
 pub(super) use inbound::{Inbound, Waiting};
 pub use outbox::Depth;
 pub(super) use outbox::{BATCH_BYTES_FULL, Ending, Outbox, Queued};
+pub use paused::Paused;
 
 use super::{input::SessionId, parcels::Parcels};
 use crate::model::{Digest, Lsn};

@@ -36,7 +36,12 @@ impl Delivery {
     /// Parcels go before runs of chunks, but for a run's turn.
     fn pump_bulk(&mut self, neighbour: &UnitId) -> bool {
         let hop = self.hops.get(neighbour);
-        let has_parcels = hop.is_some_and(|hop| hop.outbox.has_ready(false));
+        let paused = self.paused_towards(neighbour);
+        if paused.has(Lane::Bulk) {
+            // Attachments travel as bulk.
+            return self.pump_one(neighbour, false);
+        }
+        let has_parcels = hop.is_some_and(|hop| hop.outbox.has_ready(false, paused));
         if has_parcels && self.is_runs_turn(neighbour) && self.pump_run(neighbour) {
             return true;
         }
@@ -47,7 +52,8 @@ impl Delivery {
         let Some(hop) = self.hops.get(neighbour) else {
             return false;
         };
-        if !hop.outbox.has_ready(express) {
+        let paused = self.paused_towards(neighbour);
+        if !hop.outbox.has_ready(express, paused) {
             return false;
         }
         let waiting = hop.outbox.waiting(express);
@@ -65,7 +71,10 @@ impl Delivery {
             0 => live.first_batch(),
             _ => BATCH_BYTES_FULL,
         };
-        let Some((lane, seqs)) = hop.outbox.pick(express, session, full, &self.parcels) else {
+        let Some((lane, seqs)) = hop
+            .outbox
+            .pick(express, paused, session, full, &self.parcels)
+        else {
             return false;
         };
         live.use_grant(express);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::frame::Seq;
+use super::super::{Paused, frame::Seq};
 use super::{BATCH_PARCELS_MAX, CREDIT_AT_FIRST, Outbox};
 use crate::{
     delivery::{input::SessionId, parcels::Parcels},
@@ -77,20 +77,21 @@ impl Outbox {
     }
 
     /// Whether a batch of the class might be made: a quick look.
-    pub(in crate::delivery) fn has_ready(&self, express: bool) -> bool {
+    pub(in crate::delivery) fn has_ready(&self, express: bool, paused: Paused) -> bool {
         lanes(express)
             .iter()
-            .any(|lane| !self.ready[lane.index()].is_empty())
+            .any(|lane| !paused.has(*lane) && !self.ready[lane.index()].is_empty())
     }
 
     /// Chooses the parcels of one batch, which takes no further one once it has `full` bytes, and leases them to `session`.
     ///
     /// Takes the most urgent lane of the class first, in order of number; every [`SHARE_TURNS`]th batch the lower lane goes first.
     /// A parcel's predecessors that have not left yet go before it, from whatever lane: so an urgent message of a case lends its
-    /// urgency to the earlier ones.
+    /// urgency to the earlier ones, those of a paused lane among them.
     pub(in crate::delivery) fn pick(
         &mut self,
         express: bool,
+        paused: Paused,
         session: SessionId,
         full: u64,
         parcels: &Parcels,
@@ -102,6 +103,7 @@ impl Outbox {
         } else {
             [first, second]
         };
+        let order = order.into_iter().filter(|lane| !paused.has(*lane));
         order.into_iter().find_map(|lane| {
             let picked = self.pick_lane(lane, session, full, parcels);
             (!picked.is_empty()).then_some((lane, picked))
