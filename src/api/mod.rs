@@ -40,9 +40,9 @@ pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
 pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
-    AttachmentsView, GapView, HappeningView, LinkUsage, LinkView, MessagePage, MessageView,
-    PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView, Status, StepView, TransferView,
-    UnitView, Volume,
+    AttachmentsView, DamageView, GapView, HappeningView, LinkUsage, LinkView, MessagePage,
+    MessageView, PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView, Status, StepView,
+    TransferView, UnitView, Volume,
 };
 
 use crate::{model::Limits, observe::Metrics};

@@ -60,8 +60,6 @@ pub(super) enum BaseError {
     Io(#[from] io::Error),
     #[error("it is of version {0}, and this program writes version {VERSION}")]
     Version(u32),
-    #[error("it is ahead of the journal, which ends at record {journal}: it knows record {index}")]
-    Ahead { index: Lsn, journal: Lsn },
     #[error("it is damaged, and sled found nothing in it any more")]
     Emptied,
     #[error("a page of it does not read")]

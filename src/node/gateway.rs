@@ -12,9 +12,9 @@ use super::{
 };
 use crate::{
     api::{
-        Action, Cause, Gateway, Handed, Heard, InboxAsk, LinkUsage, LinkView, MessagePage,
-        MessageView, PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, Settled, Status, UnitView,
-        Volume,
+        Action, Cause, DamageView, Gateway, Handed, Heard, InboxAsk, LinkUsage, LinkView,
+        MessagePage, MessageView, PerLane, QueueAsk, QueueEntry, QueuePage, Refusal, Settled,
+        Status, UnitView, Volume,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
@@ -29,6 +29,8 @@ use crate::{
 const ROWS_PER_PAGE_MAX: usize = 10_000;
 /// Rows that are asked for at a time.
 const ROWS_AT_ONCE: usize = 500;
+/// Lost attachments that one look shows.
+const LOST_ATTACHMENTS_SHOWN: usize = 100;
 /// How long before a certificate expires the status warns.
 const WARN_BEFORE: Millis = 30 * 24 * 3600 * 1000;
 
@@ -136,14 +138,15 @@ impl Gateway for NodeHandle {
     }
 
     async fn status(&self) -> Result<Status, Refusal> {
-        let (epoch, neighbours, inbox, awaiting, on_their_way) = self
+        let (epoch, neighbours, inbox, awaiting, on_their_way, lost_attachments) = self
             .look(|machine| {
                 (
                     machine.epoch(),
                     machine.neighbours(),
                     machine.inbox_view(),
-                    machine.totals().owed,
+                    machine.totals().own,
                     machine.blobs_on_their_way(),
+                    machine.blobs_lost(LOST_ATTACHMENTS_SHOWN),
                 )
             })
             .await?;
@@ -182,8 +185,9 @@ impl Gateway for NodeHandle {
             awaiting_receipts: awaiting,
             journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
             journal_bytes_max: u64::from(settings.limits.journal_mib) << 20,
-            quarantined: figures.quarantined.load(Ordering::Relaxed),
-            warnings: self.warnings(),
+            quarantined: figures.damaged.get().map_or(0, |damaged| damaged.places),
+            warnings: self.warnings(lost_attachments.len()),
+            damage: self.damage(lost_attachments),
         })
     }
 
@@ -276,9 +280,30 @@ impl NodeHandle {
         views
     }
 
+    /// What was damaged at the start, and what was lost with it.
+    fn damage(&self, attachments: Vec<BlobDigest>) -> Option<DamageView> {
+        let lost = self.shared.index.health().lost;
+        let damaged = self.shared.figures.damaged.get();
+        let places = damaged.map(|damaged| damaged.told.clone());
+        let view = DamageView {
+            places: places.unwrap_or_default(),
+            messages: lost.messages.clone(),
+            messages_more: lost.more,
+            attachments,
+        };
+        let is_something =
+            !view.places.is_empty() || !lost.is_empty() || !view.attachments.is_empty();
+        is_something.then_some(view)
+    }
+
     /// What an operator should look at.
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&self, lost_attachments: usize) -> Vec<String> {
         let mut warnings = Vec::new();
+        if lost_attachments > 0 {
+            warnings.push(format!(
+                "{lost_attachments} attachments of messages that were accepted here are damaged; bring them again: the status names them under \"damage\""
+            ));
+        }
         let status = self.status_now();
         if !status.is_ready() {
             warnings.push(status.to_string());
@@ -288,7 +313,7 @@ impl NodeHandle {
             warnings
                 .push("the disk is full: only urgent messages are taken; free some room".into());
         }
-        let quarantined = figures.quarantined.load(Ordering::Relaxed);
+        let quarantined = figures.damaged.get().map_or(0, |damaged| damaged.places);
         if quarantined > 0 {
             warnings.push(format!(
                 "{quarantined} damaged stretches of the journal were set aside; see the data folder's quarantine"
@@ -300,6 +325,12 @@ impl NodeHandle {
             ));
         }
         let index = self.shared.index.health();
+        if !index.lost.is_empty() {
+            warnings.push(format!(
+                "{} messages were lost with damaged records of the journal, unless a neighbour still has them; the status names them under \"damage\"",
+                index.lost.len()
+            ));
+        }
         if let Some(why) = index.failed {
             warnings.push(format!(
                 "the index does not follow: {why}; messages pass as ever, search and history wait for it"

@@ -42,6 +42,10 @@ pub(super) struct Node {
     pub(super) clock_off: i64,
     /// Until when its disk is slow.
     pub(super) slow_until: Us,
+    /// Its disk is full.
+    pub(super) is_full: bool,
+    /// Its disk fails.
+    pub(super) is_broken: bool,
     /// A copy of the disk, and when it was made.
     pub(super) backup: Option<(Us, SimDisk, BlobDisk)>,
     /// Its attachments.
@@ -166,11 +170,7 @@ impl Node {
         bug: Option<Bug>,
         rng: &mut Rng,
     ) -> Result<Recovery, String> {
-        let mut replayed = Replayed {
-            settings: self.settings.clone(),
-            machine: None,
-            error: None,
-        };
+        let mut replayed = Replayed::new(self.settings.clone());
         let mut seed = [0; 32];
         for part in seed.chunks_exact_mut(8) {
             part.copy_from_slice(&rng.next().to_le_bytes());
@@ -254,10 +254,20 @@ impl std::fmt::Debug for Run {
 }
 
 /// Rebuilds the machine from what the journal hands out, as production does.
-struct Replayed {
+pub(super) struct Replayed {
     settings: delivery::Settings,
-    machine: Option<Delivery>,
-    error: Option<ReplayError>,
+    pub(super) machine: Option<Delivery>,
+    pub(super) error: Option<ReplayError>,
+}
+
+impl Replayed {
+    pub(super) fn new(settings: delivery::Settings) -> Self {
+        Self {
+            settings,
+            machine: None,
+            error: None,
+        }
+    }
 }
 
 impl Replay for Replayed {
