@@ -64,6 +64,8 @@ pub(super) enum BaseError {
     Emptied,
     #[error("a page of it does not read")]
     Page,
+    #[error("the node ended before it was known what was lost with the journal's end")]
+    Stopped,
     #[error("a reader found it damaged: {0}")]
     Suspect(String),
 }
@@ -125,6 +127,9 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, BaseError>) -> Result<
 
 impl BaseError {
     fn is_damage(&self) -> bool {
+        if matches!(self, BaseError::Stopped) {
+            return false;
+        }
         let (BaseError::Io(error) | BaseError::Sled(sled::Error::Io(error))) = self else {
             return true;
         };

@@ -456,7 +456,8 @@ impl Follower {
                 let (mut survivors, mut after) = (HashSet::new(), None);
                 loop {
                     let Some((page, next)) = self.source.live(after) else {
-                        return Ok(());
+                        // The node ends: the next start finds the base ahead of the journal again.
+                        return Err(BaseError::Stopped);
                     };
                     survivors.extend(page.iter().map(|view| view.message));
                     if next.is_none() {

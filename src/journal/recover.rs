@@ -134,7 +134,7 @@ impl<D: Disk> Journal<D> {
                 bytes: checkpoint.as_ref().map_or(0, |(_, bytes, _)| *bytes),
                 state_bytes: checkpoint.as_ref().map_or(0, |(_, _, bytes)| *bytes),
                 since,
-                forced: !report.is_clean(),
+                forced: !report.is_clean() || report.copy_used,
                 ..CheckpointState::default()
             },
         };
@@ -165,42 +165,31 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         &mut self,
         names: &[String],
     ) -> Result<Option<(Preface, u64, u64)>, OpenError> {
-        let mut found: Vec<Lsn> = Vec::new();
+        let mut found: BTreeSet<Lsn> = BTreeSet::new();
         for name in names {
             let unfinished = name.strip_suffix(checkpoint::UNFINISHED);
-            if unfinished.is_some_and(|name| checkpoint::lsn(name).is_some()) {
+            if unfinished.is_some_and(|name| checkpoint::lsn_of_either(name).is_some()) {
                 // Best effort: it is in nobody's way.
                 let _ = self.disk.remove(name);
             }
-            found.extend(checkpoint::lsn(name));
+            found.extend(checkpoint::lsn_of_either(name));
         }
-        found.sort_unstable();
         for lsn in found.into_iter().rev() {
             let name = checkpoint::name(lsn);
-            let file = self.disk.open(&name);
-            match file.map_err(|_| Unfit::Damaged).and_then(Found::check) {
-                Ok(found)
-                    if found.preface.lsn == lsn
-                        && found
-                            .state()
-                            .is_ok_and(|mut state| self.replay.checkpoint(lsn, &mut state)) =>
-                {
-                    self.report.checkpoint = Some(lsn);
-                    let (bytes, state_bytes) = (found.bytes(), found.state_bytes());
-                    return Ok(Some((found.preface, bytes, state_bytes)));
-                }
-                // Its records may be gone: without it, what they told would be lost.
-                Err(Unfit::Version(version)) => {
-                    return Err(OpenError::Version { name, version });
-                }
-                Ok(_) | Err(Unfit::Damaged) => {}
+            if let Some(loaded) = self.load(lsn, &name)? {
+                return Ok(Some(loaded));
             }
+            let copy = self.load(lsn, &checkpoint::copy_name(lsn))?;
             let bytes = self
                 .disk
                 .open(&name)
                 .and_then(|file| read_whole(&file, checkpoint::BYTES_MAX))
                 .unwrap_or_default();
             let quarantine = self.keep(&format!("{name}.bin"), &bytes);
+            if copy.is_some() {
+                self.report.copy_used = true;
+                return Ok(copy);
+            }
             self.damage(Damage {
                 cause: Cause::Checkpoint,
                 segment: 0,
@@ -211,6 +200,29 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
             });
         }
         Ok(None)
+    }
+
+    /// The checkpoint in this file, if it is whole and `replay` takes it.
+    fn load(&mut self, lsn: Lsn, name: &str) -> Result<Option<(Preface, u64, u64)>, OpenError> {
+        let file = self.disk.open(name);
+        match file.map_err(|_| Unfit::Damaged).and_then(Found::check) {
+            Ok(found)
+                if found.preface.lsn == lsn
+                    && found
+                        .state()
+                        .is_ok_and(|mut state| self.replay.checkpoint(lsn, &mut state)) =>
+            {
+                self.report.checkpoint = Some(lsn);
+                let (bytes, state_bytes) = (found.bytes(), found.state_bytes());
+                Ok(Some((found.preface, bytes, state_bytes)))
+            }
+            // Its records may be gone: without it, what they told would be lost.
+            Err(Unfit::Version(version)) => Err(OpenError::Version {
+                name: name.to_owned(),
+                version,
+            }),
+            Ok(_) | Err(Unfit::Damaged) => Ok(None),
+        }
     }
 
     fn take_over(&mut self, preface: &Preface, numbers: &BTreeSet<u32>) {

@@ -152,9 +152,26 @@ fn damage(path: &Path, dice: &mut Dice) -> String {
 }
 
 /// What was submitted, and what became of it.
+impl Drop for Book {
+    fn drop(&mut self) {
+        for (name, damages) in &self.when {
+            if std::thread::panicking()
+                && !self.came.contains_key(name)
+                && !self.told.contains(name)
+            {
+                eprintln!(
+                    "--- {name}, submitted before damage {damages}, neither came nor is told"
+                );
+            }
+        }
+    }
+}
+
 #[derive(Default)]
 struct Book {
     sent: HashMap<String, Value>,
+    /// After which damage each was submitted.
+    when: HashMap<String, usize>,
     came: HashMap<String, u32>,
     /// Messages that some node has said to be affected.
     told: BTreeSet<String>,
@@ -176,7 +193,7 @@ fn body(seed: u64) -> Vec<u8> {
 }
 
 impl Book {
-    fn submit(&mut self, a: &Client, dice: &mut Dice) {
+    fn submit(&mut self, a: &Client, dice: &mut Dice, damages: usize) {
         let seed = dice.next();
         let bytes = body(seed);
         let mut digest = String::new();
@@ -201,6 +218,8 @@ impl Book {
             })
             .collect();
         let names = a.submit(&events);
+        self.when
+            .extend(names.iter().map(|name| (name.clone(), damages)));
         self.sent.extend(names.into_iter().zip(events));
     }
 
@@ -265,7 +284,15 @@ impl Book {
                 continue;
             };
             let named = status["damage"]["messages"].as_array();
+            let before = self.told.len();
             self.told.extend(named.into_iter().flatten().map(text));
+            if self.told.len() > before {
+                eprintln!(
+                    "    {} says that {} more are affected",
+                    status["unit"],
+                    self.told.len() - before
+                );
+            }
         }
     }
 
@@ -346,7 +373,7 @@ fn whatever_rots_each_message_comes_as_it_was_or_is_told_to_be_affected() {
         if away == 1 || away == 2 {
             nodes[away].stop();
         }
-        book.submit(&nodes[0].client(), &mut dice);
+        book.submit(&nodes[0].client(), &mut dice, n);
         if away == 2 {
             let hub = nodes[1].client();
             let sent = book.sent.len();

@@ -141,9 +141,9 @@ fn make_golden_folders() {
     with["attachments"] = brought.1["digest"].clone();
     let first = [
         with,
-        event("2", "urgent", "A-1"),
-        event("3", "bulk", "A-2"),
-        event("4", "flash", ""),
+        event("2", "urgent", "A-2"),
+        event("3", "bulk", "A-7"),
+        event("4", "flash", "A-9"),
     ];
     a.submit(&first);
     let mut came = Vec::new();
