@@ -180,11 +180,6 @@ impl<F: File> Found<F> {
     pub(super) fn state_bytes(&self) -> u64 {
         self.state_bytes
     }
-
-    /// The size of the file, in bytes.
-    pub(super) fn bytes(&self) -> u64 {
-        self.state.end + TAIL as u64
-    }
 }
 
 /// Bytes of a file, read as they are asked for.
@@ -233,7 +228,7 @@ pub struct WrittenCheckpoint<D: Disk> {
 pub struct Checkpointed {
     /// It stands for all records up to this one.
     pub lsn: Lsn,
-    /// The size of its file, in bytes.
+    /// The size of its files, in bytes.
     pub bytes: u64,
     /// How many bytes the state has.
     pub state_bytes: u64,
@@ -334,7 +329,9 @@ impl<D: Disk> WrittenCheckpoint<D> {
         }
         let mut left = self.remove_older().err();
         // One is enough, as long as it is whole; the next checkpoint tries again to have two.
-        left = left.or(copied.and_then(Result::err));
+        let copied = copied.unwrap_or(Ok(()));
+        let files = 1 + u64::from(copied.is_ok());
+        left = left.or(copied.err());
         let mut removed = Vec::with_capacity(self.doomed.len());
         for number in self.doomed {
             match self.shared.remove(number) {
@@ -344,7 +341,7 @@ impl<D: Disk> WrittenCheckpoint<D> {
         }
         Ok(Checkpointed {
             lsn,
-            bytes: self.bytes,
+            bytes: files * self.bytes,
             state_bytes: self.state_bytes,
             removed,
             left,

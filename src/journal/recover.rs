@@ -176,10 +176,16 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         }
         for lsn in found.into_iter().rev() {
             let name = checkpoint::name(lsn);
+            let copy = checkpoint::copy_name(lsn);
+            let bytes_on_disk: u64 = [&name, &copy]
+                .into_iter()
+                .filter_map(|name| self.disk.open(name).and_then(|file| file.len()).ok())
+                .sum();
+            let on_disk = |(preface, state_bytes)| (preface, bytes_on_disk, state_bytes);
             if let Some(loaded) = self.load(lsn, &name)? {
-                return Ok(Some(loaded));
+                return Ok(Some(on_disk(loaded)));
             }
-            let copy = self.load(lsn, &checkpoint::copy_name(lsn))?;
+            let copy = self.load(lsn, &copy)?;
             let bytes = self
                 .disk
                 .open(&name)
@@ -188,7 +194,7 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
             let quarantine = self.keep(&format!("{name}.bin"), &bytes);
             if copy.is_some() {
                 self.report.copy_used = true;
-                return Ok(copy);
+                return Ok(copy.map(on_disk));
             }
             self.damage(Damage {
                 cause: Cause::Checkpoint,
@@ -202,8 +208,8 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         Ok(None)
     }
 
-    /// The checkpoint in this file, if it is whole and `replay` takes it.
-    fn load(&mut self, lsn: Lsn, name: &str) -> Result<Option<(Preface, u64, u64)>, OpenError> {
+    /// The checkpoint in this file and how many bytes its state has, if it is whole and `replay` takes it.
+    fn load(&mut self, lsn: Lsn, name: &str) -> Result<Option<(Preface, u64)>, OpenError> {
         let file = self.disk.open(name);
         match file.map_err(|_| Unfit::Damaged).and_then(Found::check) {
             Ok(found)
@@ -213,8 +219,8 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
                         .is_ok_and(|mut state| self.replay.checkpoint(lsn, &mut state)) =>
             {
                 self.report.checkpoint = Some(lsn);
-                let (bytes, state_bytes) = (found.bytes(), found.state_bytes());
-                Ok(Some((found.preface, bytes, state_bytes)))
+                let state_bytes = found.state_bytes();
+                Ok(Some((found.preface, state_bytes)))
             }
             // Its records may be gone: without it, what they told would be lost.
             Err(Unfit::Version(version)) => Err(OpenError::Version {
