@@ -8,9 +8,6 @@
 //! ```
 //!
 //! The state comes in parts and is written as it comes: there is never a whole copy of it in memory.
-//!
-//! A checkpoint makes the records before it superfluous, so one damaged byte in its file would lose all that a node knows. There are two
-//! files with the same bytes: `checkpoint-N`, and `checkpoint-N.copy`, which is read when the first is damaged.
 
 use std::{
     fmt,
@@ -45,8 +42,6 @@ const PART_BYTES: usize = 64 * 1024;
 pub(super) const BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// What the name of a file has while it is written.
 pub(super) const UNFINISHED: &str = ".tmp";
-/// What the name of the second file has.
-const COPY: &str = ".copy";
 
 /// What a checkpoint says beside the state.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -71,16 +66,6 @@ pub(super) struct Kept {
 /// The name of a checkpoint's file.
 pub(super) fn name(lsn: Lsn) -> String {
     format!("checkpoint-{lsn:020}")
-}
-
-/// The name of its copy.
-pub(super) fn copy_name(lsn: Lsn) -> String {
-    name(lsn) + COPY
-}
-
-/// The record that the checkpoint reaches to that the file of this name is one of the two files of.
-pub(super) fn lsn_of_either(file_name: &str) -> Option<Lsn> {
-    lsn(file_name.strip_suffix(COPY).unwrap_or(file_name))
 }
 
 /// The record that the checkpoint in the file of this name reaches to.
@@ -180,6 +165,11 @@ impl<F: File> Found<F> {
     pub(super) fn state_bytes(&self) -> u64 {
         self.state_bytes
     }
+
+    /// The size of the file, in bytes.
+    pub(super) fn bytes(&self) -> u64 {
+        self.state.end + TAIL as u64
+    }
 }
 
 /// Bytes of a file, read as they are asked for.
@@ -228,7 +218,7 @@ pub struct WrittenCheckpoint<D: Disk> {
 pub struct Checkpointed {
     /// It stands for all records up to this one.
     pub lsn: Lsn,
-    /// The size of its files, in bytes.
+    /// The size of its file, in bytes.
     pub bytes: u64,
     /// How many bytes the state has.
     pub state_bytes: u64,
@@ -320,7 +310,6 @@ impl<D: Disk> WrittenCheckpoint<D> {
             true => Ok(()),
             false => self.file.sync_data(),
         };
-        let copied = synced.is_ok().then(|| self.copy());
         let settled = synced
             .and_then(|()| disk.rename(&unfinished, &name(lsn)))
             .and_then(|()| disk.sync());
@@ -328,10 +317,6 @@ impl<D: Disk> WrittenCheckpoint<D> {
             return Err(failed(disk, &unfinished, error));
         }
         let mut left = self.remove_older().err();
-        // One is enough, as long as it is whole; the next checkpoint tries again to have two.
-        let copied = copied.unwrap_or(Ok(()));
-        let files = 1 + u64::from(copied.is_ok());
-        left = left.or(copied.err());
         let mut removed = Vec::with_capacity(self.doomed.len());
         for number in self.doomed {
             match self.shared.remove(number) {
@@ -341,39 +326,18 @@ impl<D: Disk> WrittenCheckpoint<D> {
         }
         Ok(Checkpointed {
             lsn,
-            bytes: files * self.bytes,
+            bytes: self.bytes,
             state_bytes: self.state_bytes,
             removed,
             left,
         })
     }
 
-    /// Makes the second file. Its name is durable with that of the first.
-    fn copy(&self) -> io::Result<()> {
-        let (disk, copy) = (&self.shared.disk, copy_name(self.lsn));
-        let unfinished = copy.clone() + UNFINISHED;
-        let copied = create(disk, &unfinished).and_then(|file| {
-            let mut written = Ok(());
-            read_chunks(&self.file, 0, self.bytes, |at, chunk| {
-                written = file.write_at(chunk, at);
-                written.is_ok()
-            });
-            written?;
-            file.sync_data()?;
-            disk.rename(&unfinished, &copy)
-        });
-        if copied.is_err() {
-            // Best effort, as for the first.
-            let _ = disk.remove(&unfinished);
-        }
-        copied
-    }
-
     fn remove_older(&self) -> io::Result<()> {
         let disk = &self.shared.disk;
         let mut removed = Ok(());
         for file in disk.list()? {
-            if lsn_of_either(&file).is_some_and(|lsn| lsn < self.lsn) {
+            if lsn(&file).is_some_and(|lsn| lsn < self.lsn) {
                 removed = removed.and(disk.remove(&file));
             }
         }
@@ -390,17 +354,6 @@ fn failed<D: Disk>(disk: &D, unfinished: &str, error: io::Error) -> CheckpointEr
     }
 }
 
-/// A new file, in place of one that was left.
-fn create<D: Disk>(disk: &D, name: &str) -> io::Result<D::File> {
-    match disk.create(name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            disk.remove(name)?;
-            disk.create(name)
-        }
-        created => created,
-    }
-}
-
 /// Writes a whole file; tells how long the state was, and the file is.
 fn write<D: Disk>(
     disk: &D,
@@ -408,7 +361,13 @@ fn write<D: Disk>(
     preface: &Preface,
     state: impl Iterator<Item = Vec<u8>>,
 ) -> io::Result<(D::File, u64, u64)> {
-    let file = create(disk, name)?;
+    let file = match disk.create(name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.remove(name)?;
+            disk.create(name)?
+        }
+        created => created?,
+    };
     let mut out = Hashed {
         file: &file,
         at: 0,

@@ -134,7 +134,7 @@ impl<D: Disk> Journal<D> {
                 bytes: checkpoint.as_ref().map_or(0, |(_, bytes, _)| *bytes),
                 state_bytes: checkpoint.as_ref().map_or(0, |(_, _, bytes)| *bytes),
                 since,
-                forced: !report.is_clean() || report.copy_used,
+                forced: !report.is_clean(),
                 ..CheckpointState::default()
             },
         };
@@ -165,37 +165,42 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         &mut self,
         names: &[String],
     ) -> Result<Option<(Preface, u64, u64)>, OpenError> {
-        let mut found: BTreeSet<Lsn> = BTreeSet::new();
+        let mut found: Vec<Lsn> = Vec::new();
         for name in names {
             let unfinished = name.strip_suffix(checkpoint::UNFINISHED);
-            if unfinished.is_some_and(|name| checkpoint::lsn_of_either(name).is_some()) {
+            if unfinished.is_some_and(|name| checkpoint::lsn(name).is_some()) {
                 // Best effort: it is in nobody's way.
                 let _ = self.disk.remove(name);
             }
-            found.extend(checkpoint::lsn_of_either(name));
+            found.extend(checkpoint::lsn(name));
         }
+        found.sort_unstable();
         for lsn in found.into_iter().rev() {
             let name = checkpoint::name(lsn);
-            let copy = checkpoint::copy_name(lsn);
-            let bytes_on_disk: u64 = [&name, &copy]
-                .into_iter()
-                .filter_map(|name| self.disk.open(name).and_then(|file| file.len()).ok())
-                .sum();
-            let on_disk = |(preface, state_bytes)| (preface, bytes_on_disk, state_bytes);
-            if let Some(loaded) = self.load(lsn, &name)? {
-                return Ok(Some(on_disk(loaded)));
+            let file = self.disk.open(&name);
+            match file.map_err(|_| Unfit::Damaged).and_then(Found::check) {
+                Ok(found)
+                    if found.preface.lsn == lsn
+                        && found
+                            .state()
+                            .is_ok_and(|mut state| self.replay.checkpoint(lsn, &mut state)) =>
+                {
+                    self.report.checkpoint = Some(lsn);
+                    let (bytes, state_bytes) = (found.bytes(), found.state_bytes());
+                    return Ok(Some((found.preface, bytes, state_bytes)));
+                }
+                // Its records may be gone: without it, what they told would be lost.
+                Err(Unfit::Version(version)) => {
+                    return Err(OpenError::Version { name, version });
+                }
+                Ok(_) | Err(Unfit::Damaged) => {}
             }
-            let copy = self.load(lsn, &copy)?;
             let bytes = self
                 .disk
                 .open(&name)
                 .and_then(|file| read_whole(&file, checkpoint::BYTES_MAX))
                 .unwrap_or_default();
             let quarantine = self.keep(&format!("{name}.bin"), &bytes);
-            if copy.is_some() {
-                self.report.copy_used = true;
-                return Ok(copy.map(on_disk));
-            }
             self.damage(Damage {
                 cause: Cause::Checkpoint,
                 segment: 0,
@@ -206,29 +211,6 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
             });
         }
         Ok(None)
-    }
-
-    /// The checkpoint in this file and how many bytes its state has, if it is whole and `replay` takes it.
-    fn load(&mut self, lsn: Lsn, name: &str) -> Result<Option<(Preface, u64)>, OpenError> {
-        let file = self.disk.open(name);
-        match file.map_err(|_| Unfit::Damaged).and_then(Found::check) {
-            Ok(found)
-                if found.preface.lsn == lsn
-                    && found
-                        .state()
-                        .is_ok_and(|mut state| self.replay.checkpoint(lsn, &mut state)) =>
-            {
-                self.report.checkpoint = Some(lsn);
-                let state_bytes = found.state_bytes();
-                Ok(Some((found.preface, state_bytes)))
-            }
-            // Its records may be gone: without it, what they told would be lost.
-            Err(Unfit::Version(version)) => Err(OpenError::Version {
-                name: name.to_owned(),
-                version,
-            }),
-            Ok(_) | Err(Unfit::Damaged) => Ok(None),
-        }
     }
 
     fn take_over(&mut self, preface: &Preface, numbers: &BTreeSet<u32>) {

@@ -28,8 +28,6 @@ pub struct Recovery {
     pub last: Lsn,
     /// What a crash left of the last write, which nobody had been promised, and which was cut off.
     pub torn: Option<Torn>,
-    /// The checkpoint's file was damaged, and its copy was read: nothing is lost.
-    pub copy_used: bool,
     /// What was damaged or is missing, in order of place, at most [`Recovery::DAMAGE_MAX`]. A node that finds any takes a new epoch.
     pub damage: Vec<Damage>,
     /// How many more places were damaged.

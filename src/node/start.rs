@@ -385,11 +385,6 @@ pub(super) fn report(recovery: &Recovery) -> u64 {
             "the end of the last write, which was promised to nobody, was cut off"
         );
     }
-    if recovery.copy_used {
-        tracing::error!(
-            "a checkpoint of the journal was damaged; its copy was whole, and nothing is lost: look at the disk"
-        );
-    }
     for damage in &recovery.damage {
         tracing::error!(%damage, "the journal is damaged; the node goes on and takes a new epoch");
     }

@@ -105,10 +105,6 @@ pub(super) enum Event {
 
     /// Something breaks.
     Fault,
-    /// A disk that was full has room again.
-    Emptied { node: NodeIndex },
-    /// An operator starts a node anew whose disk has failed.
-    Restart { node: NodeIndex, life: Life },
     /// A node that crashed starts again.
     Start { node: NodeIndex },
     /// A link that was cut works again.

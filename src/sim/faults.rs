@@ -43,8 +43,6 @@ impl World {
                 let until = self.agenda.now() + self.rng.below(10 * SECOND);
                 self.nodes[node].slow_until = until;
             }
-            Fault::Broken => self.break_disk(node),
-            Fault::Full => self.fill_disk(node),
             Fault::Lose => {
                 if self.nodes[node].is_hub {
                     self.line(|| format!("n{node} loses its data folder"));
@@ -175,7 +173,6 @@ impl World {
             return;
         };
         self.stats.crashes += 1;
-        self.nodes[node].is_broken = false;
         self.line(|| format!("n{node} crashes"));
         self.nodes[node].must_know = must_know;
         self.net.crash(node, &mut self.rng, &mut self.agenda);
@@ -239,8 +236,6 @@ impl World {
         self.attachments.forget(node);
         let this = &mut self.nodes[node];
         this.disk = disk;
-        this.is_full = false;
-        this.disk.set_capacity(None);
         this.blobs = blobs;
         this.is_set_back = true;
         this.rotten.clear();
@@ -395,7 +390,6 @@ impl World {
         self.line(|| "from now on nothing breaks".into());
         for child in 0..self.nodes.len() {
             self.nodes[child].slow_until = 0;
-            self.mend_disk(child);
             let links = self.net.links.get(&child).map_or(0, Vec::len);
             // Of two links one may be bad for ever.
             let bad = (links > 1).then_some(child % 2);

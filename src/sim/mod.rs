@@ -2,7 +2,7 @@
 //! production, over a simulated network, disk and clock.
 //!
 //! [`run`] makes a world out of a seed: a hub, up to four edges, sometimes a county hub between, sometimes a rogue. Applications
-//! submit and take, operators act, and for a while nodes crash, links are cut, sessions die, disks are slow, full or broken, hubs lose their data
+//! submit and take, operators act, and for a while nodes crash, links are cut, sessions die, disks are slow, hubs lose their data
 //! folders, folders come back from old copies and clocks are set. Then nothing breaks any more, and everything that was accepted
 //! must come to its end. The promises G1 to G8 are checked all the while. The same seed gives the same world on every machine, so that
 //! a failure is looked at again with [`Options::lines`].
@@ -12,8 +12,8 @@
 
 mod agenda;
 mod attachments;
-mod bad_disks;
 mod bounds;
+mod damage;
 pub mod disk;
 mod faults;
 mod generations;
@@ -77,9 +77,6 @@ pub struct Faults {
     pub kills: bool,
     /// Disks are slow for a while.
     pub slow_syncs: bool,
-    /// Disks fail at writes and syncs until the node is started anew; disks are full for a while; and what a crash leaves is
-    /// damaged, in a copy that a node must start on.
-    pub bad_disks: bool,
     /// Hubs lose their data folders.
     pub lost_hubs: bool,
     /// Nodes get back an old copy of their data folder.
@@ -108,6 +105,8 @@ pub struct Faults {
     pub attachments: bool,
     /// Batches are compressed against acked history, and nodes forget it.
     pub history: bool,
+    /// What a crash leaves is damaged, in a copy that a node must start on.
+    pub damage: bool,
 }
 
 impl Faults {
@@ -117,7 +116,6 @@ impl Faults {
         cuts: true,
         kills: true,
         slow_syncs: true,
-        bad_disks: true,
         lost_hubs: true,
         restores: true,
         rot: true,
@@ -132,6 +130,7 @@ impl Faults {
         terms: true,
         attachments: true,
         history: true,
+        damage: true,
     };
 
     /// Nothing.
@@ -140,7 +139,6 @@ impl Faults {
         cuts: false,
         kills: false,
         slow_syncs: false,
-        bad_disks: false,
         lost_hubs: false,
         restores: false,
         rot: false,
@@ -155,6 +153,7 @@ impl Faults {
         terms: false,
         attachments: false,
         history: false,
+        damage: false,
     };
 }
 
@@ -188,12 +187,10 @@ pub struct Stats {
     pub crashes: u64,
     /// Starts of nodes.
     pub starts: u64,
-    /// Starts on copies that were damaged, and places that were found damaged there.
+    /// Starts on copies that were damaged.
     pub damaged_starts: u64,
-    /// See there.
+    /// Places that were found damaged there.
     pub damaged_places: u64,
-    /// Disks that failed or were full.
-    pub bad_disks: u64,
     /// Data folders that were lost or replaced by an old copy.
     pub set_backs: u64,
     /// Sessions that were set up.

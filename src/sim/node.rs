@@ -42,10 +42,6 @@ pub(super) struct Node {
     pub(super) clock_off: i64,
     /// Until when its disk is slow.
     pub(super) slow_until: Us,
-    /// Its disk is full.
-    pub(super) is_full: bool,
-    /// Its disk fails.
-    pub(super) is_broken: bool,
     /// A copy of the disk, and when it was made.
     pub(super) backup: Option<(Us, SimDisk, BlobDisk)>,
     /// Its attachments.

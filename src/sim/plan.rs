@@ -48,8 +48,6 @@ pub(super) struct Plan {
     pub(super) has_attachments: bool,
     /// Whether batches are compressed against acked history.
     pub(super) has_history: bool,
-    /// Disks break and are full.
-    pub(super) has_bad_disks: bool,
     /// Bulk batches that a session carries at once.
     pub(super) bulk_grants: u16,
     /// Whether one of two links swallows everything in the end, and its sessions live on.
@@ -79,10 +77,6 @@ pub(super) enum Fault {
     Kill,
     /// A node's disk is slow for a while.
     Slow,
-    /// A node's disk fails, until it is started anew.
-    Broken,
-    /// A node's disk is full for a while.
-    Full,
     /// A hub loses its data folder.
     Lose,
     /// A node comes back with a copy of its data folder from before.
@@ -246,7 +240,6 @@ impl Plan {
             has_terms: false,
             has_attachments: false,
             has_history: false,
-            has_bad_disks: false,
         };
         // Not drawn, so that worlds without it are as they would be if there were no such fault.
         if (plan.calm_at / SECOND).is_multiple_of(5) && allowed.unread {
@@ -264,10 +257,6 @@ impl Plan {
         if own.per_mille(400) && allowed.terms {
             plan.faults.extend([Fault::Terms; 2]);
             plan.has_terms = true;
-        }
-        if own.per_mille(300) && allowed.bad_disks {
-            plan.faults.extend([Fault::Broken, Fault::Full]);
-            plan.has_bad_disks = true;
         }
         plan.has_history = (plan.calm_at / SECOND) % 2 == 1 && allowed.history;
         plan.has_attachments = (plan.calm_at / SECOND) % 3 == 1 && allowed.attachments;

@@ -173,7 +173,7 @@ impl World {
             NotAccepted::UnknownUnit(unit) => is_hub && unit.as_str() == NOBODY,
             NotAccepted::Expired => message.expires <= self.latest_wall(),
             NotAccepted::Bound { .. } | NotAccepted::MailboxFull(_) => self.plan.is_small,
-            NotAccepted::DiskFull => self.plan.has_bad_disks,
+            NotAccepted::DiskFull => false,
             NotAccepted::Attachment(_) => false,
         };
         if !is_right {
@@ -186,10 +186,7 @@ impl World {
         if is_other {
             return Ok(());
         }
-        let is_full = matches!(
-            why,
-            NotAccepted::Bound { .. } | NotAccepted::MailboxFull(_) | NotAccepted::DiskFull
-        );
+        let is_full = matches!(why, NotAccepted::Bound { .. } | NotAccepted::MailboxFull(_));
         let is_tried_again = is_full && !self.is_calm && self.rng.per_mille(500);
         for index in messages {
             let message = self.ledger.get_mut(*index);

@@ -1,9 +1,6 @@
 //! A node's writes, syncs, checkpoints and compaction, each in its own time.
 
-use crate::{
-    delivery::{Delivery, Input},
-    journal::WriteError,
-};
+use crate::delivery::{Delivery, Input};
 
 use super::agenda::{DiskStep, Event, Life, NodeIndex, SECOND, Us};
 use super::world::{Kept, World, broken};
@@ -72,11 +69,13 @@ impl World {
                 let Some(written) = run.written.take() else {
                     return Ok(());
                 };
-                let is_full = matches!(written, Err(WriteError::Full { .. }));
                 let failed = written.as_ref().err().map(ToString::to_string);
                 let synced = run.journal.finished(written);
                 if let Some(failed) = failed {
-                    self.write_failed(node, is_full, failed)?;
+                    return Err(broken(
+                        "G8",
+                        format!("a write failed for no reason: {failed}"),
+                    ));
                 }
                 self.start_checkpoint(node);
                 self.trace.mark(1, synced);
@@ -91,10 +90,8 @@ impl World {
                     return Ok(());
                 };
                 run.journal.checkpointed(&done);
-                let has_reason = self.nodes[node].is_full || self.nodes[node].is_broken;
                 match done {
                     Ok(_) => self.stats.checkpoints += 1,
-                    Err(_) if has_reason => {}
                     Err(error) => {
                         return Err(broken(
                             "G8",

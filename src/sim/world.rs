@@ -144,8 +144,6 @@ impl World {
                 run: None,
                 clock_off: node.clock_off,
                 slow_until: 0,
-                is_full: false,
-                is_broken: false,
                 backup: None,
                 blobs: BlobDisk::default(),
                 set_back_to: None,
@@ -236,16 +234,6 @@ impl World {
             Event::Operator => self.operator(),
             Event::Rogue => self.rogue_acts(),
             Event::Fault => self.fault(),
-            Event::Emptied { node } => {
-                self.empty_disk(node);
-                Ok(())
-            }
-            Event::Restart { node, life } => {
-                if self.nodes[node].life == life {
-                    self.crash(node);
-                }
-                Ok(())
-            }
             Event::Start { node } => self.start(node),
             Event::Mend { child, link } => {
                 self.net.mend(child, link, &mut self.rng, &mut self.agenda);

@@ -11,7 +11,7 @@ use std::{
 };
 
 use casegate::{
-    delivery::hop::{Frame, GoneAnswer},
+    delivery::hop::{Frame, GoneAnswer, Hello},
     link::tls,
     model::Ranges,
 };
@@ -338,7 +338,8 @@ async fn a_neighbour_that_lies_in_its_hello_harms_nobody_else() {
     let town = Connected::new();
     let identity = town.town.issue(ROGUE);
     let address = town.town.hub_address();
-    let lies: [(&str, fn(&mut casegate::delivery::hop::Hello)); 6] = [
+    type Lie = fn(&mut Hello);
+    let lies: [(&str, Lie); 6] = [
         ("another unit", |hello| {
             hello.unit = "hebi.a".parse().expect("a unit")
         }),

@@ -74,8 +74,6 @@ fn a_checkpoint_and_the_records_after_it_are_what_all_records_are() {
 
         let without = disk.fork();
         without.remove(&names[0]).expect("there");
-        let copy = format!("{}.copy", names[0]);
-        without.remove(&copy).expect("there");
         let mut all = Found::default();
         let (_, recovery) = Journal::open(without, SMALL, seed(2), &mut all).expect("opens");
         assert!(
@@ -86,14 +84,6 @@ fn a_checkpoint_and_the_records_after_it_are_what_all_records_are() {
 
         let damaged = disk.fork();
         assert!(damaged.flip(&names[0], 300));
-        let mut by_copy = Found::default();
-        let (_, recovery) =
-            Journal::open(damaged.fork(), SMALL, seed(4), &mut by_copy).expect("opens");
-        assert!(recovery.copy_used && recovery.is_clean(), "{recovery:?}");
-        assert_eq!(by_copy.state, world.state, "seed {n}");
-
-        let damaged = damaged.fork();
-        assert!(damaged.flip(&format!("{}.copy", names[0]), 300));
         let mut all = Found::default();
         let (_, recovery) = Journal::open(damaged, SMALL, seed(3), &mut all).expect("opens");
         assert_eq!(recovery.damage.len(), 1);
