@@ -14,7 +14,7 @@ use std::{
 use aws_lc_rs::{rand::SystemRandom, signature::Ed25519KeyPair};
 use casegate::{
     delivery::{Event, ParcelView, Step},
-    index::{Bounds, Feed, Index, Recovered, Settings, Source},
+    index::{Bounds, Entry, Feed, Index, Recovered, Settings, Source},
     model::{Digest, Fingerprint, Location, Lsn, Millis, Outcome, Reason, ReceiptItem, UnitId},
     parcel::{Header, Signer},
     sample::Generator,
@@ -200,6 +200,8 @@ impl Source for Node {
     fn live(&self, _: Option<u32>) -> Option<(Vec<ParcelView>, Option<u32>)> {
         None
     }
+
+    fn lost(&self, _: &[Entry]) {}
 
     fn now(&self) -> Millis {
         NOW

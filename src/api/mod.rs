@@ -49,9 +49,9 @@ pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
 pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
-    AttachedView, AttachmentsView, Drained, GapView, HappeningView, LinkUsage, LinkView,
-    MessagePage, MessageView, PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView, Status,
-    StepView, TransferView, UnitView, Volume, Warning,
+    AttachedView, AttachmentsView, DamageView, Drained, GapView, HappeningView, LinkUsage,
+    LinkView, MessagePage, MessageView, PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView,
+    Status, StepView, TransferView, UnitView, Volume, Warning,
 };
 
 use crate::{model::Limits, observe::Metrics};

@@ -55,10 +55,10 @@ impl Token {
         Self::new(&text)
     }
 
-    /// Reads the token that a file holds; makes the file, readable by its owner alone, when there is none.
+    /// Reads the token that a file holds; makes the file, readable by its owner alone, when there is none or it holds none.
     ///
     /// # Errors
-    /// The file can be neither read nor made, or holds no token.
+    /// The file can be neither read nor made.
     pub fn read_or_create(path: &Path) -> io::Result<Self> {
         let made = OpenOptions::new()
             .write(true)
@@ -67,7 +67,17 @@ impl Token {
             .open(path);
         let mut file = match made {
             Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Self::read(path),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                return match Self::read(path) {
+                    // A power cut may have left it empty, and a disk may rot. A new one lets nobody in who was not let in before.
+                    Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                        tracing::error!(path = %path.display(), %error, "the file with the token is damaged; another token is made");
+                        fs::remove_file(path)?;
+                        Self::read_or_create(path)
+                    }
+                    read => read,
+                };
+            }
             Err(error) => return Err(error),
         };
         let mut random = [0u8; 32];
@@ -126,6 +136,20 @@ mod tests {
         assert!(bears(&value));
         assert!(!bears(&value[..40]) && !bears(text.trim()));
         assert_eq!(borne(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_damaged_token_file_is_made_anew_and_keeps_no_node_from_starting() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("operator.token");
+        let made = Token::read_or_create(&path).expect("a token");
+        for damaged in [&b""[..], b"abc", &[0xff; 64], &[b'a'; 9000]] {
+            fs::write(&path, damaged).expect("written");
+            assert!(Token::read(&path).is_err());
+            let again = Token::read_or_create(&path).expect("a token");
+            assert_ne!(again, made);
+            assert_eq!(Token::read(&path).expect("the same"), again);
+        }
     }
 
     #[test]

@@ -431,6 +431,19 @@ pub struct TransferView {
     pub seconds_left: Option<u64>,
 }
 
+/// What a start found damaged.
+#[derive(Clone, Debug, Serialize)]
+pub struct DamageView {
+    /// The places in the journal, one phrase each, with the numbers of the records that are lost.
+    pub places: Vec<String>,
+    /// Messages that were in lost records and had not ended here, as far as the index knew them. A neighbour may still have them.
+    pub messages: Vec<MessageId>,
+    /// How many more there are.
+    pub messages_more: u64,
+    /// Attachments of messages accepted here that are not here any more. Brought again, they go on.
+    pub attachments: Vec<BlobDigest>,
+}
+
 /// A node in numbers.
 #[derive(Clone, Debug, Serialize)]
 pub struct Status {
@@ -472,8 +485,11 @@ pub struct Status {
     pub journal_bytes: u64,
     /// The journal's bound, bytes.
     pub journal_bytes_max: u64,
-    /// Records that were set aside as damaged since the folder was made.
+    /// Damaged stretches of the journal that the start found and set aside.
     pub quarantined: u64,
+    /// What they were, and what was lost with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub damage: Option<DamageView>,
     /// What an operator should look at, one phrase each.
     pub warnings: Vec<Warning>,
 }
@@ -509,6 +525,16 @@ pub enum Warning {
         "{0} damaged stretches of the journal were set aside; see the data folder's quarantine"
     )]
     Quarantined(u64),
+    /// So many messages were lost with damaged records.
+    #[error(
+        "{0} messages were lost with damaged records of the journal, unless a neighbour still has them; the status names them under \"damage\""
+    )]
+    MessagesLost(u64),
+    /// So many attachments of messages that were accepted here are damaged.
+    #[error(
+        "{0} attachments of messages that were accepted here are damaged; bring them again: the status names them under \"damage\""
+    )]
+    AttachmentsDamaged(usize),
     /// A link is kept for what is urgent.
     #[error("only flash and urgent messages go over the link {link}: {why}")]
     ExpressOnly {

@@ -189,6 +189,21 @@ impl Blobs {
         Ok(since)
     }
 
+    /// Makes the list of a whole attachment anew when only that was damaged; false when the attachment itself is.
+    ///
+    /// # Errors
+    /// The disk failed.
+    pub fn mend(&self, digest: &BlobDigest) -> std::io::Result<bool> {
+        let _naming = lock(&self.0.naming);
+        let Some(size) = self.size(digest) else {
+            return Ok(false);
+        };
+        if self.0.files.len(digest, files::Role::Whole)? != size {
+            return Ok(false);
+        }
+        open::mend_list(&self.0.files, digest, size)
+    }
+
     /// Notes that a whole attachment was needed just now.
     ///
     /// # Errors

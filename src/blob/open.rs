@@ -121,17 +121,25 @@ fn whole(files: &Files, digest: &BlobDigest, has_list: bool) -> io::Result<Was> 
         return Ok(Was::Whole(len));
     }
     // One of the two is wrong. The digest tells which.
+    Ok(match mend_list(files, digest, len)? {
+        true => Was::Whole(len),
+        false => Was::Wrong("its bytes are not those of its digest"),
+    })
+}
+
+/// Makes the list of an attachment anew, if its bytes are those of its digest.
+pub(super) fn mend_list(files: &Files, digest: &BlobDigest, len: u64) -> io::Result<bool> {
     let list = files.create()?;
     let mut list_writer = BufWriter::new(list.file.try_clone()?);
     list_writer.write_all(&len.to_le_bytes())?;
     let (summed, _) = sum(files.open(digest, Role::Whole)?, &mut list_writer)?;
     if summed != *digest {
-        return Ok(Was::Wrong("its bytes are not those of its digest"));
+        return Ok(false);
     }
     list_writer.flush()?;
     files.name(list.sync()?, digest, Role::List)?;
     files.sync()?;
-    Ok(Was::Whole(len))
+    Ok(true)
 }
 
 /// Digest and size of a file; the values of its chunks go to `list`.

@@ -70,18 +70,6 @@ impl Blobs {
             list_writer,
         })
     }
-
-    /// Whether an attachment is here, which is then as if it had come just now.
-    fn is_given_again(&self, digest: &BlobDigest) -> io::Result<bool> {
-        match self.size(digest) {
-            None => Ok(false),
-            Some(_) => match self.touch(digest) {
-                // Removed in this moment.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-                touched => touched.map(|()| true),
-            },
-        }
-    }
 }
 
 impl Upload {
@@ -102,8 +90,8 @@ impl Upload {
         Ok(())
     }
 
-    /// Makes the attachment durable under its digest, and gives that and its size. An equal one that is here already stays, and counts as
-    /// given just now.
+    /// Makes the attachment durable under its digest, and gives that and its size. It takes the place of an equal one that is here already:
+    /// that one may have rotted.
     ///
     /// # Errors
     /// The disk failed or is full; nothing of the upload stays.
@@ -119,14 +107,12 @@ impl Upload {
         list_writer.seek(io::SeekFrom::Start(0))?;
         list_writer.write_all(&size.to_le_bytes())?;
         list_writer.flush()?;
-        if !room.blobs.is_given_again(&digest)? {
-            publish(room, data.sync()?, list.sync()?, digest, size)?;
-        }
+        publish(room, data.sync()?, list.sync()?, digest, size)?;
         Ok((digest, size))
     }
 }
 
-/// Gives the files of an attachment their names, unless it is here.
+/// Gives the files of an attachment their names.
 fn publish(
     mut room: Room,
     data: Synced,
@@ -137,9 +123,6 @@ fn publish(
     let blobs = room.blobs.clone();
     let files = &blobs.0.files;
     let _naming = lock(&blobs.0.naming);
-    if blobs.is_given_again(&digest)? {
-        return Ok(());
-    }
     // The list first: a whole attachment without one would have to be read at the next start.
     files.name(list, &digest, Role::List)?;
     files.sync()?;
@@ -156,7 +139,9 @@ fn publish(
             files.remove_one(&digest, Role::Progress)?;
             room.bytes = cost(part.size());
         }
-        _ => room.bytes = 0,
+        // The room of the one before is this one's now.
+        Some(Entry::Whole(_)) => {}
+        None => room.bytes = 0,
     }
     Ok(())
 }

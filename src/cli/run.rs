@@ -2,6 +2,7 @@
 
 use std::{env, io, os::unix::process::CommandExt as _, path::Path, process::Command};
 
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::exit::{BAD_CONFIGURATION, CANNOT_CREATE, DONE, INTERNAL};
@@ -45,6 +46,7 @@ pub fn run(file: &Path) -> u8 {
             };
         }
     };
+    raise_descriptors();
     match node::runtime() {
         Ok(runtime) => runtime.block_on(serve(file, settings, &log)),
         Err(error) => {
@@ -68,6 +70,16 @@ fn settle_allocator() {
         again.args(arguments).env(ALLOCATOR, ALLOCATOR_SETTINGS);
         let error = again.exec();
         eprintln!("the allocator's settings are left as they are: {error}");
+    }
+}
+
+/// Takes as many file descriptors as the process may have. What most systems give at first, 1,024, is less than the API's
+/// connections alone may be; and a journal that finds none for its next segment has no room.
+fn raise_descriptors() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, limit) {
+        tracing::warn!(%error, "the limit of file descriptors cannot be raised");
     }
 }
 

@@ -60,12 +60,12 @@ pub(super) enum BaseError {
     Io(#[from] io::Error),
     #[error("it is of version {0}, and this program writes version {VERSION}")]
     Version(u32),
-    #[error("it is ahead of the journal, which ends at record {journal}: it knows record {index}")]
-    Ahead { index: Lsn, journal: Lsn },
     #[error("it is damaged, and sled found nothing in it any more")]
     Emptied,
     #[error("a page of it does not read")]
     Page,
+    #[error("the node ended before it was known what was lost with the journal's end")]
+    Stopped,
     #[error("a reader found it damaged: {0}")]
     Suspect(String),
 }
@@ -127,6 +127,9 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, BaseError>) -> Result<
 
 impl BaseError {
     fn is_damage(&self) -> bool {
+        if matches!(self, BaseError::Stopped) {
+            return false;
+        }
         let (BaseError::Io(error) | BaseError::Sled(sled::Error::Io(error))) = self else {
             return true;
         };

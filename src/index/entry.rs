@@ -315,7 +315,10 @@ impl Entry {
 
     fn settle(&mut self, target: &Pattern, state: State, reason: Reason, at: Millis, note: &str) {
         if let Some(receiver) = self.receiver(target) {
-            if receiver.state != state && receiver.state.gives_way_to(state, reason) {
+            // What was lost with a damaged record came again.
+            let is_back = receiver.reason == Reason::Damaged && state == State::Queued;
+            let gives_way = is_back || receiver.state.gives_way_to(state, reason);
+            if receiver.state != state && gives_way {
                 receiver.state = state;
                 receiver.reason = reason;
                 receiver.at = at;
@@ -345,7 +348,7 @@ impl Entry {
         }
     }
 
-    fn note(&mut self, line: Line) {
+    pub(super) fn note(&mut self, line: Line) {
         if self.timeline.contains(&line) {
             return;
         }

@@ -9,7 +9,7 @@ use std::{
 use bincode::{Decode, Encode};
 use tokio::sync::watch;
 
-use super::{Unavailable, base::Base, news::News};
+use super::{Unavailable, base::Base, lost::Lost, news::News};
 use crate::{
     codec,
     delivery::{Event, Step},
@@ -44,6 +44,8 @@ pub struct Health {
     pub rebuilt: u64,
     /// Whether it may lack something, as its answers tell.
     pub incomplete: bool,
+    /// What was lost with records of the journal that the start did not find, as far as it knew of it.
+    pub lost: Arc<Lost>,
 }
 
 /// The owner's end.
@@ -338,6 +340,12 @@ impl Shared {
             progress.base = Some(base);
         });
         self.wake_waiters();
+    }
+
+    /// It was found out what was lost with the journal.
+    pub(super) fn tell_lost(&self, lost: Lost) {
+        self.progress
+            .send_modify(|progress| progress.health.lost = Arc::new(lost));
     }
 
     /// Nobody can ask the base any more.

@@ -1,6 +1,7 @@
 //! The index's thread: opens the base, takes events in, flushes, forgets what is old, and begins anew when the base is damaged.
 
 use std::{
+    collections::HashSet,
     io,
     path::PathBuf,
     sync::Arc,
@@ -13,6 +14,8 @@ use super::{
     draft::Draft,
     entry::Entry,
     feed::Shared,
+    keys::Key,
+    lost::Lost,
     news::News,
 };
 use crate::{
@@ -52,6 +55,16 @@ pub(super) struct Follower {
     /// may come again.
     may_repeat: bool,
     rebuilt: u64,
+    /// What was lost with the journal is to be found out.
+    loss: Option<Loss>,
+}
+
+/// What is known of a loss.
+enum Loss {
+    /// The journal was damaged; this is what it still had.
+    Damage(HashSet<MessageId>),
+    /// The journal ends before the base does.
+    End,
 }
 
 /// How a base is followed.
@@ -78,17 +91,18 @@ impl Follower {
     pub(super) fn new(
         shared: Arc<Shared>,
         settings: Settings,
-        recovered: Recovered,
+        mut recovered: Recovered,
         source: Box<dyn Source>,
     ) -> Self {
         Self {
+            loss: recovered.survivors.take().map(Loss::Damage),
             shared,
             folder: settings.data_dir.join(INDEX_FOLDER),
             settings,
+            replayed: recovered.replayed,
             recovered,
             source,
             applied: 0,
-            replayed: recovered.replayed,
             unsure: false,
             may_repeat: false,
             rebuilt: 0,
@@ -203,13 +217,19 @@ impl Follower {
 
     fn open(&mut self) -> Result<Following, BaseError> {
         let base = Base::open(&self.folder)?;
-        let position = base.position()?;
+        let mut position = base.position()?;
         let journal = self.recovered.last.max(self.applied);
         if position.lsn > journal {
-            return Err(BaseError::Ahead {
-                index: position.lsn,
-                journal,
-            });
+            let why = format!(
+                "the journal ended at record {journal} when the node started, and this index knew of record {}",
+                position.lsn
+            );
+            tracing::error!(why, "the journal has lost its end");
+            position.note_gap(self.source.now(), why);
+            position.lsn = journal;
+            position.is_unfilled = true;
+            self.may_repeat = true;
+            self.loss.get_or_insert(Loss::End);
         }
         let known = position.lsn;
         let mut following = Following {
@@ -237,6 +257,9 @@ impl Follower {
             following.position.lsn = begins.max(known);
             following.taken = following.position.lsn;
             self.lacks(&mut following, why)?;
+        }
+        if self.replayed == 0 {
+            self.find_lost(&mut following)?;
         }
         Ok(following)
     }
@@ -273,6 +296,9 @@ impl Follower {
         let nobody = News::default();
         for (lsn, event) in events {
             let was_replayed = self.replayed > 0;
+            if !was_replayed {
+                self.find_lost(following)?;
+            }
             self.replayed = self.replayed.saturating_sub(1);
             if was_replayed && lsn <= known {
                 continue;
@@ -290,6 +316,9 @@ impl Follower {
             }
         }
         following.taken = following.taken.max(through);
+        if self.replayed == 0 {
+            self.find_lost(following)?;
+        }
         if following.draft.changed() == 0 && following.unreadable == 0 {
             // Nothing has changed with it: it is written when it has to be on disk.
             following.position.lsn = following.taken;
@@ -414,6 +443,52 @@ impl Follower {
             return Ok(draft.insert(Entry::new(header, digest, bytes), location));
         }
         draft.entry(message)
+    }
+
+    /// Finds out what was lost with the journal, once all that was replayed is taken in and before anything that came since.
+    fn find_lost(&mut self, following: &mut Following) -> Result<(), BaseError> {
+        let Some(loss) = self.loss.take() else {
+            return Ok(());
+        };
+        let survivors = match loss {
+            Loss::Damage(survivors) => survivors,
+            Loss::End => {
+                let (mut survivors, mut after) = (HashSet::new(), None);
+                loop {
+                    let Some((page, next)) = self.source.live(after) else {
+                        // The node ends: the next start finds the base ahead of the journal again.
+                        return Err(BaseError::Stopped);
+                    };
+                    survivors.extend(page.iter().map(|view| view.message));
+                    if next.is_none() {
+                        break survivors;
+                    }
+                    after = next;
+                }
+            }
+        };
+        self.write(following, true)?;
+        let me = self.settings.unit.clone();
+        let mut lost = Vec::new();
+        for found in following.base.entries(Key::FIRST, Key::LAST, true) {
+            let (_, entry) = found?;
+            if entry.is_awaited(&me) && !survivors.contains(&entry.message) {
+                lost.push(entry);
+            }
+        }
+        let now = self.source.now();
+        for entry in &lost {
+            if let Some(entry) = following.draft.entry(entry.message)? {
+                entry.lose(&me, now);
+            }
+            if following.draft.changed() >= CHANGED_MAX {
+                self.write(following, true)?;
+            }
+        }
+        self.write(following, true)?;
+        self.source.lost(&lost);
+        self.shared.tell_lost(Lost::of(&lost));
+        Ok(())
     }
 
     /// Takes a page of what the node still has.

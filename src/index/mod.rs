@@ -5,9 +5,12 @@
 //! journal. It is on disk before a checkpoint of the journal is made ([`Index::flush_through`]); after a crash the records after its
 //! position are replayed to it.
 //!
-//! A base that does not open, is of another version, or is ahead of the journal is set aside and begun anew. Whatever it lacks
+//! A base that does not open or is of another version is set aside and begun anew. Whatever it lacks
 //! then, or because it came too far behind, is filled from the messages that the node still has ([`Source::live`]), and that it may
 //! lack more is told with every answer ([`Gap`]).
+//!
+//! When the journal was damaged, or ends before the base does, the base is what still knows which messages were in the records that are
+//! lost ([`lost`]): they are told ([`Source::lost`], [`Health::lost`]), and their entries say that they were damaged.
 
 mod base;
 mod draft;
@@ -15,6 +18,7 @@ mod entry;
 mod feed;
 mod follow;
 mod keys;
+mod lost;
 mod names;
 mod news;
 mod pages;
@@ -23,6 +27,7 @@ mod search;
 mod tests;
 
 use std::{
+    collections::HashSet,
     path::PathBuf,
     sync::Arc,
     thread::{self, JoinHandle},
@@ -32,6 +37,7 @@ use std::{
 pub use base::Gap;
 pub use entry::{Entry, Line, Receiver, What};
 pub use feed::{Feed, Health};
+pub use lost::Lost;
 pub use news::{Happening, Listener};
 pub use search::{Cursor, Found, Search};
 
@@ -66,7 +72,7 @@ pub struct Bounds {
 }
 
 /// Where the journal was when the node started.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Recovered {
     /// The checkpoint that was used stands for the records up to this one; 0 without one.
     pub checkpoint: Lsn,
@@ -74,6 +80,8 @@ pub struct Recovered {
     pub last: Lsn,
     /// Events that were replayed: the first in the feed.
     pub replayed: usize,
+    /// The messages that the node still had when it started, if its journal was damaged.
+    pub survivors: Option<HashSet<MessageId>>,
 }
 
 /// What the index asks of the node. Called on the index's own thread.
@@ -89,6 +97,9 @@ pub trait Source: Send + 'static {
 
     /// Messages that the node still has, a page at a time, and the cursor of the next page; none when the node has ended.
     fn live(&self, after: Option<u32>) -> Option<(Vec<ParcelView>, Option<u32>)>;
+
+    /// These messages were in records of the journal that are lost, and had not ended here.
+    fn lost(&self, messages: &[Entry]);
 
     /// The time, milliseconds since the Unix epoch.
     fn now(&self) -> Millis;

@@ -99,7 +99,22 @@ pub struct PeerCertificate {
 /// # Errors
 /// TLS or QUIC cannot be set up.
 pub fn client_config(identity: &Identity, hub: &UnitId) -> Result<QuicClientConfig, TlsError> {
-    Ok(Arc::new(client(identity, hub)?).try_into()?)
+    client_config_of(identity, hub, &[ALPN_1_1, ALPN])
+}
+
+/// The side that dials, of nodes that speak these application protocols, what is preferred first: [`ALPN`] alone is what nodes spoke before
+/// there was another.
+///
+/// # Errors
+/// TLS or QUIC cannot be set up.
+pub fn client_config_of(
+    identity: &Identity,
+    hub: &UnitId,
+    protocols: &[&[u8]],
+) -> Result<QuicClientConfig, TlsError> {
+    let mut config = client(identity, hub)?;
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(Arc::new(config).try_into()?)
 }
 
 /// The side that listens. It remembers at most `sessions_max` sessions ([`SERVER_SESSIONS_MAX`] suits); every call begins with an
@@ -188,7 +203,6 @@ fn client(identity: &Identity, hub: &UnitId) -> Result<ClientConfig, TlsError> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::new(own));
-    config.alpn_protocols = vec![ALPN_1_1.to_vec(), ALPN.to_vec()];
     config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS_MAX);
     Ok(config)
 }

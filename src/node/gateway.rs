@@ -13,9 +13,9 @@ use super::{
 };
 use crate::{
     api::{
-        Acted, Action, Actor, Drained, Gateway, Handed, Heard, InboxAsk, LinkUsage, LinkView,
-        MessagePage, MessageView, PerLane, QueueAsk, QueuePage, Refusal, RefusedCall, Settled,
-        Status, UnitView, Volume, Warning, Which,
+        Acted, Action, Actor, DamageView, Drained, Gateway, Handed, Heard, InboxAsk, LinkUsage,
+        LinkView, MessagePage, MessageView, PerLane, QueueAsk, QueuePage, Refusal, RefusedCall,
+        Settled, Status, UnitView, Volume, Warning, Which,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
@@ -25,6 +25,8 @@ use crate::{
     observe::{AuditAsk, AuditPage, LinkFigures},
 };
 
+/// Lost attachments that one look shows.
+const LOST_ATTACHMENTS_SHOWN: usize = 100;
 /// How long before a certificate expires the status warns.
 const WARN_BEFORE: Millis = 30 * 24 * 3600 * 1000;
 
@@ -152,14 +154,15 @@ impl Gateway for NodeHandle {
     }
 
     async fn status(&self) -> Result<Status, Refusal> {
-        let (epoch, neighbours, inbox, awaiting, on_their_way) = self
+        let (epoch, neighbours, inbox, awaiting, on_their_way, lost_attachments) = self
             .look(|machine| {
                 (
                     machine.epoch(),
                     machine.neighbours(),
                     machine.inbox_view(),
-                    machine.totals().owed,
+                    machine.totals().own,
                     machine.blobs_on_their_way(),
+                    machine.blobs_lost(LOST_ATTACHMENTS_SHOWN),
                 )
             })
             .await?;
@@ -199,8 +202,9 @@ impl Gateway for NodeHandle {
             awaiting_receipts: awaiting,
             journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
             journal_bytes_max: u64::from(settings.limits.journal_mib) << 20,
-            quarantined: figures.quarantined.load(Ordering::Relaxed),
-            warnings: self.warnings(&neighbours),
+            quarantined: figures.damaged.get().map_or(0, |damaged| damaged.places),
+            warnings: self.warnings(&neighbours, lost_attachments.len()),
+            damage: self.damage(lost_attachments),
         })
     }
 
@@ -294,9 +298,28 @@ impl NodeHandle {
         views
     }
 
+    /// What was damaged at the start, and what was lost with it.
+    fn damage(&self, attachments: Vec<BlobDigest>) -> Option<DamageView> {
+        let lost = self.shared.index.health().lost;
+        let damaged = self.shared.figures.damaged.get();
+        let places = damaged.map(|damaged| damaged.told.clone());
+        let view = DamageView {
+            places: places.unwrap_or_default(),
+            messages: lost.messages.clone(),
+            messages_more: lost.more,
+            attachments,
+        };
+        let is_something =
+            !view.places.is_empty() || !lost.is_empty() || !view.attachments.is_empty();
+        is_something.then_some(view)
+    }
+
     /// What an operator should look at.
-    fn warnings(&self, neighbours: &[NeighbourView]) -> Vec<Warning> {
+    fn warnings(&self, neighbours: &[NeighbourView], lost_attachments: usize) -> Vec<Warning> {
         let mut warnings = Vec::new();
+        if lost_attachments > 0 {
+            warnings.push(Warning::AttachmentsDamaged(lost_attachments));
+        }
         let status = self.status_now();
         if !status.is_ready() {
             warnings.push(Warning::NotReady(status.to_string()));
@@ -315,7 +338,7 @@ impl NodeHandle {
         if figures.disk_full.load(Ordering::Relaxed) {
             warnings.push(Warning::DiskFull);
         }
-        let quarantined = figures.quarantined.load(Ordering::Relaxed);
+        let quarantined = figures.damaged.get().map_or(0, |damaged| damaged.places);
         if quarantined > 0 {
             warnings.push(Warning::Quarantined(quarantined));
         }
@@ -327,6 +350,9 @@ impl NodeHandle {
             warnings.push(Warning::ExpressOnly { link, why, spent });
         }
         let index = self.shared.index.health();
+        if !index.lost.is_empty() {
+            warnings.push(Warning::MessagesLost(index.lost.len()));
+        }
         if let Some(why) = index.failed {
             warnings.push(Warning::IndexFailed(why.to_string()));
         }

@@ -21,11 +21,16 @@ use crate::{
         BlobDigest, Digest, Location, MessageId, Millis, Pattern, Reason, ReceiptItem, State,
         UnitId,
     },
+    observe,
     parcel::{Header, Parcel},
 };
 
 /// The attribute with the names of attached files, in the order of `attachments`.
 const NAMES_OF_FILES: &str = "attachmentnames";
+
+/// Messages that were lost and are told in the log, and in one entry of the audit log.
+const LOST_TOLD_MAX: usize = 1000;
+const LOST_AUDITED_MAX: usize = 30;
 /// Messages that the index takes over at a time when it lacks some. Everybody else waits so long.
 const LIVE_AT_ONCE: usize = 256;
 
@@ -78,6 +83,43 @@ impl Source for IndexSource {
         commands.blocking_send(Command::Look(Box::new(look))).ok()?;
         drop(commands);
         answer.blocking_recv().ok()
+    }
+
+    fn lost(&self, messages: &[Entry]) {
+        let Some(shared) = self.shared.upgrade() else {
+            return;
+        };
+        for entry in messages.iter().take(LOST_TOLD_MAX) {
+            tracing::error!(
+                message = %entry.message,
+                from = %entry.from,
+                "a message was in a record of the journal that is lost; unless a neighbour still has it, it has to be sent again"
+            );
+        }
+        if !messages.is_empty() {
+            let count = messages.len();
+            tracing::error!(count, "messages were lost with the journal's damage");
+            let names: Vec<String> = messages
+                .iter()
+                .take(LOST_AUDITED_MAX)
+                .map(|entry| entry.message.to_string())
+                .collect();
+            let audited = shared.audit.record(
+                shared.clock.wall(),
+                observe::Entry {
+                    actor: "node",
+                    action: "lose",
+                    subject: "journal",
+                    reason: &format!(
+                        "{count} messages were in damaged records: {}",
+                        names.join(" ")
+                    ),
+                },
+            );
+            if let Err(error) = audited {
+                tracing::error!(%error, "what was lost is not in the audit log");
+            }
+        }
     }
 
     fn now(&self) -> Millis {

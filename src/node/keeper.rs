@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 
 use super::pace::Paces;
 use crate::{
-    blob::{BeginError, Begun, Blobs, FinishError, Found, PutError, StoreError},
+    blob::{BeginError, Begun, Blobs, FinishError, Found, PutError, ReadError, StoreError},
     delivery::{BlobNews, SessionId},
     model::{BlobDigest, Ranges, UnitId, chunk_count},
     observe::Metrics,
@@ -304,32 +304,35 @@ impl Keeper {
         first: u64,
         count: u64,
     ) -> Result<Bytes, News> {
-        let lost = |error: &dyn std::fmt::Display| {
+        let read = || read_run(&self.blobs, digest, describe, first, count);
+        let (out, gone) = match read() {
+            Err(error) if self.mend(&digest) => {
+                tracing::warn!(%digest, %error, "the list of an attachment was damaged, and is made anew");
+                read()
+            }
+            read => read,
+        }
+        .map_err(|error| {
             tracing::error!(%digest, %error, "an attachment cannot be read");
             let mut news = Vec::new();
             self.tell_damaged(digest, &mut news);
             news.pop().unwrap_or((digest, BlobNews::Lost))
-        };
-        let reader = self.blobs.reader(&digest).map_err(|error| lost(&error))?;
-        let list = match describe {
-            true => Some(reader.list().map_err(|error| lost(&error))?),
-            false => None,
-        };
-        let description = list.as_deref().map(|list| (reader.size(), list));
-        let mut out = wire::chunks_head(&digest, description, first, count);
-        let mut chunk = Vec::new();
-        let mut gone = 0;
-        for number in first..first + count {
-            reader
-                .chunk(number, &mut chunk)
-                .map_err(|error| lost(&error))?;
-            out.extend_from_slice(&chunk);
-            gone += chunk.len() as u64;
-        }
+        })?;
         self.metrics.attachment_sent(gone);
         self.paces
             .moved(digest, neighbour, true, gone, Instant::now());
         Ok(out.into())
+    }
+
+    /// Whether only the list of an attachment was damaged, which was made anew.
+    fn mend(&self, digest: &BlobDigest) -> bool {
+        match self.blobs.mend(digest) {
+            Ok(is_mended) => is_mended,
+            Err(error) => {
+                tracing::error!(%digest, %error, "an attachment cannot be read");
+                false
+            }
+        }
     }
 
     /// A chunk is damaged. A whole attachment that is so goes: it is fetched again from where it came, if that is possible.
@@ -338,11 +341,40 @@ impl Keeper {
             self.tell_part(digest, news);
             return;
         }
+        if self.mend(&digest) {
+            return;
+        }
+        tracing::error!(%digest, "an attachment is damaged, and is removed; it is fetched again where that is possible");
         if let Err(error) = self.blobs.remove(&digest) {
             tracing::error!(%digest, %error, "a damaged attachment cannot be removed");
         }
         news.push((digest, BlobNews::Lost));
     }
+}
+
+/// A run of an attachment's chunks as it goes over a session, and how many bytes of the attachment are in it.
+fn read_run(
+    blobs: &Blobs,
+    digest: BlobDigest,
+    describe: bool,
+    first: u64,
+    count: u64,
+) -> Result<(Vec<u8>, u64), ReadError> {
+    let reader = blobs.reader(&digest)?;
+    let list = match describe {
+        true => Some(reader.list()?),
+        false => None,
+    };
+    let description = list.as_deref().map(|list| (reader.size(), list));
+    let mut out = wire::chunks_head(&digest, description, first, count);
+    let mut chunk = Vec::new();
+    let mut gone = 0;
+    for number in first..first + count {
+        reader.chunk(number, &mut chunk)?;
+        out.extend_from_slice(&chunk);
+        gone += chunk.len() as u64;
+    }
+    Ok((out, gone))
 }
 
 /// What the machine is told of what was found at the start.

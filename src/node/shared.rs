@@ -104,8 +104,22 @@ pub(super) struct Figures {
     pub(super) journal_bytes: AtomicU64,
     /// Whether the disk is full.
     pub(super) disk_full: AtomicBool,
-    /// Damaged stretches that were set aside at the start.
-    pub(super) quarantined: AtomicU64,
+    /// What was damaged at the start.
+    pub(super) damaged: OnceLock<Damaged>,
+}
+
+/// What of the journal was found damaged.
+#[derive(Debug, Default)]
+pub(super) struct Damaged {
+    /// How many stretches.
+    pub(super) places: u64,
+    /// The first of them, in words.
+    pub(super) told: Vec<String>,
+}
+
+impl Damaged {
+    /// Places that are told in words.
+    pub(super) const TOLD_MAX: usize = 100;
 }
 
 /// What [`Shared::new`] is made of.
@@ -174,15 +188,12 @@ impl Shared {
         })
     }
 
-    /// The journal is recovered, with so many damaged places set aside.
-    pub(super) fn recovered(&self, reader: JournalReader, quarantined: u64) {
-        self.figures
-            .quarantined
-            .store(quarantined, Ordering::Relaxed);
-        for _ in 0..quarantined {
+    /// The journal is recovered, and this of it was damaged.
+    pub(super) fn recovered(&self, reader: JournalReader, damaged: Damaged) {
+        for _ in 0..damaged.places {
             self.metrics.journal_quarantined();
         }
-        if self.reader.set(reader).is_err() {
+        if self.figures.damaged.set(damaged).is_err() || self.reader.set(reader).is_err() {
             unreachable!("a journal is recovered once");
         }
     }

@@ -2,6 +2,7 @@
 //! changed, and so that the API can say that the node is recovering.
 
 use std::{
+    collections::HashSet,
     io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -28,7 +29,7 @@ use super::{
     random,
     receipts::ReceiptMaker,
     running::{LinkTasks, RunningNode},
-    shared::{Parts, Shared},
+    shared::{Damaged, Parts, Shared},
     status::{Status, StatusBoard},
     store::{NodeDisk, Store},
     workers::Workers,
@@ -39,7 +40,7 @@ use crate::{
     delivery::{self, Delivery, Output, ReplayError},
     index::{self, Feed, Index},
     journal::{self, Journal, LockError, OpenError, Recovery, Replay, lock_folder},
-    model::{Location, Lsn, Now},
+    model::{Location, Lsn, MessageId, Now},
     observe::{Audit, AuditError, Metrics},
 };
 
@@ -186,11 +187,11 @@ impl Node {
         let Recovered {
             machine,
             store,
-            quarantined,
+            damage,
             restored,
             for_index,
         } = recovered;
-        shared.recovered(store.reader(), quarantined);
+        shared.recovered(store.reader(), damage);
         let events = Events::start(metrics, audit.clone(), feed).map_err(StartError::Thread)?;
         let receipts = ReceiptMaker::new(shared.live().settings.unit.clone(), random());
         let owner = Owner::new(
@@ -282,8 +283,8 @@ fn index_settings(settings: &config::Settings) -> index::Settings {
 struct Recovered {
     machine: Delivery,
     store: Store,
-    /// Damaged stretches that were set aside.
-    quarantined: u64,
+    /// What was damaged.
+    damage: Damaged,
     /// The folder was restored; when this record is durable, the node has its new epoch for good.
     restored: Option<Lsn>,
     for_index: index::Recovered,
@@ -342,6 +343,7 @@ fn recover(
         checkpoint: recovery.checkpoint.unwrap_or(0),
         last: recovery.last,
         replayed: index.waiting(),
+        survivors: (damaged > 0).then(|| survivors(&machine)),
     };
     for location in machine.live() {
         journal.live(location);
@@ -355,9 +357,32 @@ fn recover(
         restored,
         machine,
         store,
-        quarantined: damaged,
+        damage: Damaged {
+            places: damaged,
+            told: told(&recovery),
+        },
         for_index,
     })
+}
+
+/// The damaged places, in words.
+fn told(recovery: &Recovery) -> Vec<String> {
+    let damage = recovery.damage.iter().take(Damaged::TOLD_MAX);
+    damage.map(ToString::to_string).collect()
+}
+
+/// The messages that a machine has.
+fn survivors(machine: &Delivery) -> HashSet<MessageId> {
+    const AT_ONCE: usize = 4096;
+    let (mut survivors, mut after) = (HashSet::new(), None);
+    loop {
+        let (page, next) = machine.messages(after, AT_ONCE);
+        survivors.extend(page.iter().map(|view| view.message));
+        if next.is_none() {
+            return survivors;
+        }
+        after = next;
+    }
 }
 
 /// Tells what the journal found, and how many damaged places.

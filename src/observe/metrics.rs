@@ -69,6 +69,7 @@ pub struct Metrics {
     index_messages: Gauge,
     index_up: Gauge,
     index_rebuilds: Gauge,
+    messages_lost: Gauge,
 
     inbox_messages: Gauge,
     inbox_bytes: Gauge,
@@ -199,6 +200,10 @@ impl Metrics {
             ),
             index_messages: all.add("index_messages", "Messages that can be found"),
             index_up: all.add("index_up", "Whether search and history answer"),
+            messages_lost: all.add(
+                "messages_lost",
+                "Messages that were in records of the journal which this start did not find",
+            ),
             index_rebuilds: all.add(
                 "index_rebuilds",
                 "How many times the index was set aside since the start",
@@ -376,6 +381,7 @@ impl Metrics {
         self.index_messages.set(gauge_value(health.messages));
         self.index_up.set(i64::from(health.open));
         self.index_rebuilds.set(gauge_value(health.rebuilt));
+        self.messages_lost.set(gauge_value(health.lost.len()));
     }
 
     /// A checkpoint was written.

@@ -346,6 +346,7 @@ impl World {
         if self.is_up(node) {
             return Ok(());
         }
+        self.start_on_damaged_copy(node)?;
         let bug = self.options.bug;
         let now = self.agenda.now();
         let recovery = self.nodes[node]

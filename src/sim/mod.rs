@@ -13,6 +13,7 @@
 mod agenda;
 mod attachments;
 mod bounds;
+mod damage;
 pub mod disk;
 mod faults;
 mod generations;
@@ -106,6 +107,8 @@ pub struct Faults {
     pub history: bool,
     /// Operators pause neighbours and lanes, and let them go on.
     pub pauses: bool,
+    /// What a crash leaves is damaged, in a copy that a node must start on.
+    pub damage: bool,
 }
 
 impl Faults {
@@ -130,6 +133,7 @@ impl Faults {
         attachments: true,
         history: true,
         pauses: true,
+        damage: true,
     };
 
     /// Nothing.
@@ -153,6 +157,7 @@ impl Faults {
         attachments: false,
         history: false,
         pauses: false,
+        damage: false,
     };
 }
 
@@ -186,6 +191,10 @@ pub struct Stats {
     pub crashes: u64,
     /// Starts of nodes.
     pub starts: u64,
+    /// Starts on copies that were damaged.
+    pub damaged_starts: u64,
+    /// Places that were found damaged there.
+    pub damaged_places: u64,
     /// Data folders that were lost or replaced by an old copy.
     pub set_backs: u64,
     /// Sessions that were set up.

@@ -170,11 +170,7 @@ impl Node {
         bug: Option<Bug>,
         rng: &mut Rng,
     ) -> Result<Recovery, String> {
-        let mut replayed = Replayed {
-            settings: self.settings.clone(),
-            machine: None,
-            error: None,
-        };
+        let mut replayed = Replayed::new(self.settings.clone());
         let mut seed = [0; 32];
         for part in seed.chunks_exact_mut(8) {
             part.copy_from_slice(&rng.next().to_le_bytes());
@@ -258,10 +254,20 @@ impl std::fmt::Debug for Run {
 }
 
 /// Rebuilds the machine from what the journal hands out, as production does.
-struct Replayed {
+pub(super) struct Replayed {
     settings: delivery::Settings,
-    machine: Option<Delivery>,
-    error: Option<ReplayError>,
+    pub(super) machine: Option<Delivery>,
+    pub(super) error: Option<ReplayError>,
+}
+
+impl Replayed {
+    pub(super) fn new(settings: delivery::Settings) -> Self {
+        Self {
+            settings,
+            machine: None,
+            error: None,
+        }
+    }
 }
 
 impl Replay for Replayed {

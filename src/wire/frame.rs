@@ -35,6 +35,9 @@ const RANGES_BYTES_MAX: usize = Ranges::COUNT_MAX as usize * 18 + 9;
 
 const UNIT_BYTES_MAX: usize = crate::model::UnitId::BYTES_MAX + 9;
 
+/// Largest frame of a kind that is not known, which is passed over.
+const UNKNOWN_BYTES_MAX: usize = 64 * 1024;
+
 /// What the decoder claims before it allocates; more than [`FRAME_BYTES_MAX`], for a number of one byte claims eight.
 const CLAIM_BYTES_MAX: usize = 4 * FRAME_BYTES_MAX;
 
@@ -54,9 +57,9 @@ pub enum FrameError {
     /// The frame's length is not a number.
     #[error("a control frame's length does not read as a number")]
     Length,
-    /// An empty frame, or one of a kind that is not known.
-    #[error("control frame kind {0:?} is not known")]
-    Kind(Option<u8>),
+    /// The frame has nothing in it, not even a kind.
+    #[error("a control frame is empty")]
+    Empty,
     /// The body does not decode.
     #[error("a control frame of kind {kind} {error}")]
     Body {
@@ -102,6 +105,8 @@ pub struct FrameDecoder {
     buffer: Vec<u8>,
     /// What has been read of `buffer`.
     read: usize,
+    /// A frame of a kind that is not known was passed over.
+    passed_over: bool,
 }
 
 impl FrameDecoder {
@@ -120,7 +125,8 @@ impl FrameDecoder {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// The next whole frame, or `None` until more bytes come.
+    /// The next whole frame, or `None` until more bytes come. Frames of kinds that are not known are passed over: a neighbour may be
+    /// newer.
     ///
     /// # Errors
     /// The stream does not read as frames. Everything after is lost too: end the session.
@@ -129,13 +135,25 @@ impl FrameDecoder {
         reason = "it fails, and goes on after None"
     )]
     pub fn next(&mut self) -> Result<Option<Frame>, FrameError> {
+        loop {
+            if let Some(frame) = self.next_of_any_kind()? {
+                return Ok(Some(frame));
+            }
+            if !std::mem::take(&mut self.passed_over) {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// The next frame if it is whole and of a known kind.
+    fn next_of_any_kind(&mut self) -> Result<Option<Frame>, FrameError> {
         let mut rest = self.buffer.get(self.read..).unwrap_or_default();
         let Some(length) = take_length(&mut rest)? else {
             return Ok(None);
         };
         let kind = rest.first().copied();
         let bytes_max = match kind {
-            Some(kind) if length > 0 => body_bytes_max(kind)?,
+            Some(kind) if length > 0 => body_bytes_max(kind).unwrap_or(UNKNOWN_BYTES_MAX),
             _ => FRAME_BYTES_MAX,
         };
         if length > bytes_max as u64 {
@@ -147,17 +165,22 @@ impl FrameDecoder {
             });
         }
         if length == 0 {
-            return Err(FrameError::Kind(None));
+            return Err(FrameError::Empty);
         }
         let Some(body) = rest.get(..length as usize) else {
             return Ok(None);
         };
+        let end = self.buffer.len() - rest.len() + body.len();
+        if kind.is_some_and(|kind| body_bytes_max(kind).is_none()) {
+            (self.read, self.passed_over) = (end, true);
+            return Ok(None);
+        }
         let frame = codec::decode::<Frame, CLAIM_BYTES_MAX>(body).map_err(|error| {
             let kind = kind.unwrap_or(u8::MAX);
             FrameError::Body { kind, error }
         })?;
         check_lists(&frame)?;
-        self.read = self.buffer.len() - rest.len() + body.len();
+        self.read = end;
         Ok(Some(frame))
     }
 }
@@ -176,8 +199,9 @@ fn take_length(bytes: &mut &[u8]) -> Result<Option<u64>, FrameError> {
     }
 }
 
-fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
-    Ok(match kind {
+/// The most that a frame of this kind may have; none when the kind is not known.
+fn body_bytes_max(kind: u8) -> Option<usize> {
+    Some(match kind {
         0 => {
             RANGES_BYTES_MAX + UNIT_BYTES_MAX + 2 * (LINK_TEXT_BYTES_MAX + 9) + MARKS_MAX * 18 + 64
         }
@@ -199,7 +223,7 @@ fn body_bytes_max(kind: u8) -> Result<usize, FrameError> {
         17 => 1 + 4 * 9 + UNIT_BYTES_MAX + GENERATION_RANGES_MAX * 18 + 9 + 16,
         18 => 1 + 9 + 1,
         19 => 1,
-        other => return Err(FrameError::Kind(Some(other))),
+        _ => return None,
     })
 }
 
@@ -500,6 +524,30 @@ mod tests {
     }
 
     #[test]
+    fn frames_of_kinds_that_are_not_known_are_passed_over_however_the_stream_is_cut() {
+        let mut bytes = encode_frame(&Frame::Moved);
+        for (kind, len) in [(20, 1), (99, 300), (250, UNKNOWN_BYTES_MAX)] {
+            varint::put(&mut bytes, len as u64);
+            bytes.push(kind);
+            bytes.extend(std::iter::repeat_n(0xff, len - 1));
+        }
+        bytes.extend(encode_frame(&Frame::Numbered(7)));
+        for step in [1, 2, 7, 1000, bytes.len()] {
+            let known = [Frame::Moved, Frame::Numbered(7)];
+            assert_eq!(read_all(&bytes, step), known, "in steps of {step}");
+        }
+        let mut decoder = FrameDecoder::new();
+        let mut large = Vec::new();
+        varint::put(&mut large, UNKNOWN_BYTES_MAX as u64 + 1);
+        large.push(99);
+        decoder.push(&large);
+        assert!(matches!(
+            decoder.next(),
+            Err(FrameError::TooLong { kind: 99, .. })
+        ));
+    }
+
+    #[test]
     fn a_hello_with_every_range_that_may_be_fits_with_the_largest_numbers() {
         let most = hello(scattered(
             Ranges::COUNT_MAX,
@@ -584,7 +632,6 @@ mod tests {
         for (hostile, what) in [
             (&[0xff, 0xff, 0xff, 0xff][..], "a length without an end"),
             (&[0x00], "an empty frame"),
-            (&[0x05, 200, 0, 0, 0, 0], "an unknown kind"),
             (&[0xff, 0xff, 0xff, 0x7f], "a length beyond every frame"),
         ] {
             let mut decoder = FrameDecoder::new();

@@ -172,7 +172,7 @@ async fn frames_that_are_cut_too_large_or_noise_end_their_own_session_alone() {
             &[6, 0xff, 0xff, 0xff, 0xff, 0x0f, 0],
             "frame",
         ),
-        ("an unknown kind", &[3, 2, 99, 0], "frame"),
+        ("no frame at all", &[1, 0], "a control frame is empty"),
         ("an ack that is cut", &[3, 2, 1, 5], "frame"),
     ];
     for (what, bytes, why) in cases {

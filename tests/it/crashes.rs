@@ -48,6 +48,43 @@ fn what_is_sent_comes_once_unchanged_and_in_order_whoever_is_killed() {
 }
 
 #[test]
+fn what_is_sent_with_attachments_over_two_links_comes_once_and_whole_whoever_is_killed() {
+    let town = Town::new();
+    let mut nodes = [town.unit("hebi.a"), town.hub(), town.unit("hebi.b")];
+    for edge in [0, 2] {
+        let text = std::fs::read_to_string(nodes[edge].config()).expect("a text");
+        let (_, link) = text.split_once("[[upstream.link]]").expect("a link");
+        let (link, _) = link.split_once("[[policy").expect("a policy");
+        let second = link.replace("\"lan\"\nkind", "\"second\"\nkind");
+        assert!(second.contains("second"), "{link}");
+        nodes[edge].configure("[[policy", &format!("[[upstream.link]]{second}[[policy"));
+    }
+    for node in &mut nodes {
+        node.start();
+    }
+    nodes[1].until_sessions(4);
+    let started = Instant::now();
+    let mut traffic = Traffic::with_attachments();
+    traffic.submit(nodes[0].client());
+    traffic.fetch(nodes[2].client());
+    let kills = kills();
+    let share = traffic.len() / (kills + 1);
+    for kill in 0..kills {
+        let at = kill * share + (kill * 7919 + 13) % share.max(1);
+        traffic.until_received(at);
+        let node = &mut nodes[kill % 3];
+        node.kill();
+        node.start();
+    }
+    let [a, hub, b] = &nodes;
+    traffic.finish(&[a, hub, b]);
+    eprintln!("{kills} kills in {:?}", started.elapsed());
+    for node in &mut nodes {
+        node.stop();
+    }
+}
+
+#[test]
 fn what_is_sent_while_the_receiver_is_away_waits_for_it_when_the_sender_has_gone() {
     let town = Town::new();
     let (mut a, mut hub, mut b) = (town.unit("hebi.a"), town.hub(), town.unit("hebi.b"));

@@ -53,36 +53,83 @@ pub(crate) struct Hostile {
 impl Hostile {
     /// Connects as the identity's unit. The hub may close the connection at once.
     pub(crate) async fn connect(identity: &Identity, hub: &str, address: SocketAddr) -> Self {
-        let tls = tls::client_config(identity, &unit(hub)).expect("a client");
         let any = ([127, 0, 0, 1], 0).into();
         let endpoint = quinn::Endpoint::client(any).expect("an endpoint");
-        let mut client = quinn::ClientConfig::new(Arc::new(tls));
-        // The hub takes it for a 3G link, as it does whatever is not said to be another.
-        client.initial_dst_cid_provider(Arc::new(|| {
-            let mut id = [0xe3; 20];
-            id[1..17].copy_from_slice(
-                &std::time::UNIX_EPOCH
-                    .elapsed()
-                    .expect("after 1970")
-                    .as_nanos()
-                    .to_le_bytes(),
-            );
-            quinn::ConnectionId::new(&id)
-        }));
-        let connection = endpoint
-            .connect_with(client, address, tls::SERVER_NAME)
-            .expect("an attempt")
+        Self::connect_from(&endpoint, identity, hub, address)
             .await
-            .expect("a handshake, as far as the client sees");
+            .expect("a handshake, as far as the client sees")
+    }
+
+    /// Connects from an endpoint that others use too.
+    pub(crate) async fn connect_from(
+        endpoint: &quinn::Endpoint,
+        identity: &Identity,
+        hub: &str,
+        address: SocketAddr,
+    ) -> Result<Self, quinn::ConnectionError> {
+        let tls = tls::client_config(identity, &unit(hub)).expect("a client");
+        Self::connect_with(endpoint, Arc::new(tls), identity.unit(), address).await
+    }
+
+    /// Connects with TLS of one's own making.
+    pub(crate) async fn connect_with(
+        endpoint: &quinn::Endpoint,
+        tls: Arc<quinn::crypto::rustls::QuicClientConfig>,
+        unit: &UnitId,
+        address: SocketAddr,
+    ) -> Result<Self, quinn::ConnectionError> {
+        let connection = endpoint
+            .connect_with(as_over_3g(tls), address, tls::SERVER_NAME)
+            .expect("an attempt")
+            .await?;
         let control = connection.open_bi().await.ok();
-        Self {
-            unit: identity.unit().clone(),
+        Ok(Self {
+            unit: unit.clone(),
             connection,
             control,
             frames: FrameDecoder::new(),
             unread: Vec::new(),
-            _endpoint: endpoint,
+            _endpoint: endpoint.clone(),
+        })
+    }
+
+    /// The hello of a node that has lost everything.
+    pub(crate) fn hello(&self) -> Hello {
+        Hello {
+            version: PROTOCOL_VERSION,
+            unit: self.unit.clone(),
+            epoch: now(),
+            peer_epoch: 0,
+            marks: Vec::new(),
+            received: Ranges::default(),
+            base: 1,
+            next: 1,
+            wall: now(),
+            link_kind: "lan".into(),
+            link_name: "hostile".into(),
         }
+    }
+
+    /// The application protocol that was agreed on.
+    pub(crate) fn protocol(&self) -> Vec<u8> {
+        let data = self.connection.handshake_data().expect("it is set up");
+        let data = data.downcast::<quinn::crypto::rustls::HandshakeData>();
+        data.expect("rustls").protocol.expect("a protocol")
+    }
+
+    /// Opens streams until the hub allows no more, and writes a byte to each that is not the last. Tells how many.
+    pub(crate) async fn open_streams(&self, max: usize) -> Vec<quinn::SendStream> {
+        let mut streams = Vec::new();
+        while streams.len() < max {
+            let Ok(Ok(mut stream)) =
+                timeout(Duration::from_secs(1), self.connection.open_uni()).await
+            else {
+                return streams;
+            };
+            let _ = stream.write_all(&[0x10]).await;
+            streams.push(stream);
+        }
+        streams
     }
 
     /// Writes bytes to the control stream as they are. The hub may have closed it already.
@@ -126,19 +173,7 @@ impl Hostile {
 
     /// Says hello until the session is open at the hub, as a node does that has lost everything.
     pub(crate) async fn open(&mut self) {
-        let mut hello = Hello {
-            version: PROTOCOL_VERSION,
-            unit: self.unit.clone(),
-            epoch: now(),
-            peer_epoch: 0,
-            marks: Vec::new(),
-            received: Ranges::default(),
-            base: 1,
-            next: 1,
-            wall: now(),
-            link_kind: "lan".into(),
-            link_name: "hostile".into(),
-        };
+        let mut hello = self.hello();
         self.say(&Frame::Hello(hello.clone())).await;
         loop {
             if let Frame::Hello(theirs) = self.hear().await {
@@ -194,6 +229,23 @@ impl Hostile {
             .expect("in time")
             .to_string()
     }
+}
+
+/// The hub takes it for a 3G link, as it does whatever is not said to be another.
+pub(crate) fn as_over_3g(tls: Arc<quinn::crypto::rustls::QuicClientConfig>) -> quinn::ClientConfig {
+    let mut client = quinn::ClientConfig::new(tls);
+    client.initial_dst_cid_provider(Arc::new(|| {
+        let mut id = [0xe3; 20];
+        id[1..17].copy_from_slice(
+            &std::time::UNIX_EPOCH
+                .elapsed()
+                .expect("after 1970")
+                .as_nanos()
+                .to_le_bytes(),
+        );
+        quinn::ConnectionId::new(&id)
+    }));
+    client
 }
 
 /// One control message off the front.

@@ -3,12 +3,16 @@
 
 use std::{
     fs,
-    net::{TcpListener, UdpSocket},
+    net::{SocketAddr, TcpListener, UdpSocket},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Output, Stdio},
     time::{Duration, Instant},
 };
 
+use casegate::{
+    model::UnitId,
+    pki::{self, Identity, Issue},
+};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
@@ -47,6 +51,34 @@ impl Town {
 
     pub(crate) fn path(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Where the hub listens.
+    pub(crate) fn hub_address(&self) -> SocketAddr {
+        ([127, 0, 0, 1], self.hub).into()
+    }
+
+    /// The identity of one more unit.
+    pub(crate) fn issue(&self, unit: &str) -> Identity {
+        let name: UnitId = unit.parse().expect("a unit");
+        let (ca, out) = (
+            self.path().join("ca"),
+            self.path().join(unit).join("identity"),
+        );
+        let now = std::time::UNIX_EPOCH
+            .elapsed()
+            .expect("after 1970")
+            .as_millis() as u64;
+        let asked = Issue {
+            dir: &ca,
+            unit: &name,
+            out: &out,
+            hosts: &[],
+            csr: None,
+            days: 30,
+        };
+        pki::issue(&asked, now).expect("an identity");
+        Identity::load(&out, &name, now).expect("an identity")
     }
 
     /// The hub, which is told of both units.
@@ -146,6 +178,11 @@ impl Node {
 
     /// Starts the process and waits until it takes submissions.
     pub(crate) fn start(&mut self) {
+        assert!(self.try_start(), "it ended: {}", self.log());
+    }
+
+    /// Starts the process and waits until it takes submissions; false when it ends before.
+    pub(crate) fn try_start(&mut self) -> bool {
         assert!(self.process.is_none(), "it runs");
         let log = fs::File::options()
             .create(true)
@@ -159,12 +196,21 @@ impl Node {
         command.stdout(Stdio::null()).stderr(log);
         self.process = Some(command.spawn().expect("it starts"));
         let client = self.client();
+        let mut has_ended = false;
         until(&format!("{} is ready", self.folder.display()), || {
             let process = self.process.as_mut().expect("it was started");
-            let ended = process.try_wait().expect("a status");
-            assert!(ended.is_none(), "{ended:?}: {}", self.log());
-            matches!(client.get("/readyz"), Some((200, _)))
+            has_ended = process.try_wait().expect("a status").is_some();
+            has_ended || matches!(client.get("/readyz"), Some((200, _)))
         });
+        if has_ended {
+            self.process = None;
+        }
+        !has_ended
+    }
+
+    /// Whether it was started and not ended.
+    pub(crate) fn is_running(&self) -> bool {
+        self.process.is_some()
     }
 
     /// kill -9, and waits until it is gone.
@@ -186,12 +232,28 @@ impl Node {
 
     /// The most memory that it has had resident, KiB.
     pub(crate) fn peak_kib(&self) -> u64 {
+        self.told_kib("VmHWM:")
+    }
+
+    fn told_kib(&self, what: &str) -> u64 {
         let process = self.process.as_ref().expect("it runs");
         let status = fs::read_to_string(format!("/proc/{}/status", process.id()));
         let status = status.expect("a status");
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let line = status.lines().find_map(|line| line.strip_prefix(what));
         let kib = line.and_then(|line| line.split_whitespace().next());
         kib.and_then(|kib| kib.parse().ok()).expect("a number")
+    }
+
+    /// The memory that it has resident, KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        self.told_kib("VmRSS:")
+    }
+
+    /// The file descriptors that it has open.
+    pub(crate) fn descriptors(&self) -> u64 {
+        let process = self.process.as_ref().expect("it runs");
+        let open = fs::read_dir(format!("/proc/{}/fd", process.id()));
+        open.expect("a folder").count() as u64
     }
 
     /// Where its API listens.
@@ -368,6 +430,16 @@ impl Client {
         let request = request.content_type("application/octet-stream");
         let body = ureq::SendBody::from_reader(&mut body);
         answer(request.header("content-length", size).send(body))
+    }
+
+    /// All the bytes of an answer; none when they did not come to their end.
+    pub(crate) fn whole(&self, path: &str) -> Option<Vec<u8>> {
+        let mut answer = self.agent.get(format!("{}{path}", self.url)).call().ok()?;
+        if answer.status() != 200 {
+            return None;
+        }
+        let body = answer.body_mut().with_config().limit(64 << 20);
+        body.read_to_vec().ok()
     }
 
     /// The bytes of an answer as they come.

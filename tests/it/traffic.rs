@@ -1,5 +1,7 @@
 //! An application at each end of a hub: one submits, one fetches and acks, and what came is compared with what was sent.
 //!
+//! With attachments, every tenth message names one of its own, and what is fetched of it is compared too.
+//!
 //! `CASEGATE_TEST_EVENTS` names files of CloudEvents, one a line, to use instead of generated ones.
 
 use std::{
@@ -19,7 +21,11 @@ use serde_json::{Value, json};
 use crate::processes::{Client, Node, text, until};
 
 const MESSAGES: usize = 1500;
+/// At least so many for each kill that is asked for.
+const MESSAGES_PER_KILL: usize = 3;
 const BATCH: usize = 10;
+/// Of ten messages one has an attachment of so many bytes and a few more: three chunks.
+const ATTACHMENT_BYTES: u64 = 150_000;
 
 /// What the applications of A and B have seen.
 #[derive(Default)]
@@ -44,8 +50,21 @@ pub(crate) struct Traffic {
 
 impl Traffic {
     pub(crate) fn new() -> Self {
+        Self::of(events())
+    }
+
+    /// Every tenth message has an attachment.
+    pub(crate) fn with_attachments() -> Self {
+        let mut events = events();
+        for (n, event) in events.iter_mut().enumerate().step_by(BATCH) {
+            event["attachments"] = digest_of(&attachment(n as u64)).into();
+        }
+        Self::of(events)
+    }
+
+    fn of(events: Vec<Value>) -> Self {
         Self {
-            events: Arc::new(events()),
+            events: Arc::new(events),
             seen: Arc::default(),
             threads: Vec::new(),
             ends: Vec::new(),
@@ -62,7 +81,18 @@ impl Traffic {
         self.ends.push(to.clone());
         let (events, seen) = (self.events.clone(), self.seen.clone());
         self.threads.push(thread::spawn(move || {
-            for batch in events[part].chunks(BATCH) {
+            let first = part.start;
+            for (n, batch) in events[part].chunks(BATCH).enumerate() {
+                if batch[0].get("attachments").is_some() {
+                    let bytes = attachment((first + n * BATCH) as u64);
+                    until("an attachment is brought", || {
+                        let put = to.put("/v1/attachments", &bytes[..], bytes.len() as u64);
+                        put.is_some_and(|(status, answer)| {
+                            assert!(matches!(status, 201 | 503), "{status} {answer}");
+                            status == 201
+                        })
+                    });
+                }
                 let names = to.submit(batch);
                 seen.names.lock().expect("no panic").extend(names);
                 seen.accepted.fetch_add(batch.len(), SeqCst);
@@ -201,6 +231,13 @@ fn fetch(from: &Client, seen: &Seen) {
             .collect();
         for (event, name) in events.into_iter().zip(&names) {
             assert!(!acked.contains(name), "acked before: {event}");
+            if let Some(digest) = event.get("attachments").map(text) {
+                let path = format!("/v1/attachments/{digest}");
+                until("an attachment that was delivered can be read", || {
+                    from.whole(&path)
+                        .is_some_and(|bytes| digest_of(&bytes) == digest)
+                });
+            }
             let times = known.entry(name.clone()).or_default();
             *times += 1;
             let is_first = *times == 1;
@@ -221,6 +258,20 @@ fn fetch(from: &Client, seen: &Seen) {
     }
 }
 
+/// The `n`th attachment.
+fn attachment(n: u64) -> Vec<u8> {
+    let mut bytes = vec![0; (ATTACHMENT_BYTES + n % 1000) as usize];
+    blake3::Hasher::new()
+        .update(&n.to_le_bytes())
+        .finalize_xof()
+        .fill(&mut bytes);
+    bytes
+}
+
+fn digest_of(bytes: &[u8]) -> String {
+    format!("blake3:{}", blake3::hash(bytes).to_hex())
+}
+
 /// The delivered event without what the gateway added to it.
 fn submitted(delivered: &Value, event: &Value) -> Value {
     let Value::Object(mut delivered) = delivered.clone() else {
@@ -237,6 +288,12 @@ fn submitted(delivered: &Value, event: &Value) -> Value {
     Value::Object(delivered)
 }
 
+fn messages() -> usize {
+    let kills = std::env::var("CASEGATE_TEST_KILLS").ok();
+    let kills: usize = kills.and_then(|kills| kills.parse().ok()).unwrap_or(0);
+    MESSAGES.max(kills * MESSAGES_PER_KILL)
+}
+
 /// Events from A to B.
 fn events() -> Vec<Value> {
     let lines: Vec<String> = match std::env::var("CASEGATE_TEST_EVENTS") {
@@ -251,7 +308,7 @@ fn events() -> Vec<Value> {
         Err(_) => {
             let generated = Generator::with(7, Options::default());
             generated
-                .take(MESSAGES)
+                .take(messages())
                 .map(|sample| sample.event)
                 .collect()
         }

@@ -45,6 +45,16 @@ impl Links {
 
     /// Puts a link before each unit that is such in both directions.
     pub(crate) fn over(a: &Node, b: &Node, direction: Direction) -> Self {
+        let profile = Profile {
+            up: direction.clone(),
+            down: direction,
+            outages: Outages::default(),
+        };
+        Self::of(a, b, &profile)
+    }
+
+    /// Puts such a link before each unit.
+    pub(crate) fn of(a: &Node, b: &Node, profile: &Profile) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -55,13 +65,8 @@ impl Links {
             let (_, upstream) = text.split_once("[[upstream.link]]").expect("a link");
             let (_, address) = upstream.split_once("address = \"").expect("an address");
             let (address, _) = address.split_once('"').expect("an address");
-            let profile = Profile {
-                up: direction.clone(),
-                down: direction.clone(),
-                outages: Outages::default(),
-            };
             let hub = address.parse().expect("an address");
-            let link = runtime.block_on(Emulator::start(profile, seed, hub));
+            let link = runtime.block_on(Emulator::start(profile.clone(), seed, hub));
             let link = link.expect("a link");
             node.configure(address, &link.address().to_string());
             link

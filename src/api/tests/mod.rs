@@ -377,6 +377,7 @@ impl Gateway for Fake {
             journal_bytes: 0,
             journal_bytes_max: 0,
             quarantined: 0,
+            damage: None,
             warnings: vec![],
         })
     }

@@ -207,6 +207,10 @@ impl Texts {
             }
             Warning::DiskFull => (true, self.warn_disk_full.into(), none()),
             Warning::Quarantined(places) => (true, fill(self.warn_quarantined, &[places]), none()),
+            Warning::MessagesLost(count) => (true, fill(self.warn_lost, &[count]), none()),
+            Warning::AttachmentsDamaged(count) => {
+                (true, fill(self.warn_attachments, &[count]), none())
+            }
             Warning::ExpressOnly { link, spent, .. } => {
                 let text = match spent {
                     true => self.warn_express_spent,

@@ -126,6 +126,8 @@ texts! {
     and_between: ", ", "、";
     warn_disk_full: "The disk is full: only urgent messages are taken. Free some room.", "磁盘已满：只受理急件。请清理磁盘。";
     warn_quarantined: "{} damaged stretches of the journal were set aside; see the data folder's quarantine", "日志有 {} 处损坏，已隔离；见数据目录中的 quarantine";
+    warn_lost: "{} messages were lost with damaged records of the journal, unless a neighbour still has them; `casegate status` names them", "日志损坏，丢失 {} 份报文（相邻节点尚存者除外）；名单见 casegate status";
+    warn_attachments: "{} attachments of messages that were accepted here are damaged; bring them again: `casegate status` names them", "本节点已受理报文的 {} 个附件已损坏，请重新上传；名单见 casegate status";
     warn_express_spent: "Only flash and urgent messages go over the link {}: its budget for today is spent", "链路 {} 只走特急、加急报文：今日流量已用完";
     warn_express_closed: "Only flash and urgent messages go over the link {}: it is outside its hours", "链路 {} 只走特急、加急报文：不在使用时段";
     warn_audit: "The audit log is not as this node left it; keep a copy and look into it", "审计日志与本节点写下的不一致，请留存副本并调查";

@@ -1,5 +1,7 @@
 //! What people and the API may know of attachments.
 
+use std::collections::BTreeSet;
+
 use super::{Fetch, Here};
 use crate::delivery::Delivery;
 use crate::model::{BlobDigest, CHUNK_BYTES, Ranges, UnitId, chunk_count, chunk_len};
@@ -47,6 +49,17 @@ fn bytes_in(size: u64, chunks: &Ranges) -> u64 {
 }
 
 impl Delivery {
+    /// Attachments that messages accepted here name and that are not here any more, at most `max`: they were damaged. Brought
+    /// again, they go on.
+    pub fn blobs_lost(&self, max: usize) -> Vec<BlobDigest> {
+        let own = self.blobs.named.iter();
+        let own = own.filter(|(slot, _)| self.parcels.get(**slot).is_own());
+        let named = own.flat_map(|(_, digests)| digests.iter());
+        let lost = named.filter(|digest| !self.blobs.is_whole(digest));
+        let lost: BTreeSet<BlobDigest> = lost.copied().collect();
+        lost.into_iter().take(max).collect()
+    }
+
     /// What is on its way now, what comes first.
     pub fn blobs_on_their_way(&self) -> Vec<BlobOnItsWay> {
         let coming = self.blobs.fetches.iter().filter_map(|(digest, fetch)| {

@@ -29,6 +29,7 @@ struct Node {
     parcels: Arc<Mutex<BTreeMap<Location, Header>>>,
     live: Arc<Mutex<Vec<ParcelView>>>,
     messages_max: Option<u32>,
+    lost: Arc<Mutex<Vec<MessageId>>>,
 }
 
 impl Source for Node {
@@ -51,6 +52,12 @@ impl Source for Node {
         let page = live.get(from..from + 1).unwrap_or_default().to_vec();
         let next = (from + 1 < live.len()).then_some(from as u32);
         Some((page, next))
+    }
+
+    fn lost(&self, messages: &[Entry]) {
+        let lost = messages.iter().map(|entry| entry.message);
+        let mut told = self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        told.extend(lost);
     }
 
     fn now(&self) -> Millis {
@@ -248,6 +255,7 @@ async fn what_is_replayed_after_a_crash_is_taken_once() {
         checkpoint: 0,
         last: 4,
         replayed: 4,
+        survivors: None,
     };
     let world = node.start_with(&folder, index, feed, recovered);
     let found = world.all().await;
@@ -259,7 +267,8 @@ async fn what_is_replayed_after_a_crash_is_taken_once() {
 }
 
 #[tokio::test]
-async fn an_index_that_is_ahead_of_the_journal_or_of_another_version_is_set_aside() {
+async fn an_index_that_is_ahead_of_the_journal_tells_what_was_lost_and_one_of_another_version_is_set_aside()
+ {
     let (node, folder) = (Node::default(), folder());
     let mut world = node.start(&folder, until(0));
     for n in 1..=5 {
@@ -268,11 +277,23 @@ async fn an_index_that_is_ahead_of_the_journal_or_of_another_version_is_set_asid
     assert!(world.knows(5).await);
     world.thread.stop();
 
-    // The journal was put back to an earlier day.
+    // The journal has lost its end, and with it what the node no longer has.
     let mut world = node.start(&folder, until(3));
-    assert_eq!(world.all().await.messages, []);
-    assert!(folder.path().join("index-damaged-1").exists());
-    assert_eq!(world.index.health().rebuilt, 1);
+    let all = world.all().await;
+    assert_eq!(all.messages.len(), 5);
+    assert!(!all.gaps.is_empty());
+    let lost = world.index.health().lost;
+    assert_eq!(
+        lost.messages,
+        (1..=5).map(|n| message(&n.to_string())).collect::<Vec<_>>()
+    );
+    assert_eq!(*node.lost.lock().expect("no panic"), lost.messages);
+    for entry in &all.messages {
+        assert_eq!(
+            (entry.state(), entry.receivers[0].reason),
+            (State::Refused, Reason::Damaged)
+        );
+    }
     world.tell(4, &node.accept(9, NOW));
     assert!(world.knows(9).await);
     world.thread.stop();
@@ -284,7 +305,7 @@ async fn an_index_that_is_ahead_of_the_journal_or_of_another_version_is_set_asid
     drop(base);
     let world = node.start(&folder, until(4));
     assert!(!world.knows(9).await);
-    assert!(folder.path().join("index-damaged-2").exists());
+    assert!(folder.path().join("index-damaged-1").exists());
     world.thread.stop();
 }
 
@@ -322,6 +343,7 @@ async fn what_a_checkpoint_made_superfluous_is_filled_from_the_node_and_told() {
         checkpoint: 50,
         last: 50,
         replayed: 0,
+        survivors: None,
     };
     let world = node.start(&folder, recovered);
     let shared = world.index.shared.clone();
@@ -547,6 +569,7 @@ async fn damage_anywhere_is_noticed_or_does_no_harm() {
             checkpoint: 300,
             last: 300,
             replayed: 0,
+            survivors: None,
         };
         let mut world = node.start(&folder, recovered);
         let found = world.all().await;
