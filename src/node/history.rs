@@ -268,7 +268,6 @@ fn queued_view(mut view: MessageView, queued: &ParcelView) -> MessageView {
     let inbox = queued.inbox.map(|_| State::Delivered);
     let state = states.min().or_else(|| hops.chain(inbox).min());
     view.state = state.unwrap_or(State::Queued);
-    view.priority = queued.lane;
     view
 }
 

@@ -184,7 +184,7 @@ async fn a_message_with_a_file_is_composed_and_its_mistakes_stand_at_their_field
         found = received().await;
     }
     let event = found.expect("it came");
-    assert_eq!(event["data"].to_string(), "{\"n\":1.50}");
+    assert_eq!(event["data"], json!({"n": 1.50}));
     assert_eq!(event["attachmentnames"], "扫描%20件.pdf");
     assert_eq!(event["type"], "case.material");
     let (status, _) = police
@@ -230,7 +230,7 @@ async fn a_test_message_shows_when_each_hop_had_it() {
         .write("form.inline input[name=to]", "hebi.nobody")
         .await;
     browser.click("form.inline button.main").await;
-    browser.until_says(".said.bad", "no such unit").await;
+    browser.until_says("#way", "no such unit").await;
     eventually("the search finds the test", async || {
         browser
             .open(&format!("{at}/console/messages?q=test&kind=exchange"))
