@@ -99,7 +99,7 @@ pub struct PeerCertificate {
 /// # Errors
 /// TLS or QUIC cannot be set up.
 pub fn client_config(identity: &Identity, hub: &UnitId) -> Result<QuicClientConfig, TlsError> {
-    client_config_of(identity, hub, &[ALPN_1_1, ALPN])
+    client_config_of(identity, hub, PROTOCOLS)
 }
 
 /// The side that dials, of nodes that speak these application protocols, what is preferred first: [`ALPN`] alone is what nodes spoke before
@@ -112,9 +112,7 @@ pub fn client_config_of(
     hub: &UnitId,
     protocols: &[&[u8]],
 ) -> Result<QuicClientConfig, TlsError> {
-    let mut config = client(identity, hub)?;
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    Ok(Arc::new(config).try_into()?)
+    Ok(Arc::new(client(identity, hub, protocols)?).try_into()?)
 }
 
 /// The side that listens. It remembers at most `sessions_max` sessions ([`SERVER_SESSIONS_MAX`] suits); every call begins with an
@@ -192,7 +190,14 @@ fn cryptography() -> Arc<CryptoProvider> {
     })
 }
 
-fn client(identity: &Identity, hub: &UnitId) -> Result<ClientConfig, TlsError> {
+/// What nodes speak, what is preferred first.
+const PROTOCOLS: &[&[u8]] = &[ALPN_1_1, ALPN];
+
+fn client(
+    identity: &Identity,
+    hub: &UnitId,
+    protocols: &[&[u8]],
+) -> Result<ClientConfig, TlsError> {
     let verifier = HubVerifier {
         roots: identity.roots().clone(),
         hub: hub.clone(),
@@ -203,6 +208,7 @@ fn client(identity: &Identity, hub: &UnitId) -> Result<ClientConfig, TlsError> {
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
         .with_client_cert_resolver(Arc::new(own));
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     config.resumption = Resumption::in_memory_sessions(CLIENT_SESSIONS_MAX);
     Ok(config)
 }
@@ -345,7 +351,7 @@ mod tests {
     const UNIT: &str = "hebi.410621.031";
 
     fn client_of(identity: &Identity) -> ClientConfig {
-        client(identity, &name(HUB)).expect("a client's configuration")
+        client(identity, &name(HUB), PROTOCOLS).expect("a client's configuration")
     }
 
     fn server_of(identity: &Identity) -> ServerConfig {

@@ -324,7 +324,7 @@ texts! {
     content_form: "Form of the content", "内容格式";
     content_text: "Text", "文本";
     files_help_mib: "Each at most {} MiB. They are brought to this node as soon as they are chosen.", "每个不超过 {} MiB；选中后即上传到本节点。";
-    upload_going: "{} of {}", "{} / {}";
+    upload_going: "{} of {}", "已传 {}，共 {}";
     upload_failed: "was not taken", "上传失败";
     upload_done: "is here", "已上传";
     upload_again: "Try again", "重试";
