@@ -148,7 +148,10 @@ async fn what_is_paused_waits_through_restarts_and_goes_on_in_order() {
     );
     let first = police.receive(1).await;
     assert_eq!(first[0]["id"], json!("3"));
-    assert_eq!(waiting(&edge, "").await.len(), 2);
+    eventually("the hub has acked it", async || {
+        waiting(&edge, "").await.len() == 2
+    })
+    .await;
     assert_eq!(edge.post_as(&token, &resume, json!({})).await.0, 200);
     let mut ids = Vec::new();
     while ids.len() < 2 {

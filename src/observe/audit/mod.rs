@@ -423,9 +423,7 @@ fn open_at_end(path: &Path) -> Result<End, AuditError> {
         unsigned: 0,
         file: file.try_clone().map_err(io)?,
     };
-    let mut is_too_long = false;
     each_line(path, |text| {
-        is_too_long |= text.len() as u64 > Audit::LINE_BYTES_MAX;
         end.lines += 1;
         end.prev = blake3::hash(text);
         let line = serde_json::from_slice::<Line>(text);
@@ -435,11 +433,6 @@ fn open_at_end(path: &Path) -> Result<End, AuditError> {
         }
     })
     .map_err(io)?;
-    if is_too_long {
-        return Err(io(io::Error::other(
-            "a line of it is too long to be an entry",
-        )));
-    }
     let mut last = [b'\n'];
     if end.bytes > 0 {
         use std::os::unix::fs::FileExt as _;

@@ -370,3 +370,20 @@ fn an_export_verifies_by_itself_and_a_search_finds_the_newest_first() {
     ask.since = Some(AT);
     assert_eq!(all(&ask).len(), 3002);
 }
+
+#[test]
+fn whatever_rots_the_log_is_opened_and_gone_on_with_and_says_so() {
+    let world = World::with(&["a", "b"]);
+    fs::write(world.path.with_file_name(Audit::HEAD), b"{\xff").expect("writes");
+    let (audit, lost) = world.open();
+    assert!(lost.is_some_and(|lost| lost.contains("does not read")));
+    drop(audit);
+    let (_, lost) = world.open();
+    assert_eq!(lost, None, "there is a new head");
+
+    let long = "x".repeat(Audit::LINE_BYTES_MAX as usize + 10);
+    world.write(&format!("{}{long}\n", world.text()));
+    let (audit, lost) = world.open();
+    assert!(lost.is_some_and(|lost| lost.contains("too long")));
+    audit.record(AT, entry("c")).expect("records");
+}

@@ -74,7 +74,8 @@ impl Audit {
             path: path.to_owned(),
             error,
         };
-        let head = read_head(path).map_err(io)?;
+        let beside = read_head(path).map_err(io)?;
+        let head = beside.as_ref().and_then(|head| head.as_ref().ok());
         let mut reader = BufReader::new(File::open(path).map_err(io)?);
         let mut reading = Reading {
             path,
@@ -104,20 +105,27 @@ impl Audit {
             lines += 1;
             reading.take(lines, &bytes)?;
             last_is_met |= against.last == Some(reading.last.to_hex().as_str());
-            if let Some(head) = &head
+            if let Some(head) = head
                 && head.lines == lines
             {
                 reading.meet(head)?;
                 head_is_met = true;
             }
         }
-        if let (Some(head), false) = (&head, head_is_met) {
+        if let (Some(head), false) = (head, head_is_met) {
             let problem = format!(
                 "is cut off: the log had {} lines, as {} beside it says",
                 head.lines,
                 Self::HEAD
             );
             return Err(reading.broken(lines + 1, problem));
+        }
+        if let Some(Err(Unreadable)) = beside {
+            let problem = format!(
+                "is the last, and whether others were cut off nobody knows: {} beside it does not read",
+                Self::HEAD
+            );
+            return Err(reading.broken(lines, problem));
         }
         if !last_is_met {
             let problem =
@@ -128,7 +136,7 @@ impl Audit {
     }
 }
 
-fn read_head(log: &Path) -> io::Result<Option<Head>> {
+fn read_head(log: &Path) -> io::Result<Option<Result<Head, Unreadable>>> {
     let mut text = Vec::new();
     match File::open(log.with_file_name(Audit::HEAD)) {
         Ok(file) if log.file_name().is_some_and(|name| name == Audit::FILE) => {
@@ -138,10 +146,12 @@ fn read_head(log: &Path) -> io::Result<Option<Head>> {
         // An export stands for itself.
         _ => return Ok(None),
     }
-    let head = serde_json::from_slice(&text);
-    head.map(Some)
-        .map_err(|_| io::Error::other(format!("{} beside it does not read", Audit::HEAD)))
+    Ok(Some(serde_json::from_slice(&text).map_err(|_| Unreadable)))
 }
+
+/// What stands beside the log is no head.
+#[derive(Clone, Copy, Debug)]
+struct Unreadable;
 
 impl Reading<'_> {
     fn broken(&self, line: u64, problem: impl Into<String>) -> AuditError {
