@@ -14,7 +14,6 @@ use std::{
 
 use axum::{
     extract::{Query, State, rejection::QueryRejection},
-    http::header,
     response::{
         IntoResponse as _, Response, Sse,
         sse::{Event, KeepAlive},
@@ -73,8 +72,7 @@ pub(super) async fn listen<G: Gateway>(
     });
     let sign_of_life = KeepAlive::new().interval(SIGN_OF_LIFE_EVERY);
     let answer = Sse::new(events.take_until(stopping)).keep_alive(sign_of_life);
-    let never = [(header::CACHE_CONTROL, "no-store")];
-    Ok((never, answer).into_response())
+    Ok(answer.into_response())
 }
 
 fn read_topics(text: Option<&str>) -> Result<HashSet<&'static str>, Problem> {

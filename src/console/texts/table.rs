@@ -262,7 +262,7 @@ texts! {
     done_retry: "To be sent again: {}", "将重试 {} 条";
     done_reprioritise: "Priority changed: {}", "已调整急缓 {} 条";
     done_expire: "Expired: {}", "已置为过期 {} 条";
-    done_drop: "Dropped: {}", "已删除 {} 条";
+    done_drop: "Dropped: {}. It ends once the neighbour has confirmed that it does not have it.", "已删除 {} 条；邻居节点确认未收到后即告终结。";
 
     // The queue.
     queue_in_all: "{} in all", "共 {} 条";

@@ -62,8 +62,15 @@ async fn an_operator_acts_on_one_message_and_is_told_what_became_of_it() {
     browser.write("#ask-drop textarea", "sent twice").await;
     browser.click("#ask-drop button.danger").await;
     browser.until_says(".said", "Dropped: 1").await;
-    browser.until_says("#receivers", "sent twice").await;
+    // It ends when police confirms that it does not have it, and its sender reads why.
+    let police = town
+        .world
+        .edge("hebi.police", "hebi.hub", hub.dial_in().await);
+    let police = Running::start(police).await;
+    browser.until_says("#receivers", "dropped").await;
     town.tobacco.until_state(held, "dropped").await;
+    let (_, view) = town.tobacco.get(&format!("/v1/messages/{held}")).await;
+    assert_eq!(view["receivers"][0]["note"], "sent twice");
     browser.assert_content("acting");
 
     browser.click(".actor button").await;
@@ -71,6 +78,7 @@ async fn an_operator_acts_on_one_message_and_is_told_what_became_of_it() {
     browser.open(&page).await;
     assert_eq!(browser.text(".actor").await, "");
     drop(browser);
+    police.node.stop().await;
     town.stop().await;
 }
 
