@@ -10,9 +10,9 @@ use serde::Serialize;
 pub enum Role {
     /// Look at messages, queues, links and the node.
     Viewer,
-    /// Act on the queue, pause neighbours, read the audit log, and read bodies where that is allowed.
+    /// Act on the queue, read the audit log, and read bodies where that is allowed.
     Operator,
-    /// Everything: also take a backup, drain the node, and carry queues out of it and into it.
+    /// Everything: also take a backup.
     Administrator,
 }
 
