@@ -22,6 +22,12 @@
     due = Date.now() + REFRESH_MS;
     htmx.trigger(follower, "refresh");
   };
+  // A question that was opened while the page was asked for stays as it is.
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (!busy()) return;
+    event.detail.shouldSwap = false;
+    soon();
+  });
   const soon = () => { timer ??= setTimeout(refresh, Math.max(0, due - Date.now(), busy() ? 500 : 0)); };
   const say = (state) => {
     const text = document.body.dataset[{ on: "live", off: "off", stale: "stale" }[state]];

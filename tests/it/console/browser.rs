@@ -9,6 +9,7 @@ use std::{
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::world::{PATIENCE, agent, eventually};
 
@@ -94,12 +95,18 @@ impl Browser {
         found.unwrap_or_else(|error| panic!("no {selector}: {error}"))
     }
 
+    /// Clicks what a CSS selector finds. A page that follows what happens may put another of the same kind in its place meanwhile.
     pub(super) async fn click(&self, selector: &str) {
-        let element = self.find(selector).await;
-        element
-            .click()
-            .await
-            .unwrap_or_else(|error| panic!("{selector} is clicked: {error}"));
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let element = self.find(selector).await;
+            match element.click().await {
+                Err(error) if error.is_stale_element_reference() && Instant::now() < deadline => {}
+                done => {
+                    break done.unwrap_or_else(|error| panic!("{selector} is clicked: {error}"));
+                }
+            }
+        }
     }
 
     pub(super) async fn write(&self, selector: &str, text: &str) {
