@@ -1,11 +1,11 @@
 //! The vocabulary of the integration tests: a folder with a CA, nodes in this process, and what applications do with them.
 
-use std::{future::Future, net::SocketAddr, path::Path, time::Duration};
+use std::{future::Future, io::ErrorKind, net::SocketAddr, path::Path, time::Duration};
 
 use casegate::{
     config::{self, Compression, LinkKind, Local, Settings},
     model::{Allow, Kinds, Limits, Millis, Policy, Role, UnitId},
-    node::{Node, RunningNode},
+    node::{Node, RunningNode, StartError},
     pki::{self, Issue},
 };
 use serde_json::Value;
@@ -150,8 +150,19 @@ pub(crate) struct Running {
 impl Running {
     pub(crate) async fn start(settings: Settings) -> Self {
         let unit = settings.unit.clone();
-        let node = Node::start(settings).await.expect("the node starts");
-        Self { node, unit }
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match Node::start(settings.clone()).await {
+                Ok(node) => return Self { node, unit },
+                // A node that is started again finds its port taken when somebody has dialled from it meanwhile.
+                Err(StartError::Listen { error, .. })
+                    if error.kind() == ErrorKind::AddrInUse && Instant::now() < deadline =>
+                {
+                    sleep(Duration::from_millis(50)).await;
+                }
+                Err(error) => panic!("the node does not start: {error}"),
+            }
+        }
     }
 
     /// Where units dial in.
