@@ -77,6 +77,10 @@ fn settle_allocator() {
 /// connections alone may be; and a journal that finds none for its next segment has no room.
 fn raise_descriptors() {
     let mut limit = getrlimit(Resource::Nofile);
+    if limit.current == limit.maximum {
+        // As the service's unit has it, which lets nobody set limits.
+        return;
+    }
     limit.current = limit.maximum;
     if let Err(error) = setrlimit(Resource::Nofile, limit) {
         tracing::warn!(%error, "the limit of file descriptors cannot be raised");
