@@ -13,10 +13,11 @@ casegate=target/release/casegate
 
 share=target/packaging/share
 rm -rf "$share"
-install -d "$share/doc/casegate/images"
+install -d "$share/doc/casegate/images" "$share/doc/casegate/monitoring"
 # With the licences of the scripts that the console brings.
 install -m 644 README*.md CHANGELOG.md SECURITY.md docs/*.md src/console/assets/vendor/*.LICENSE "$share/doc/casegate/"
 install -m 644 docs/images/*.png "$share/doc/casegate/images/"
+install -m 644 docs/monitoring/* "$share/doc/casegate/monitoring/"
 
 # The program writes its own completions and man pages.
 completion() { # SHELL FILE

@@ -42,18 +42,17 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const TAIL_BYTES_MAX: u64 = KEPT_MAX as u64 * 1_300;
 /// How often the last packets are sent again: a burst of loss that lasts longer is an outage, and left to probes.
 const AGAIN_MAX: u32 = 10;
-/// The time between two such tries, a third of a round trip, is no less and no more.
+/// The time between the first two such tries is a third of a round trip, no less and no more; it doubles up to the same most, since it may
+/// be the peer's processor that is late.
 const AGAIN_LEAST: Duration = Duration::from_millis(40);
 const AGAIN_MOST: Duration = Duration::from_millis(100);
 /// A path is silent too long after two round trips, and no sooner than this.
 const PATIENCE_MIN: Duration = Duration::from_millis(300);
-/// The time between two probes in the first [`SOON`], and later. Half of it is what a message waits on average once the path is back.
-const PROBE_SOON: Duration = Duration::from_millis(130);
-const PROBE_LATER: Duration = Duration::from_millis(250);
-const SOON: Duration = Duration::from_secs(20);
-/// The same where bulk waits, which fills every probe up to a whole packet.
-const PROBE_BULK_SOON: Duration = Duration::from_millis(250);
-const PROBE_BULK_LATER: Duration = Duration::from_millis(500);
+/// The time between two probes; half of it is what a message waits on average once the path is back. A session without an answer ends after its
+/// idle timeout, and its probes with it: of about 70 bytes each, no more than 65 KB in two minutes.
+const PROBE_EVERY: Duration = Duration::from_millis(130);
+/// Where more waits, which fills the first probes up to whole packets, it is a round trip, and no more than this.
+const PROBE_BULK_MOST: Duration = Duration::from_millis(250);
 /// What a probe may take on the wire, bytes: a packet of the least size that every path must carry (RFC 9000, section 14), and
 /// what quinn counts beside it.
 const PROBE_BYTES_MAX: u64 = 1_300;
@@ -166,11 +165,10 @@ impl Pulse {
                         // It may be the ack that was lost, and a packet that comes twice is not acknowledged twice.
                         self.probe(control);
                     }
-                    due =
-                        Instant::now() + (self.trip(connection) / 3).clamp(AGAIN_LEAST, AGAIN_MOST);
+                    due = Instant::now() + again_gap(self.trip(connection), tries);
                 } else if waited >= silent {
                     self.probe(control);
-                    due = Instant::now() + probe_gap(waited, is_tail);
+                    due = Instant::now() + probe_gap(is_tail, self.trip(connection));
                 } else {
                     due = Instant::now() + (silent - waited);
                 }
@@ -251,12 +249,17 @@ impl Pulse {
     }
 }
 
-/// How long after a probe the next one follows, when the peer has been silent for so long.
-fn probe_gap(waited: Duration, is_small: bool) -> Duration {
-    match (is_small, waited < SOON) {
-        (true, true) => PROBE_SOON,
-        (true, false) => PROBE_LATER,
-        (false, true) => PROBE_BULK_SOON,
-        (false, false) => PROBE_BULK_LATER,
+/// How long after the last packets were sent again for the `tries`th time they are sent once more.
+fn again_gap(trip: Duration, tries: u32) -> Duration {
+    let first = (trip / 3).clamp(AGAIN_LEAST, AGAIN_MOST);
+    (first * 2_u32.pow(tries - 1)).min(AGAIN_MOST)
+}
+
+/// How long after a probe the next one follows.
+fn probe_gap(is_small: bool, trip: Duration) -> Duration {
+    if is_small {
+        PROBE_EVERY
+    } else {
+        trip.clamp(PROBE_EVERY, PROBE_BULK_MOST)
     }
 }

@@ -1,6 +1,6 @@
 //! What the API asks of the node, answered.
 
-use std::{fs::File, path::PathBuf, sync::atomic::Ordering};
+use std::{fs::File, path::PathBuf, sync::atomic::Ordering, time::Duration};
 
 use futures_util::{Stream, stream};
 
@@ -241,12 +241,17 @@ impl Gateway for NodeHandle {
             .await;
         let metrics = &self.shared.metrics;
         if let Ok((neighbours, inbox)) = seen {
-            metrics.set_inbox(inbox.messages, inbox.bytes);
+            let now = self.shared.clock.wall();
+            let age = |oldest: Option<Millis>| {
+                Duration::from_millis(oldest.map_or(0, |oldest| now.saturating_sub(oldest)))
+            };
+            metrics.set_inbox(inbox.messages, inbox.bytes, age(inbox.oldest));
             let links = self.link_views(neighbours.clone());
             let figures = links.iter().map(|view| (view.link.as_str(), figures(view)));
             metrics.set_links(figures);
             for neighbour in neighbours {
                 let shown = metrics.neighbour(&neighbour.unit);
+                shown.set_oldest_age(age(neighbour.oldest));
                 for (lane, depth) in Lane::ALL.into_iter().zip(neighbour.lanes) {
                     shown.set_queue(lane, depth.messages, depth.bytes);
                 }

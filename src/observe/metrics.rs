@@ -6,12 +6,12 @@
 use std::time::Duration;
 
 use prometheus_client::{
-    encoding::text,
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
-    registry::{Metric, Registry, Unit},
+    registry::{Registry, Unit},
 };
 
 use super::{
+    exposition::{self, Register},
     labels::{
         BuildLabel, CertificateLabel, LaneLabel, LinkLabel, Names, NeighbourLabel, OTHER,
         QueueLabel, ReasonLabel, RequestLabel, RouteLabel, Word,
@@ -41,6 +41,7 @@ pub struct Metrics {
 
     queue_messages: Family<QueueLabel, Gauge>,
     queue_bytes: Family<QueueLabel, Gauge>,
+    queue_oldest_age: Family<NeighbourLabel, Gauge>,
     sessions: Family<NeighbourLabel, Gauge>,
 
     wire_sent: Family<LinkLabel, Counter>,
@@ -73,6 +74,7 @@ pub struct Metrics {
 
     inbox_messages: Gauge,
     inbox_bytes: Gauge,
+    inbox_oldest_age: Gauge,
 
     attachments: Gauge,
     attachments_bytes: Gauge,
@@ -88,6 +90,7 @@ pub struct Metrics {
 pub struct NeighbourMetrics {
     queue_messages: [Gauge; Lane::ALL.len()],
     queue_bytes: [Gauge; Lane::ALL.len()],
+    oldest_age: Gauge,
     sessions: Gauge,
     is_shared: bool,
 }
@@ -137,6 +140,11 @@ impl Metrics {
 
             queue_messages: all.add("queue_messages", "Messages queued towards a neighbour"),
             queue_bytes: all.add_in(Unit::Bytes, "queue", "Bodies queued towards a neighbour"),
+            queue_oldest_age: all.add_in(
+                Unit::Seconds,
+                "queue_oldest_age",
+                "How long the oldest message queued towards a neighbour has waited; 0 when none is",
+            ),
             sessions: all.add("sessions", "Live sessions with a neighbour"),
 
             wire_sent: all.add_in(Unit::Bytes, "wire_sent", "UDP payload sent over a link"),
@@ -218,6 +226,11 @@ impl Metrics {
                 "inbox",
                 "Bodies waiting for the local application",
             ),
+            inbox_oldest_age: all.add_in(
+                Unit::Seconds,
+                "inbox_oldest_age",
+                "How long the oldest message has waited for the local application; 0 when none does",
+            ),
 
             attachments: all.add("attachments", "Attachments that are here whole"),
             attachments_bytes: all.add_in(
@@ -249,11 +262,7 @@ impl Metrics {
 
     /// The metrics in Prometheus' text format, version 0.0.4.
     pub fn render(&self) -> String {
-        let mut open_metrics = String::new();
-        // Writing into a `String` does not fail, and no value here is one that cannot be written.
-        let written = text::encode_registry(&mut open_metrics, &self.registry);
-        debug_assert!(written.is_ok(), "every value can be written");
-        prometheus_text(&open_metrics)
+        exposition::render(&self.registry)
     }
 
     /// A message was accepted from an application.
@@ -301,6 +310,9 @@ impl Metrics {
             queue_messages: of_lanes(&self.queue_messages),
             queue_bytes: of_lanes(&self.queue_bytes),
             is_shared: name == OTHER,
+            oldest_age: self.queue_oldest_age.get_or_create_owned(&NeighbourLabel {
+                neighbour: name.clone(),
+            }),
             sessions: self
                 .sessions
                 .get_or_create_owned(&NeighbourLabel { neighbour: name }),
@@ -321,7 +333,9 @@ impl Metrics {
             self.queue_messages.remove(&label);
             self.queue_bytes.remove(&label);
         }
-        self.sessions.remove(&NeighbourLabel { neighbour });
+        let label = NeighbourLabel { neighbour };
+        self.queue_oldest_age.remove(&label);
+        self.sessions.remove(&label);
     }
 
     /// The metrics of the links called `name`; keep them with the session, looking them up takes locks.
@@ -394,8 +408,9 @@ impl Metrics {
         self.journal_quarantined.inc();
     }
 
-    /// So much waits for the local application.
-    pub fn set_inbox(&self, messages: u64, bytes: u64) {
+    /// So much waits for the local application, the oldest for so long.
+    pub fn set_inbox(&self, messages: u64, bytes: u64, oldest_age: Duration) {
+        self.inbox_oldest_age.set(gauge_value(oldest_age.as_secs()));
         self.inbox_messages.set(gauge_value(messages));
         self.inbox_bytes.set(gauge_value(bytes));
     }
@@ -448,6 +463,13 @@ impl NeighbourMetrics {
         }
     }
 
+    /// The oldest message that is queued has waited for so long; zero where none is. The same holds of neighbours beyond the bound.
+    pub fn set_oldest_age(&self, age: Duration) {
+        if !self.is_shared {
+            self.oldest_age.set(gauge_value(age.as_secs()));
+        }
+    }
+
     /// A session came up.
     pub fn session_up(&self) {
         self.sessions.inc();
@@ -489,56 +511,6 @@ impl LinkMetrics {
     }
 }
 
-/// A registry that hands back what it registered.
-struct Register(Registry);
-
-impl Register {
-    fn add<M: Metric + Clone + Default>(&mut self, name: &str, help: &str) -> M {
-        let metric = M::default();
-        self.0.register(name, help, metric.clone());
-        metric
-    }
-
-    fn add_in<M: Metric + Clone + Default>(&mut self, unit: Unit, name: &str, help: &str) -> M {
-        self.add_with(unit, name, help, M::default())
-    }
-
-    fn add_with<M: Metric + Clone>(&mut self, unit: Unit, name: &str, help: &str, metric: M) -> M {
-        self.0.register_with_unit(name, help, unit, metric.clone());
-        metric
-    }
-}
-
-/// Text format 0.0.4 from OpenMetrics, for what this room registers: in 0.0.4 a metric is called as its samples are, `_total` and
-/// `_info` included, an info is a gauge, and there are no units and no end mark.
-fn prometheus_text(open_metrics: &str) -> String {
-    let mut text = String::with_capacity(open_metrics.len());
-    let mut help = None;
-    for line in open_metrics.lines() {
-        let mut words = line.splitn(4, ' ');
-        match (words.next(), words.next(), words.next(), words.next()) {
-            (Some("#"), Some("HELP"), Some(_), Some(words)) => help = Some(words),
-            (Some("#"), Some("TYPE"), Some(name), Some(kind)) => {
-                let (suffix, kind) = match kind {
-                    "counter" => ("_total", kind),
-                    "info" => ("_info", "gauge"),
-                    _ => ("", kind),
-                };
-                if let Some(help) = help.take() {
-                    text += &format!("# HELP {name}{suffix} {help}\n");
-                }
-                text += &format!("# TYPE {name}{suffix} {kind}\n");
-            }
-            (Some("#"), Some("UNIT"), ..) => {}
-            _ => {
-                text.push_str(line);
-                text.push('\n');
-            }
-        }
-    }
-    text
-}
-
 /// From an SSD's 50 us to a disk that hangs for seconds.
 fn sync_histogram() -> Histogram {
     Histogram::new([
@@ -576,6 +548,7 @@ mod tests {
         metrics.refused(Reason::UnknownUnit);
         let neighbour = metrics.neighbour(&unit("hebi.police"));
         neighbour.set_queue(Lane::Bulk, 7, 7000);
+        neighbour.set_oldest_age(Duration::from_millis(90_700));
         neighbour.session_up();
         let link = metrics.link("3g");
         link.wire(1200, 80);
@@ -589,7 +562,7 @@ mod tests {
         metrics.journal_quarantined();
         metrics.set_storage(true, false);
         metrics.set_certificates(1_772_000_000_999, 1_773_000_000_000);
-        metrics.set_inbox(5, 500);
+        metrics.set_inbox(5, 500, Duration::from_secs(60));
         metrics.api_request("/v1/messages", 202, Duration::from_millis(3));
         metrics
     }
@@ -602,6 +575,8 @@ mod tests {
             "casegate_messages_refused_total{reason=\"unknown-unit\"} 1",
             "casegate_queue_messages{neighbour=\"hebi.police\",lane=\"bulk\"} 7",
             "casegate_queue_bytes{neighbour=\"hebi.police\",lane=\"bulk\"} 7000",
+            "casegate_queue_oldest_age_seconds{neighbour=\"hebi.police\"} 90",
+            "casegate_inbox_oldest_age_seconds 60",
             "casegate_sessions{neighbour=\"hebi.police\"} 1",
             "casegate_wire_sent_bytes_total{link=\"3g\"} 1200",
             "casegate_payload_sent_bytes_total{link=\"3g\"} 4096",
@@ -651,7 +626,37 @@ mod tests {
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
             metrics += 1;
         }
-        assert_eq!(metrics, 41, "every metric is shown once it was used");
+        assert_eq!(metrics, 43, "every metric is shown once it was used");
+    }
+
+    #[test]
+    fn the_shipped_alerts_and_dashboard_ask_for_metrics_that_exist() {
+        let metrics = busy();
+        let figures = LinkFigures {
+            budget_bytes: Some(1 << 20),
+            today_bytes: Some(1 << 10),
+            ..LinkFigures::default()
+        };
+        metrics.set_links([("3g", figures)]);
+        let text = metrics.render();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        let known: Vec<_> = types.filter_map(|line| line.split(' ').next()).collect();
+        for shipped in [
+            include_str!("../../docs/monitoring/alerts.yml"),
+            include_str!("../../docs/monitoring/grafana-dashboard.json"),
+        ] {
+            let mut asked = 0;
+            for (at, _) in shipped.match_indices("casegate_") {
+                let name = &shipped[at..];
+                let end = name.find(|c: char| !c.is_ascii_lowercase() && c != '_');
+                let name = &name[..end.unwrap_or(name.len())];
+                let of_histogram = ["_bucket", "_sum", "_count"];
+                let base = of_histogram.iter().find_map(|end| name.strip_suffix(end));
+                assert!(known.contains(&base.unwrap_or(name)), "{name}");
+                asked += 1;
+            }
+            assert!(asked > 8, "{asked} metrics are asked for");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What people and machines can see of a running node: its log, its metrics, and the audit log of what operators did.
 
 mod audit;
+mod exposition;
 mod labels;
 mod links;
 mod logging;

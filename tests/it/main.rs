@@ -19,6 +19,7 @@ mod hostile;
 mod house;
 mod index;
 mod links;
+mod monitoring;
 mod odd_links;
 mod operators;
 mod power;

@@ -27,8 +27,8 @@
 //! - **Loss**: more than a tenth of the packets of [`LOSSY_ROUNDS`] in a row means a line with no buffer to speak of (or a
 //!   policer): the window becomes what got through. Loss while there is a queue costs a tenth. Other loss costs nothing: radio
 //!   loses in bursts, and one burst can take most of a round.
-//! - **An outage** (persistent congestion, RFC 9002, section 7.6): the window is halved and the base measured anew; after it the
-//!   line is most likely what it was before, and restarting from two packets costs seconds on a long round trip.
+//! - **An outage** (persistent congestion, RFC 9002, section 7.6): the window is halved, but not below that of a new connection, and the base
+//!   measured anew; after it the line is most likely what it was before, and restarting from two packets costs seconds on a long round trip.
 //! - **Jitter and delayed acks** only make round trips longer, so the shortest of a round is what counts. What is left is in the
 //!   target: the mean difference of two acks (RFC 3550, section 6.4.1), and that a packet of full size takes longer on a thin line
 //!   than the small one by which the base was measured.
@@ -280,9 +280,10 @@ impl DelayBased {
         self.round.lost += bytes as f64;
         self.in_flight = (self.in_flight - bytes as f64).max(0.0);
         if persistent {
-            self.set_window(self.window / 2.0);
+            self.set_window((self.window / 2.0).max(FIRST_PACKETS * self.mtu));
             self.base = None;
-            self.doubling = true;
+            // Half of a window that was known to fill the line fills it without a queue.
+            self.doubling = self.rate.is_none();
             self.empty_rounds = 0;
             self.floor_rounds = 0;
             self.last_trip = None;
