@@ -113,3 +113,20 @@ pub enum ReadError {
     #[error("the attachments' folder: {0}")]
     Io(#[from] io::Error),
 }
+
+impl ReadError {
+    /// Whether it will be so the next time too: bytes are wrong or not there, or the device cannot read them. Anything else, such as too
+    /// many open files, may pass.
+    pub fn is_lasting(&self) -> bool {
+        /// `EIO`: the device gave up.
+        const DEVICE_ERROR: i32 = 5;
+        match self {
+            Self::NotHere | Self::PastTheEnd | Self::Damaged(_) => true,
+            Self::Io(error) => match error.raw_os_error() {
+                Some(code) => code == DEVICE_ERROR || error.kind() == io::ErrorKind::NotFound,
+                // Too few bytes.
+                None => true,
+            },
+        }
+    }
+}

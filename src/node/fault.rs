@@ -5,6 +5,7 @@ use super::{
     shared::Unavailable, workers::WorkerFailed,
 };
 use crate::{
+    blob,
     delivery::{Close, generations::AgreementError},
     link::CloseCode,
     wire::{BatchError, FrameError, HandoverError},
@@ -31,6 +32,8 @@ pub(super) enum Fault {
     Chunks(#[from] ChunksFault),
     #[error("a parcel cannot be sent: {0}")]
     Pack(#[from] PackError),
+    #[error("an attachment cannot be sent: {0}")]
+    Attachment(#[from] blob::ReadError),
     #[error("a signer's certificate cannot be kept here")]
     Trust,
     #[error("the certificates of signers did not come in time")]
@@ -50,7 +53,9 @@ impl Fault {
     pub(super) fn code(&self) -> CloseCode {
         match self {
             Fault::Owner(_) | Fault::LinkGone => CloseCode::Done,
-            Fault::Worker(_) | Fault::Pack(_) | Fault::Trust => CloseCode::Busy,
+            Fault::Worker(_) | Fault::Pack(_) | Fault::Attachment(_) | Fault::Trust => {
+                CloseCode::Busy
+            }
             Fault::Frame(_)
             | Fault::Batch(_)
             | Fault::Dictionary(_)

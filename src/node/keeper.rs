@@ -292,10 +292,10 @@ impl Keeper {
         }
     }
 
-    /// Reads a run for a neighbour. Waits for the disk.
+    /// Reads a run for a neighbour. Waits for the disk. The inner error lasts: it is what is left of the attachment.
     ///
     /// # Errors
-    /// It cannot be read: what is left of the attachment.
+    /// It cannot be read just now.
     pub(super) fn pack(
         &self,
         neighbour: &UnitId,
@@ -303,35 +303,42 @@ impl Keeper {
         describe: bool,
         first: u64,
         count: u64,
-    ) -> Result<Bytes, News> {
+    ) -> Result<Result<Bytes, News>, ReadError> {
         let read = || read_run(&self.blobs, digest, describe, first, count);
-        let (out, gone) = match read() {
-            Err(error) if self.mend(&digest) => {
+        let read = match read() {
+            Err(error) if error.is_lasting() && self.mend(&digest)? => {
                 tracing::warn!(%digest, %error, "the list of an attachment was damaged, and is made anew");
                 read()
             }
             read => read,
-        }
-        .map_err(|error| {
-            tracing::error!(%digest, %error, "an attachment cannot be read");
-            let mut news = Vec::new();
-            self.tell_damaged(digest, &mut news);
-            news.pop().unwrap_or((digest, BlobNews::Lost))
-        })?;
+        };
+        let (out, gone) = match read {
+            Ok(read) => read,
+            Err(error) if error.is_lasting() => {
+                tracing::error!(%digest, %error, "an attachment cannot be read");
+                let mut news = Vec::new();
+                self.tell_damaged(digest, &mut news);
+                return Ok(Err(news.pop().unwrap_or((digest, BlobNews::Lost))));
+            }
+            Err(error) => return Err(error),
+        };
         self.metrics.attachment_sent(gone);
         self.paces
             .moved(digest, neighbour, true, gone, Instant::now());
-        Ok(out.into())
+        Ok(Ok(out.into()))
     }
 
     /// Whether only the list of an attachment was damaged, which was made anew.
-    fn mend(&self, digest: &BlobDigest) -> bool {
-        match self.blobs.mend(digest) {
-            Ok(is_mended) => is_mended,
-            Err(error) => {
+    ///
+    /// # Errors
+    /// What is wrong cannot be found out just now: too many open files, a full disk.
+    fn mend(&self, digest: &BlobDigest) -> Result<bool, ReadError> {
+        match self.blobs.mend(digest).map_err(ReadError::from) {
+            Err(error) if error.is_lasting() => {
                 tracing::error!(%digest, %error, "an attachment cannot be read");
-                false
+                Ok(false)
             }
+            mended => mended,
         }
     }
 
@@ -341,8 +348,14 @@ impl Keeper {
             self.tell_part(digest, news);
             return;
         }
-        if self.mend(&digest) {
-            return;
+        match self.mend(&digest) {
+            Ok(false) => {}
+            Ok(true) => return,
+            Err(error) => {
+                // Nothing is thrown away that may be sound.
+                tracing::error!(%digest, %error, "an attachment cannot be read now, and stays");
+                return;
+            }
         }
         tracing::error!(%digest, "an attachment is damaged, and is removed; it is fetched again where that is possible");
         if let Err(error) = self.blobs.remove(&digest) {
@@ -446,7 +459,7 @@ mod tests {
             let run = self
                 .sender
                 .pack(&self.neighbour, self.digest, describe, first, count);
-            run.expect("it is there").to_vec()
+            run.expect("it reads").expect("it is there").to_vec()
         }
 
         fn came(&self, run: Vec<u8>) -> Result<Vec<BlobNews>, ChunksFault> {
@@ -556,10 +569,29 @@ mod tests {
         assert!(
             two.sender
                 .pack(&two.neighbour, two.digest, false, 0, 1)
-                .is_ok()
+                .is_ok_and(|run| run.is_ok())
         );
         let lost = two.sender.pack(&two.neighbour, two.digest, false, 1, 1);
-        assert_eq!(lost, Err((two.digest, BlobNews::Lost)));
+        assert_eq!(lost.expect("it lasts"), Err((two.digest, BlobNews::Lost)));
         assert_eq!(two.sender.blobs.size(&two.digest), None);
+    }
+
+    #[test]
+    fn an_attachment_that_cannot_be_read_just_now_stays() {
+        let two = two(64);
+        let folder = two._folders[0].path();
+        let (file, aside) = (folder.join(two.digest.hex()), folder.join("aside"));
+        std::fs::rename(&file, &aside).expect("renamed");
+        // It leads to itself: the system opens no such file, and says something else than that it is not there.
+        std::os::unix::fs::symlink(&file, &file).expect("a link");
+        let pack = || two.sender.pack(&two.neighbour, two.digest, false, 1, 1);
+        let error = pack().expect_err("it cannot be opened");
+        assert!(!error.is_lasting(), "{error}");
+        let mut news = Vec::new();
+        two.sender.tell_damaged(two.digest, &mut news);
+        assert_eq!(news, []);
+        assert_eq!(two.sender.blobs.size(&two.digest), Some(SIZE));
+        std::fs::rename(&aside, &file).expect("renamed");
+        assert!(pack().is_ok_and(|run| run.is_ok()));
     }
 }

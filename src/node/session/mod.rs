@@ -41,6 +41,7 @@ use super::{
     workers::{Urgency, WorkerFailed},
 };
 use crate::{
+    blob,
     delivery::{
         Close, Input, LinkInfo, LinkTerms, SessionId,
         generations::{Agreement, Epochs},
@@ -264,7 +265,7 @@ enum Done {
     /// What came of attachments is written, if it counts.
     Chunks(Result<Vec<News>, ChunksFault>),
     /// Chunks for the neighbour are read.
-    Run(Result<Bytes, News>),
+    Run(Result<Result<Bytes, News>, blob::ReadError>),
     /// A dictionary for the neighbour.
     Packaged(Bytes),
     /// A dictionary of the neighbour's was judged, and kept if it counts.
@@ -688,7 +689,7 @@ impl Pump {
                 Ok(())
             }
             Done::Chunks(came) => self.chunks_came(came?).await,
-            Done::Run(read) => self.run_read(read).await,
+            Done::Run(read) => self.run_read(read?).await,
             Done::Packaged(bytes) => {
                 self.hand_over(bytes);
                 Ok(())
