@@ -21,10 +21,10 @@ const UNREADABLE_PER_MILLE: u64 = 300;
 
 impl Node {
     /// The disk is full no more and works again.
-    pub(super) fn mend_disk(&mut self) {
+    pub(super) fn mend_disk(&mut self, now: Us) {
         self.disk.set_capacity(None);
         self.disk.heal();
-        self.bad_until = 0;
+        self.bad_until = self.bad_until.min(now);
     }
 }
 
@@ -51,15 +51,17 @@ impl World {
         };
         let (after, times) = (self.rng.below(8), self.rng.magnitude(1, 20));
         self.nodes[node].disk.fail(operation, after, times);
-        self.nodes[node].bad_until = until;
+        let this = &mut self.nodes[node];
+        this.bad_until = this.bad_until.max(until);
         self.line(|| format!("n{node}'s disk fails at {times} times {operation:?} after {after}"));
         self.agenda.at(until, Event::Sound { node });
     }
 
-    /// Whether a node may say that its disk is full.
+    /// Whether a node may say that its disk is full. One that can make no file has no room for the next segment either.
     pub(super) fn may_be_full(&self, node: NodeIndex) -> bool {
-        let full_until = self.nodes[node].full_until;
-        full_until > 0 && self.agenda.now() < full_until + NOTICES_WITHIN
+        let this = &self.nodes[node];
+        let until = this.full_until.max(this.bad_until);
+        until > 0 && self.agenda.now() < until + NOTICES_WITHIN
     }
 
     /// A node's storage failed: it takes and passes on nothing until it is started again, whatever else its power does before that.

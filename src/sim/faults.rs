@@ -414,7 +414,7 @@ impl World {
         self.line(|| "from now on nothing breaks".into());
         for child in 0..self.nodes.len() {
             self.nodes[child].slow_until = 0;
-            self.nodes[child].mend_disk();
+            self.nodes[child].mend_disk(self.agenda.now());
             let links = self.net.links.get(&child).map_or(0, Vec::len);
             // Of two links one may be bad for ever.
             let bad = (links > 1).then_some(child % 2);

@@ -251,7 +251,7 @@ impl World {
                 Ok(())
             }
             Event::Sound { node } => {
-                self.nodes[node].mend_disk();
+                self.nodes[node].mend_disk(self.agenda.now());
                 Ok(())
             }
             Event::Unblock { unit } => self.block(unit, false),
