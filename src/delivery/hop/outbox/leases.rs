@@ -211,3 +211,22 @@ pub(super) const fn lanes(express: bool) -> [Lane; 2] {
         [Lane::Normal, Lane::Bulk]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_neighbour_said_of_room_holds_when_all_is_numbered_afresh() {
+        let unit: UnitId = "t.e1".parse().expect("a unit");
+        let mut outbox = Outbox::default();
+        outbox.set_credit([1, 1, 0, 0]);
+        outbox.close(unit.clone());
+        assert!(outbox.drain().is_empty());
+        assert_eq!(outbox.credit, [1, 1, 0, 0]);
+        assert!(outbox.is_closed(&unit));
+        outbox.fresh_session();
+        assert_eq!(outbox.credit, [CREDIT_AT_FIRST; 4]);
+        assert!(!outbox.is_closed(&unit));
+    }
+}

@@ -537,15 +537,16 @@ impl Outbox {
         self.tell_again();
     }
 
-    /// Takes everything out, in the order of the numbers, and forgets what the numbers meant.
+    /// Takes everything out, in the order of the numbers, and forgets what the numbers meant. What the neighbour said of room and of
+    /// closed receivers in this session holds whatever the numbers are.
     pub(in crate::delivery) fn drain(&mut self) -> Vec<Moved> {
-        let before = std::mem::replace(
-            self,
-            Self {
-                turns: self.turns,
-                ..Self::default()
-            },
-        );
+        let new = Self {
+            turns: self.turns,
+            credit: self.credit,
+            closed: std::mem::take(&mut self.closed),
+            ..Self::default()
+        };
+        let before = std::mem::replace(self, new);
         let Self {
             mut queue,
             mut targets,
