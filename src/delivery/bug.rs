@@ -59,11 +59,17 @@ pub enum Bug {
     UncomparedGeneration,
     /// A batch whose generation is lost is dropped without a word (G3).
     UnsaidLoss,
+    /// Neighbours that were told that there is no room do not hear that there is some again (G3).
+    RoomUntold,
+    /// The journal tries a sync again that failed, and what that leaves out is promised (G1).
+    SyncTriedAgain,
+    /// The journal drops a write that finds no room (G1).
+    FullWriteDropped,
 }
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 27] = [
+    pub const ALL: [Bug; 30] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
@@ -91,6 +97,9 @@ impl Bug {
         Bug::OfferedUnacked,
         Bug::UncomparedGeneration,
         Bug::UnsaidLoss,
+        Bug::RoomUntold,
+        Bug::SyncTriedAgain,
+        Bug::FullWriteDropped,
     ];
 }
 

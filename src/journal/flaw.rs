@@ -1,8 +1,8 @@
-//! Mistakes that a test can plant, to see that the tests would find them. Outside of tests there are none.
+//! Mistakes that a test or the simulator can plant, to see that they would be found. Outside of these there are none.
 
 /// A mistake that a test makes the journal commit, on the thread of the test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub(crate) enum Flaw {
     /// A write is reported before it is synced (G1).
     ReplyBeforeSync,
     /// A sync that failed is tried again, which succeeds and saves nothing.
@@ -21,10 +21,13 @@ pub(super) enum Flaw {
     TornGroupKept,
     /// What a killed process had written and not synced is handed out, and is not written again.
     NotWrittenAgain,
+    /// A write that found no room is dropped.
+    FullWriteDropped,
 }
 
 #[cfg(test)]
 impl Flaw {
+    /// What the journal's own tests find; the simulator finds the rest.
     pub(super) const ALL: [Self; 9] = [
         Self::ReplyBeforeSync,
         Self::SyncTriedAgain,
@@ -38,25 +41,25 @@ impl Flaw {
     ];
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "sim"))]
 thread_local! {
     static PLANTED: std::cell::Cell<Option<Flaw>> = const { std::cell::Cell::new(None) };
 }
 
 /// Whether the mistake is to be made.
-#[cfg(test)]
+#[cfg(any(test, feature = "sim"))]
 pub(super) fn planted(flaw: Flaw) -> bool {
     PLANTED.get() == Some(flaw)
 }
 
 /// Whether the mistake is to be made.
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "sim")))]
 pub(super) const fn planted(_: Flaw) -> bool {
     false
 }
 
 /// Plants a mistake on this thread, or takes the last one back.
-#[cfg(test)]
-pub(super) fn plant(flaw: Option<Flaw>) {
+#[cfg(any(test, feature = "sim"))]
+pub(crate) fn plant(flaw: Option<Flaw>) {
     PLANTED.set(flaw);
 }

@@ -8,6 +8,7 @@ use super::{
     Checkpointed, Settings,
     checkpoint::{CheckpointError, CheckpointJob, Kept, Preface},
     disk::Disk,
+    flaw::{Flaw, planted},
     frame::{self, FORWARD, Frame, GROUP_END, Head, Place, Salt},
     reader::Reader,
     room::{Accounts, Room},
@@ -270,7 +271,7 @@ impl<D: Disk> Journal<D> {
                 }
             }
             Err(WriteError::Full { rest, .. }) => {
-                self.stuck = Some(rest);
+                self.stuck = (!planted(Flaw::FullWriteDropped)).then_some(rest);
                 self.spare = Spare::Missing;
             }
             Err(WriteError::Failed { .. }) => self.give_up(),

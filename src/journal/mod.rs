@@ -34,6 +34,8 @@ mod writer;
 
 pub use checkpoint::{CheckpointError, CheckpointJob, Checkpointed, WrittenCheckpoint};
 pub use disk::{Disk, File, SECTOR};
+#[cfg(any(test, feature = "sim"))]
+pub(crate) use flaw::{Flaw, plant};
 pub use folder::{Folder, FolderFile, FolderLock, LockError, lock_folder};
 pub use front::{DrainError, Journal};
 pub use reader::{Ahead, ReadError, Reader};

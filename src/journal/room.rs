@@ -30,6 +30,25 @@ pub struct Room {
 }
 
 impl Room {
+    /// Whether the disk has no room for the next segment, or for what waits to be written.
+    pub fn disk_full(&self) -> bool {
+        self.full || self.spare_missing
+    }
+
+    /// Bytes that new work may take. When the disk is full, half of what is left of the last segment is for urgent work, and nothing
+    /// once a write has found no room.
+    pub fn free(&self) -> u64 {
+        let bounded = self
+            .bytes_max
+            .saturating_sub(self.bytes_used)
+            .saturating_sub(self.bytes_pending);
+        match (self.full, self.disk_full()) {
+            (true, _) => 0,
+            (false, true) => bounded.min(self.bytes_left / 2),
+            (false, false) => bounded,
+        }
+    }
+
     /// Whether `bytes` of new work may come in; `reserved` work may use the reserve, and half of what is left when the disk is full. The
     /// rest is for the acks and receipts that free space, which nobody asks about.
     pub fn admits(&self, bytes: u64, reserved: bool) -> bool {

@@ -474,7 +474,7 @@ impl Owner {
         let metrics = &self.shared.metrics;
         metrics.set_journal_size(room.bytes_used, room.segments);
         let figures = &self.shared.figures;
-        let disk_full = room.full || room.spare_missing;
+        let disk_full = room.disk_full();
         figures.journal_bytes.store(room.bytes_used, Relaxed);
         if disk_full {
             self.house = Some(Instant::now() + HOUSE_KEPT_AFTER);

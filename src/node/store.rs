@@ -319,21 +319,11 @@ impl Store {
     }
 }
 
-/// The room as the machine knows it. When the disk is full, half of what is left of the last segment is for urgent work, and nothing
-/// once a write has found no room.
+/// The room as the machine knows it.
 pub(super) fn for_machine(room: &Room) -> delivery::Room {
-    let disk_full = room.full || room.spare_missing;
-    let bounded = room
-        .bytes_max
-        .saturating_sub(room.bytes_used)
-        .saturating_sub(room.bytes_pending);
     delivery::Room {
-        free: match (room.full, disk_full) {
-            (true, _) => 0,
-            (false, true) => bounded.min(room.bytes_left / 2),
-            (false, false) => bounded,
-        },
+        free: room.free(),
         bound: room.bytes_max,
-        disk_full,
+        disk_full: room.disk_full(),
     }
 }

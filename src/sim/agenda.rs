@@ -109,6 +109,8 @@ pub(super) enum Event {
     Start { node: NodeIndex },
     /// A link that was cut works again.
     Mend { child: NodeIndex, link: usize },
+    /// A disk that was full or failed does neither any more.
+    Sound { node: NodeIndex },
     /// A unit that was blocked is welcome again.
     Unblock { unit: NodeIndex },
     /// Nothing breaks any more.

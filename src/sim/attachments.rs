@@ -237,6 +237,7 @@ impl World {
     }
 
     fn run_written(&mut self, node: NodeIndex, digest: BlobDigest, run: &Run) -> Kept {
+        let is_bad = self.nodes[node].bad_until > self.agenda.now();
         let disk = &mut self.nodes[node].blobs;
         if disk.has(&digest) {
             return Ok(());
@@ -259,6 +260,15 @@ impl World {
         let mut chunks = Ranges::new();
         if run.count > 0 {
             chunks.insert_range(run.first, run.first + run.count - 1);
+        }
+        if is_bad && self.attachments.rng.per_mille(300) {
+            // What is not durable has to come again.
+            part.have = part.durable.clone();
+            let (size, have) = (part.size, part.have.clone());
+            let news = BlobNews::NoRoom;
+            self.give(node, Input::Blob { digest, news })?;
+            let news = BlobNews::Part { size, have };
+            return self.give(node, Input::Blob { digest, news });
         }
         part.have.union(&chunks);
         if self.attachments.rng.per_mille(300) {
@@ -380,7 +390,8 @@ impl World {
             return Ok(());
         }
         let breaks = !self.is_calm && !self.plan.faults.is_empty();
-        if breaks && self.attachments.rng.per_mille(20) {
+        let is_full = self.nodes[node].full_until > self.agenda.now();
+        if breaks && (is_full || self.attachments.rng.per_mille(20)) {
             self.line(|| format!("n{node} has no room for {digest}"));
             let news = BlobNews::NoRoom;
             return self.give(node, Input::Blob { digest, news });

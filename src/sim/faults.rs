@@ -10,7 +10,7 @@ use super::{
     agenda::{Event, Life, MILLISECOND, NodeIndex, SECOND},
     attachments::BlobDisk,
     disk::SimDisk,
-    node::Asked,
+    node::{Asked, Run},
     plan::Fault,
     world::{Kept, World, broken},
 };
@@ -98,6 +98,8 @@ impl World {
                 return self.use_link(node, link, terms);
             }
             Fault::Pause => return self.pause(),
+            Fault::Full => self.fill_disk(node),
+            Fault::Bad => self.break_disk(node),
             Fault::Block => {
                 if self.nodes[node].parent.is_some() {
                     let pause = self.rng.below(10 * SECOND);
@@ -176,6 +178,11 @@ impl World {
         self.stats.crashes += 1;
         self.line(|| format!("n{node} crashes"));
         self.nodes[node].must_know = must_know;
+        self.goes_down(node, run);
+    }
+
+    /// A node answers nobody any more, until it starts again.
+    pub(super) fn goes_down(&mut self, node: NodeIndex, run: Run) {
         self.net.crash(node, &mut self.rng, &mut self.agenda);
         for waiting in run.tickets.into_values() {
             if let Asked::Submit {
@@ -196,7 +203,7 @@ impl World {
     }
 
     /// Messages that the node promised to keep and has not seen the end of.
-    fn must_know(&self, node: NodeIndex) -> Vec<usize> {
+    pub(super) fn must_know(&self, node: NodeIndex) -> Vec<usize> {
         let Some(run) = self.nodes[node].run.as_ref() else {
             return Vec::new();
         };
@@ -347,12 +354,28 @@ impl World {
             return Ok(());
         }
         self.start_on_damaged_copy(node)?;
+        self.start_on_unreadable_copy(node)?;
         let bug = self.options.bug;
         let now = self.agenda.now();
-        let recovery = self.nodes[node]
-            .recover(now, bug, &mut self.rng)
-            .map_err(|what| broken("G8", format!("n{node} does not start: {what}")))?;
+        let before = self.nodes[node].disk.troubles();
+        let recovery = match self.nodes[node].recover(now, bug, &mut self.rng) {
+            Ok(recovery) => recovery,
+            Err(what) if self.nodes[node].disk.troubles() > before => {
+                self.line(|| format!("n{node} does not start yet: {what}"));
+                self.agenda.after(SECOND, Event::Start { node });
+                return Ok(());
+            }
+            Err(what) => {
+                let what = format!("n{node} does not start: {what}");
+                return Err(broken("G8", what));
+            }
+        };
         let is_set_back = std::mem::take(&mut self.nodes[node].is_set_back);
+        let (last, promised) = (recovery.last, self.nodes[node].promised);
+        if !is_set_back && last < promised {
+            let what = format!("n{node} has records up to {last}, and promised {promised}");
+            return Err(broken("G1", what));
+        }
         self.hops.recovered(node, recovery.last, is_set_back);
         self.stats.starts += 1;
         self.trace.mark(recovery.last, recovery.replayed);
@@ -391,6 +414,7 @@ impl World {
         self.line(|| "from now on nothing breaks".into());
         for child in 0..self.nodes.len() {
             self.nodes[child].slow_until = 0;
+            self.nodes[child].mend_disk(self.agenda.now());
             let links = self.net.links.get(&child).map_or(0, Vec::len);
             // Of two links one may be bad for ever.
             let bad = (links > 1).then_some(child % 2);

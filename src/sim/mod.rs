@@ -15,6 +15,7 @@ mod attachments;
 mod bounds;
 mod damage;
 pub mod disk;
+mod disks;
 mod faults;
 mod generations;
 mod hops;
@@ -43,7 +44,10 @@ use std::{
 
 pub use shrink::shrink;
 
-use crate::delivery::Bug;
+use crate::{
+    delivery::Bug,
+    journal::{self, Flaw},
+};
 
 /// What a world may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +113,10 @@ pub struct Faults {
     pub pauses: bool,
     /// What a crash leaves is damaged, in a copy that a node must start on.
     pub damage: bool,
+    /// Disks are full for a while.
+    pub full_disks: bool,
+    /// Disks fail at reading, writing, syncing and making files for a while.
+    pub bad_disks: bool,
 }
 
 impl Faults {
@@ -134,6 +142,8 @@ impl Faults {
         history: true,
         pauses: true,
         damage: true,
+        full_disks: true,
+        bad_disks: true,
     };
 
     /// Nothing.
@@ -158,6 +168,8 @@ impl Faults {
         history: false,
         pauses: false,
         damage: false,
+        full_disks: false,
+        bad_disks: false,
     };
 }
 
@@ -189,6 +201,10 @@ pub struct Stats {
     pub faults: u64,
     /// Nodes that lost power.
     pub crashes: u64,
+    /// Nodes whose storage failed.
+    pub storage_failures: u64,
+    /// Operations of disks that failed, and writes that found no room.
+    pub disk_troubles: u64,
     /// Starts of nodes.
     pub starts: u64,
     /// Starts on copies that were damaged.
@@ -261,11 +277,14 @@ impl std::error::Error for Failure {}
 /// # Errors
 /// A promise was broken. The last lines of the trace are told when the options ask for them.
 pub fn run(seed: u64, options: Options) -> Result<Stats, Box<Failure>> {
+    journal::plant(flaw(options.bug));
     let mut world = world::World::new(seed, options);
     // A panic is a failure like any other: of this world, with its seed.
     let lived = catch_unwind(AssertUnwindSafe(|| world.live()));
     let lived = lived.unwrap_or_else(|panic| Err(world::panicked(panic.as_ref())));
     world.stats.trace = world.trace.hash();
+    world.stats.disk_troubles = world.nodes.iter().map(|n| n.disk.troubles()).sum();
+    journal::plant(None);
     match lived {
         Ok(()) => Ok(world.stats),
         Err(broken) => Err(Box::new(Failure {
@@ -275,6 +294,15 @@ pub fn run(seed: u64, options: Options) -> Result<Stats, Box<Failure>> {
             what: broken.what,
             trace: world.trace.to_string(),
         })),
+    }
+}
+
+/// The journal's mistake that a bug is.
+fn flaw(bug: Option<Bug>) -> Option<Flaw> {
+    match bug? {
+        Bug::SyncTriedAgain => Some(Flaw::SyncTriedAgain),
+        Bug::FullWriteDropped => Some(Flaw::FullWriteDropped),
+        _ => None,
     }
 }
 

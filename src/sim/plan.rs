@@ -95,6 +95,10 @@ pub(super) enum Fault {
     Terms,
     /// An operator stops what goes to a neighbour, or lets it go on.
     Pause,
+    /// A node's disk is full for a while.
+    Full,
+    /// A node's disk fails for a while.
+    Bad,
 }
 
 pub(super) fn unit(name: &str) -> UnitId {
@@ -262,6 +266,12 @@ impl Plan {
         }
         if own.per_mille(300) && allowed.pauses {
             plan.faults.extend([Fault::Pause; 3]);
+        }
+        if own.per_mille(300) && allowed.full_disks {
+            plan.faults.extend([Fault::Full; 3]);
+        }
+        if own.per_mille(300) && allowed.bad_disks {
+            plan.faults.extend([Fault::Bad; 3]);
         }
         plan.has_history = (plan.calm_at / SECOND) % 2 == 1 && allowed.history;
         plan.has_attachments = (plan.calm_at / SECOND) % 3 == 1 && allowed.attachments;

@@ -5,7 +5,6 @@ use crate::{
     model::{
         BlobDigest, MessageId, Millis, Now, Outcome, Pattern, Reason, ReceiptItem, State, UnitId,
     },
-    parcel::Parcel,
 };
 
 use super::{
@@ -186,7 +185,7 @@ impl World {
             NotAccepted::UnknownUnit(unit) => is_hub && unit.as_str() == NOBODY,
             NotAccepted::Expired => message.expires <= self.latest_wall(),
             NotAccepted::Bound { .. } | NotAccepted::MailboxFull(_) => self.plan.is_small,
-            NotAccepted::DiskFull => false,
+            NotAccepted::DiskFull => self.may_be_full(node),
             NotAccepted::Attachment(_) => false,
         };
         if !is_right {
@@ -199,7 +198,10 @@ impl World {
         if is_other {
             return Ok(());
         }
-        let is_full = matches!(why, NotAccepted::Bound { .. } | NotAccepted::MailboxFull(_));
+        let is_full = matches!(
+            why,
+            NotAccepted::Bound { .. } | NotAccepted::MailboxFull(_) | NotAccepted::DiskFull
+        );
         let is_tried_again = is_full && !self.is_calm && self.rng.per_mille(500);
         for index in messages {
             let message = self.ledger.get_mut(*index);
@@ -223,16 +225,9 @@ impl World {
     ) -> Result<bool, Broken> {
         let id = handed.message;
         let life = self.nodes[node].life;
-        let Some(run) = self.nodes[node].run.as_ref() else {
-            return Ok(false);
+        let Some(parcel) = self.read_back(node, handed.at)? else {
+            return Ok(false); // it is handed over again when its lease is over
         };
-        let parcel = run
-            .reader
-            .read(handed.at)
-            .map_err(|e| broken("G8", format!("{id} is handed over and cannot be read: {e}")))
-            .and_then(|bytes| {
-                Parcel::read(bytes).map_err(|e| broken("G8", format!("{id} is no parcel: {e}")))
-            })?;
         if self.is_rotten(node, handed.at, parcel.digest(), None) {
             return Ok(false);
         }

@@ -4,7 +4,6 @@ use crate::{
     codec,
     delivery::{Arrival, Departure, Frame, Input, LinkInfo, Path, SessionId, Takes},
     model::{Lane, Reason, ReceiptItem},
-    parcel::Parcel,
 };
 
 use super::world::{Kept, World, broken};
@@ -302,15 +301,12 @@ impl World {
         let neighbour = self.net.sessions[session].ends[1 - end].node;
         let mut packed = Vec::with_capacity(parcels.len());
         for departure in parcels {
-            let Some(run) = self.nodes[node].run.as_ref() else {
+            let Some(parcel) = self.read_back(node, departure.at)? else {
+                // As production: the session ends, and what was leased to it goes over another.
+                self.net
+                    .close((session, end), &mut self.rng, &mut self.agenda);
                 return Ok(());
             };
-            let bytes = run.reader.read(departure.at).map_err(|error| {
-                broken("G8", format!("n{node} cannot read what it sends: {error}"))
-            })?;
-            let parcel = Parcel::read(bytes).map_err(|error| {
-                broken("G8", format!("n{node} sends what is no parcel: {error}"))
-            })?;
             let (at, seq) = (departure.at, departure.entry.seq);
             if self.is_rotten(node, at, parcel.digest(), Some((id, seq))) {
                 continue;

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use crate::{
     codec,
-    delivery::{Event as Told, Frame, Input, Output, Step, Ticket, hop::Seq},
+    delivery::{Event as Told, Frame, Input, Output, Room, Step, Ticket, hop::Seq},
+    journal::Journal,
     model::{Digest, Fingerprint, Kind, Lane, Millis, Now, Pattern, ReceiptItem, UnitId},
     parcel::{BodyForm, Header},
 };
@@ -13,6 +14,7 @@ use super::world::{Kept, World, broken, seal};
 use super::{
     agenda::{Event, Life, MILLISECOND, NodeIndex, SECOND},
     attachments::Run,
+    disk::SimDisk,
     hops::Direction,
     node::{Asked, Node},
 };
@@ -34,7 +36,20 @@ impl World {
         by: Option<Direction>,
     ) -> Kept {
         let mut own = VecDeque::from([input]);
+        let mut is_room_told = false;
         while let Some(input) = own.pop_front() {
+            // As production: what little is left on a full disk is not decided about by an old figure.
+            let is_room = matches!(input, Input::Room(_));
+            if !(is_room || is_room_told)
+                && self.is_told_full(node)
+                && let Some(room) = self.room_news(node)
+            {
+                is_room_told = true;
+                own.push_front(input);
+                own.push_front(Input::Room(room));
+                continue;
+            }
+            is_room_told &= is_room;
             let now = self.now(node);
             let life = self.nodes[node].life;
             let Some(run) = self.nodes[node].run.as_mut() else {
@@ -45,6 +60,7 @@ impl World {
             let ticket = ticket_of(&input);
             let came = numbers_of(&input);
             let before = run.journal.appended();
+            run.journal.expect(payload_bytes(&input, &run.journal));
             run.machine.handle(now, input, &mut run.journal);
             run.journal.end_group();
             let after = run.journal.appended();
@@ -199,13 +215,7 @@ impl World {
             return self.give(node, Input::Tick);
         }
         run.idle_ticks = 0;
-        let room = run.room();
-        let grain = self.plan.journal_bytes / 64;
-        let changed = run.room_told.is_none_or(|told| {
-            told.disk_full != room.disk_full || told.free.abs_diff(room.free) >= grain
-        });
-        if changed {
-            run.room_told = Some(room);
+        if let Some(room) = self.room_news(node) {
             return self.give(node, Input::Room(room));
         }
         self.write(node);
@@ -230,6 +240,26 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Whether a node's machine was told last that the disk is full.
+    fn is_told_full(&self, node: NodeIndex) -> bool {
+        let run = self.nodes[node].run.as_ref();
+        run.is_some_and(|run| run.room_told.is_some_and(|room| room.disk_full))
+    }
+
+    /// How much room a node's journal has, when its machine is to be told.
+    fn room_news(&mut self, node: NodeIndex) -> Option<Room> {
+        let run = self.nodes[node].run.as_mut()?;
+        let room = run.room();
+        let grain = match room.disk_full {
+            true => 1,
+            false => self.plan.journal_bytes / 64,
+        };
+        let changed = run.room_told.is_none_or(|told| {
+            told.disk_full != room.disk_full || told.free.abs_diff(room.free) >= grain
+        });
+        changed.then(|| *run.room_told.insert(room))
     }
 
     pub(super) fn tick(&mut self, node: NodeIndex, life: Life) -> Kept {
@@ -263,6 +293,23 @@ impl World {
         self.tell_blobs(node)?;
         self.finish_turn(node)
     }
+}
+
+/// What may be stored because of an input, as production's owner reckons it, frames included.
+fn payload_bytes(input: &Input, journal: &Journal<SimDisk>) -> u64 {
+    let bytes: u64 = match input {
+        Input::Submit { messages, .. } => messages
+            .iter()
+            .map(|message| message.parcel.bytes().len() as u64)
+            .sum(),
+        Input::Arrivals { arrivals, .. } => arrivals
+            .iter()
+            .map(|arrival| arrival.parcel.bytes().len() as u64)
+            .sum(),
+        Input::Compact { segment } => journal.live_bytes(*segment),
+        _ => 0,
+    };
+    bytes + bytes / 8
 }
 
 /// The ticket that an input asks under.

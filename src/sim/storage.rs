@@ -1,6 +1,9 @@
 //! A node's writes, syncs, checkpoints and compaction, each in its own time.
 
-use crate::delivery::{Delivery, Input};
+use crate::{
+    delivery::{Delivery, Input},
+    journal::WriteError,
+};
 
 use super::agenda::{DiskStep, Event, Life, NodeIndex, SECOND, Us};
 use super::world::{Kept, World, broken};
@@ -52,6 +55,7 @@ impl World {
         if self.nodes[node].life != life {
             return Ok(());
         }
+        let before = self.nodes[node].disk.troubles();
         let Some(run) = self.nodes[node].run.as_mut() else {
             return Ok(());
         };
@@ -62,27 +66,32 @@ impl World {
                     reason = "a full disk hands back what is still to be written"
                 )]
                 let written = run.writing.take().map(|write| write.run());
+                let failed = written.as_ref().and_then(|w| w.as_ref().err());
+                let failed = failed.map(ToString::to_string);
                 run.written = written;
+                self.has_a_reason(node, before, failed)?;
                 self.go_on(node, DiskStep::Written);
             }
             DiskStep::Written => {
                 let Some(written) = run.written.take() else {
                     return Ok(());
                 };
-                let failed = written.as_ref().err().map(ToString::to_string);
+                let has_failed = matches!(written, Err(WriteError::Failed { .. }));
                 let synced = run.journal.finished(written);
-                if let Some(failed) = failed {
-                    return Err(broken(
-                        "G8",
-                        format!("a write failed for no reason: {failed}"),
-                    ));
+                if has_failed {
+                    self.storage_fails(node);
+                    return Ok(());
                 }
                 self.start_checkpoint(node);
                 self.trace.mark(1, synced);
                 return self.give(node, Input::Synced(synced));
             }
             DiskStep::Checkpoint => {
-                run.checkpointed = run.checkpointing.take().map(|job| job.run());
+                let done = run.checkpointing.take().map(|job| job.run());
+                let failed = done.as_ref().and_then(|d| d.as_ref().err());
+                let failed = failed.map(ToString::to_string);
+                run.checkpointed = done;
+                self.has_a_reason(node, before, failed)?;
                 self.go_on(node, DiskStep::Checkpointed);
             }
             DiskStep::Checkpointed => {
@@ -90,18 +99,21 @@ impl World {
                     return Ok(());
                 };
                 run.journal.checkpointed(&done);
-                match done {
-                    Ok(_) => self.stats.checkpoints += 1,
-                    Err(error) => {
-                        return Err(broken(
-                            "G8",
-                            format!("a checkpoint failed for no reason: {error}"),
-                        ));
-                    }
-                }
+                self.stats.checkpoints += u64::from(done.is_ok());
             }
         }
         Ok(())
+    }
+
+    /// What fails does so because the disk did.
+    fn has_a_reason(&self, node: NodeIndex, before: u64, failed: Option<String>) -> Kept {
+        match failed {
+            Some(failed) if self.nodes[node].disk.troubles() == before => {
+                let what = format!("n{node}'s disk works, and yet: {failed}");
+                Err(broken("G8", what))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Starts a checkpoint that waits, once all that it covers is durable.
@@ -154,6 +166,14 @@ impl World {
         {
             run.writing = Some(write);
             self.go_on(node, DiskStep::Write);
+        }
+        // As production: room is asked for again though nothing else happens.
+        if let Some(run) = self.nodes[node].run.as_mut()
+            && !run.is_house_due
+            && run.journal.room().disk_full()
+        {
+            run.is_house_due = true;
+            self.agenda.after(SECOND, Event::House { node, life });
         }
         Ok(())
     }

@@ -72,10 +72,13 @@ fn every_promise_holds_in_many_worlds() {
         return;
     }
     let seeds = seeds_asked_for(10_000);
-    let (failures, [events, inputs]) = sweep(seeds.clone(), Options::default(), 5);
+    let (failures, [events, inputs]) = sweep(seeds.clone(), Options::default(), 20);
     println!("seeds {seeds:?}: {events} events, {inputs} inputs");
     if let Some(first) = failures.first() {
         let all: Vec<u64> = failures.iter().map(|f| f.seed).collect();
+        for failure in &failures {
+            println!("seed {}: {}", failure.seed, failure.what);
+        }
         let told = check(first.seed, first.options).expect_err("a seed fails the same way again");
         println!("seeds {all:?} failed; the first:\n{told}\nlooking for a smaller world");
         let small = shrink(first.clone());

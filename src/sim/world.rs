@@ -150,6 +150,9 @@ impl World {
                 run: None,
                 clock_off: node.clock_off,
                 slow_until: 0,
+                full_until: 0,
+                bad_until: 0,
+                promised: 0,
                 backup: None,
                 blobs: BlobDisk::default(),
                 set_back_to: None,
@@ -245,6 +248,10 @@ impl World {
                 self.net.mend(child, link, &mut self.rng, &mut self.agenda);
                 self.agenda
                     .after(SECOND / 10, Event::Answers { child, link });
+                Ok(())
+            }
+            Event::Sound { node } => {
+                self.nodes[node].mend_disk(self.agenda.now());
                 Ok(())
             }
             Event::Unblock { unit } => self.block(unit, false),

@@ -213,6 +213,10 @@ impl Delivery {
         if self.credit().contains(&0) {
             return;
         }
+        #[cfg(any(test, feature = "sim"))]
+        if self.has(crate::delivery::Bug::RoomUntold) {
+            return;
+        }
         let now = self.now.mono;
         for hop in self.hops.values_mut() {
             if hop.inbound.found_room() {

@@ -27,6 +27,9 @@ pub enum Operation {
     Allocate,
 }
 
+/// `EIO`: the device gave up.
+const DEVICE_ERROR: i32 = 5;
+
 /// A folder in memory with the promises of [`Disk`] and not one more.
 ///
 /// Clones are the same disk. [`crash`](SimDisk::crash) is the power cut: it makes every open file useless, then keeps, loses or tears
@@ -65,6 +68,8 @@ struct Inner {
     /// Counts crashes; a file that was opened in an earlier life is gone.
     life: u64,
     operations: u64,
+    /// Operations that failed as they were told to, or found no room.
+    troubles: u64,
     /// At this count of operations the power goes.
     power_until: Option<u64>,
 }
@@ -116,7 +121,8 @@ impl Inner {
         if failure.times == 0 {
             self.failures.remove(i);
         }
-        Err(io::Error::other("injected i/o error"))
+        self.troubles += 1;
+        Err(io::Error::from_raw_os_error(DEVICE_ERROR))
     }
 
     /// Accounts for a file that grows to `len`.
@@ -124,6 +130,7 @@ impl Inner {
         let more = len.saturating_sub(self.inodes[inode].len);
         if more > 0 && self.inodes[inode].named {
             if self.capacity.is_some_and(|max| self.used + more > max) {
+                self.troubles += 1;
                 return Err(io::ErrorKind::StorageFull.into());
             }
             self.used += more;
@@ -255,6 +262,12 @@ impl SimDisk {
         lock(&self.inner).failures.clear();
     }
 
+    /// Forgets the failures that were to come of one kind.
+    pub fn heal_of(&self, operation: Operation) {
+        let failures = &mut lock(&self.inner).failures;
+        failures.retain(|failure| failure.operation != operation);
+    }
+
     /// Bounds all files together, in bytes.
     pub fn set_capacity(&self, bytes_max: Option<u64>) {
         lock(&self.inner).capacity = bytes_max;
@@ -263,6 +276,19 @@ impl SimDisk {
     /// The lengths of all files together, in bytes.
     pub fn used(&self) -> u64 {
         lock(&self.inner).used
+    }
+
+    /// How many operations failed as they were told to, or found no room.
+    pub fn troubles(&self) -> u64 {
+        lock(&self.inner).troubles
+    }
+
+    /// Does something while nothing fails.
+    pub fn untroubled<T>(&self, what: impl FnOnce() -> T) -> T {
+        let failures = std::mem::take(&mut lock(&self.inner).failures);
+        let done = what();
+        lock(&self.inner).failures = failures;
+        done
     }
 
     /// How many operations there were.
