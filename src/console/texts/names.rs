@@ -116,6 +116,7 @@ impl Texts {
             "held" => (Tone::Warn, self.step_held),
             "released" => (Tone::Plain, self.step_released),
             "reprioritised" => (Tone::Plain, self.step_reprioritised),
+            "exported" => (Tone::Warn, self.step_exported),
             "parked" => (Tone::Warn, self.step_parked),
             "receipt" => match step.outcome {
                 Some(outcome) => {

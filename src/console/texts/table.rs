@@ -225,6 +225,7 @@ texts! {
     step_held: "held", "暂缓";
     step_released: "released", "恢复";
     step_reprioritised: "priority changed", "调整急缓";
+    step_exported: "exported to a file", "已导出到文件";
     step_parked: "waits for a full mailbox", "对方信箱已满，等待";
     step_from: "from {}", "来自 {}";
     step_to: "to {}", "去往 {}";
