@@ -123,13 +123,11 @@ pub(super) async fn actions<G: Gateway>(
     let action = action(&asked.action, asked.priority.as_deref(), reason)?;
     let which = match (asked.messageids, asked.filter) {
         (Some(named), None) => Which::Messages(messages(&named)?),
-        (None, Some(filter)) => {
-            Which::Fitting {
-                filter: filter.read()?,
-                cursor: queue::cursor(asked.cursor)?,
-                max: asked.max.unwrap_or(MESSAGES_MAX).clamp(1, MESSAGES_MAX),
-            }
-        }
+        (None, Some(filter)) => Which::Fitting {
+            filter: filter.read()?,
+            cursor: queue::cursor(asked.cursor)?,
+            max: asked.max.unwrap_or(MESSAGES_MAX).clamp(1, MESSAGES_MAX),
+        },
         _ => {
             let detail =
                 "write either messageids or filter; an empty filter, {}, means all that waits";

@@ -131,10 +131,8 @@ pub trait Gateway: Send + Sync + 'static {
     ///
     /// # Errors
     /// It is damaged, foreign or of no use. Nothing was changed.
-    fn open_stick(
-        &self,
-        head: StickHead,
-    ) -> impl Future<Output = Result<Manifest, Refusal>> + Send;
+    fn open_stick(&self, head: StickHead)
+    -> impl Future<Output = Result<Manifest, Refusal>> + Send;
 
     /// Takes the parcels of a file whose head was checked and whose attachments are here, as if they had come over a link; the node audits
     /// it. Answers once they are on stable storage.

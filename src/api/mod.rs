@@ -43,8 +43,8 @@ use tokio::sync::{Semaphore, watch};
 pub use access::{Access, Actor, TokenError};
 pub use beside::Beside;
 pub use gateway::{
-    Acted, Action, Cause, Exported, Gateway, Handed, Heard, Imported, InboxAsk, QueueAsk, QueueFilter, Refusal,
-    RefusedCall, Settled, Which,
+    Acted, Action, Cause, Exported, Gateway, Handed, Heard, Imported, InboxAsk, QueueAsk,
+    QueueFilter, Refusal, RefusedCall, Settled, Which,
 };
 pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;

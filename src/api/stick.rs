@@ -95,7 +95,8 @@ pub(super) async fn export<G: Gateway>(
             }
         }
         _ => {
-            let detail = "write either messageids or filter; an empty filter, {}, means all that waits";
+            let detail =
+                "write either messageids or filter; an empty filter, {}, means all that waits";
             return Err(Problem::invalid("filter", detail));
         }
     };
@@ -133,7 +134,11 @@ pub(super) async fn export<G: Gateway>(
     let behind = stream::iter(exported.attachments).map(move |(digest, _)| {
         let blobs = blobs.clone();
         let opened = blocking(move || blobs.reader(&digest));
-        Ok::<_, ReadError>(stream::once(async move { Ok(opened.await?) }).map_ok(chunks).try_flatten())
+        Ok::<_, ReadError>(
+            stream::once(async move { opened.await.map_err(ReadError::from) })
+                .map_ok(chunks)
+                .try_flatten(),
+        )
     });
     let whole = stream::iter(before.into_iter().map(Ok)).chain(behind.try_flatten());
     // One file at a time.
@@ -141,7 +146,10 @@ pub(super) async fn export<G: Gateway>(
         let _ = &counted;
     });
     let headers = [
-        (header::CONTENT_TYPE, "application/vnd.casegate.stick".to_owned()),
+        (
+            header::CONTENT_TYPE,
+            "application/vnd.casegate.stick".to_owned(),
+        ),
         (header::CONTENT_LENGTH, bytes.to_string()),
         (
             header::CONTENT_DISPOSITION,
@@ -260,7 +268,9 @@ async fn attachment<G: Gateway>(
         (upload, _) = write(&api.gateway, upload, piece.to_vec()).await?;
     }
     if *hasher.finalize().as_bytes() != digest.0 {
-        return Err(broken_file("an attachment in it is not what its maker has sealed"));
+        return Err(broken_file(
+            "an attachment in it is not what its maker has sealed",
+        ));
     }
     let (digest, size) = blocking(move || upload.finish()).await.map_err(not_kept)?;
     api.gateway.attached(digest, size).await?;
@@ -314,7 +324,9 @@ fn bad(error: StickError) -> Problem {
 }
 
 fn broken_file(what: &str) -> Problem {
-    let detail = format!("the file is damaged: {what}; nothing of it was taken: copy it again, or have it exported again");
+    let detail = format!(
+        "the file is damaged: {what}; nothing of it was taken: copy it again, or have it exported again"
+    );
     Refusal::new(Cause::BadFile, detail).into()
 }
 

@@ -123,7 +123,11 @@ pub fn export(client: &Client, mut ask: Value, out: &Path, json: bool) -> Result
         };
         let file = create(&path)?;
         let saved = client
-            .save("/v1/queue/export", &to_json(&ask)?, "casegate-exported")
+            .save(
+                "/v1/queue/export",
+                to_json(&ask)?.as_bytes(),
+                "casegate-exported",
+            )
             .map_err(Failure::from)
             .and_then(|(told, total, answer)| {
                 let told: Exported = client.parse(&told)?;

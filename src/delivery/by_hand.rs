@@ -117,7 +117,9 @@ impl Delivery {
         let mut refused = Vec::new();
         for message in messages {
             let copies = self.copies_of(*message);
-            let mut wanted = copies.iter().filter(|(n, _)| neighbour.is_none_or(|w| w == n));
+            let mut wanted = copies
+                .iter()
+                .filter(|(n, _)| neighbour.is_none_or(|w| w == n));
             let mut found = false;
             for (unit, seq) in &mut wanted {
                 let ends = self
@@ -138,7 +140,10 @@ impl Delivery {
         }
         let unit = match (neighbour, waiting.len()) {
             (Some(unit), _) => unit.clone(),
-            (None, 1) => waiting.into_iter().next().unwrap_or_else(|| self.settings.unit.clone()),
+            (None, 1) => waiting
+                .into_iter()
+                .next()
+                .unwrap_or_else(|| self.settings.unit.clone()),
             (None, 0) => {
                 return Ok(ByHand {
                     neighbour: self.settings.unit.clone(),

@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     api::{
-        Acted, Action, Actor, DamageView, Drained, Exported, Gateway, Handed, Heard, Imported, InboxAsk, LinkUsage,
-        LinkView, MessagePage, MessageView, PerLane, QueueAsk, QueuePage, Refusal, RefusedCall,
-        Settled, Status, UnitView, Volume, Warning, Which,
+        Acted, Action, Actor, DamageView, Drained, Exported, Gateway, Handed, Heard, Imported,
+        InboxAsk, LinkUsage, LinkView, MessagePage, MessageView, PerLane, QueueAsk, QueuePage,
+        Refusal, RefusedCall, Settled, Status, UnitView, Volume, Warning, Which,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},

@@ -181,7 +181,9 @@ impl NodeHandle {
                     continue;
                 };
                 let lacking = header.attachments.iter().map(|digest| BlobDigest(*digest));
-                let lacking = lacking.filter(|digest| blobs.size(digest).is_none()).count();
+                let lacking = lacking
+                    .filter(|digest| blobs.size(digest).is_none())
+                    .count();
                 if lacking > 0 {
                     let why = format!("{lacking} of its attachments are not here whole yet");
                     left_out.push((copy.message, why));
@@ -202,10 +204,17 @@ impl NodeHandle {
     pub(super) async fn open_stick(&self, head: StickHead) -> Result<Manifest, Refusal> {
         self.ready()?;
         let (live, now) = (self.shared.live(), self.shared.clock.wall());
-        let opened = self.shared.workers.run(Urgency::Express, move || open(&live, &head, now));
+        let opened = self
+            .shared
+            .workers
+            .run(Urgency::Express, move || open(&live, &head, now));
         let manifest = opened.await.map_err(broken)??;
         let (from, epochs) = (manifest.from.clone(), manifest.epochs);
-        let seqs: Vec<u64> = manifest.parcels.iter().map(|carried| carried.entry.seq).collect();
+        let seqs: Vec<u64> = manifest
+            .parcels
+            .iter()
+            .map(|carried| carried.entry.seq)
+            .collect();
         let came = self.look(move |machine| {
             machine.may_import(&from, epochs)?;
             Ok(machine.all_came(&from, &seqs))
@@ -238,7 +247,9 @@ impl NodeHandle {
             .workers
             .run(Urgency::Bulk, move || judge(&shared, manifest, parcels));
         let mut arrivals = judged.await.map_err(broken)??;
-        let names = arrivals.iter().filter_map(|arrival| arrival.header.as_ref());
+        let names = arrivals
+            .iter()
+            .filter_map(|arrival| arrival.header.as_ref());
         let told = listed(names.map(Header::message_id), "");
         self.audit(actor, "import", format!("a file from {from}"), told)
             .await?;
@@ -362,23 +373,32 @@ fn open(live: &Live, head: &StickHead, now: Millis) -> Result<Manifest, Refusal>
         Some(_) => bad(format!("whoever made it is nobody whom this node's CA has issued a certificate to, or it is damaged: {error}")),
         None => Refusal::new(Cause::StorageFailed, error.to_string()),
     })?;
-    let checked = certificate.key().check(Statement::Stick, &head.manifest, &head.seal);
+    let checked = certificate
+        .key()
+        .check(Statement::Stick, &head.manifest, &head.seal);
     checked.map_err(|_| bad(damaged))?;
     let manifest = Manifest::read(&head.manifest).map_err(|error| bad(error.to_string()))?;
     let Manifest { from, to, .. } = &manifest;
     certificate.check_sender(from).map_err(|_| {
-        bad(format!("it says that {from} has made it, and {} has", certificate.unit()))
+        bad(format!(
+            "it says that {from} has made it, and {} has",
+            certificate.unit()
+        ))
     })?;
     if *to != live.settings.unit {
         let me = &live.settings.unit;
-        return Err(bad(format!("it is for {to}, and this node is {me}; import it there")));
+        return Err(bad(format!(
+            "it is for {to}, and this node is {me}; import it there"
+        )));
     }
     if live.blocked.contains(from) {
         return Err(bad(format!("{from} has made it, which is blocked here")));
     }
-    certificate
-        .check_time(now)
-        .map_err(|_| bad(format!("the certificate of {from}, which has made it, is not valid now")))?;
+    certificate.check_time(now).map_err(|_| {
+        bad(format!(
+            "the certificate of {from}, which has made it, is not valid now"
+        ))
+    })?;
     Ok(manifest)
 }
 
@@ -418,7 +438,9 @@ fn judge(
     let opened = Opened::new(entries);
     let unknown = opened.unknown(&bench).len();
     if unknown > 0 {
-        let detail = format!("it lacks the certificates of {unknown} of those who signed its messages: have it exported again");
+        let detail = format!(
+            "it lacks the certificates of {unknown} of those who signed its messages: have it exported again"
+        );
         return Err(bad(detail));
     }
     Ok(opened.judge(&bench))

@@ -25,11 +25,11 @@ pub const STICK_MESSAGES_MAX: usize = 5_000;
 /// Most bytes of all its parcels.
 pub const STICK_PARCELS_BYTES_MAX: u64 = 64 << 20;
 /// Most attachments of one file.
-pub const STICK_ATTACHMENTS_MAX: usize = 10_000;
+const STICK_ATTACHMENTS_MAX: usize = 10_000;
 /// Most signers' certificates.
-pub const STICK_CERTIFICATES_MAX: usize = 4_096;
+const STICK_CERTIFICATES_MAX: usize = 4_096;
 /// Largest manifest, bytes.
-pub const STICK_MANIFEST_BYTES_MAX: usize = 8 << 20;
+const STICK_MANIFEST_BYTES_MAX: usize = 8 << 20;
 /// Bytes of a seal.
 pub const STICK_SEAL_BYTES: usize = 64;
 /// Largest certificate, bytes.
@@ -113,17 +113,35 @@ impl Manifest {
     pub fn read(bytes: &[u8]) -> Result<Self, StickError> {
         let manifest = codec::decode::<Self, MANIFEST_CLAIM_MAX>(bytes);
         let manifest = manifest.map_err(|_| StickError::Manifest)?;
-        let bound = |within: bool, what| if within { Ok(()) } else { Err(StickError::Bound(what)) };
+        let bound = |within: bool, what| {
+            if within {
+                Ok(())
+            } else {
+                Err(StickError::Bound(what))
+            }
+        };
         bound(manifest.parcels.len() <= STICK_MESSAGES_MAX, "messages")?;
-        bound(manifest.parcels_bytes() <= STICK_PARCELS_BYTES_MAX, "bytes of messages")?;
-        bound(manifest.attachments.len() <= STICK_ATTACHMENTS_MAX, "attachments")?;
-        bound(manifest.certificates.len() <= STICK_CERTIFICATES_MAX, "certificates")?;
+        bound(
+            manifest.parcels_bytes() <= STICK_PARCELS_BYTES_MAX,
+            "bytes of messages",
+        )?;
+        bound(
+            manifest.attachments.len() <= STICK_ATTACHMENTS_MAX,
+            "attachments",
+        )?;
+        bound(
+            manifest.certificates.len() <= STICK_CERTIFICATES_MAX,
+            "certificates",
+        )?;
         Ok(manifest)
     }
 
     /// Bytes of all its parcels.
     pub fn parcels_bytes(&self) -> u64 {
-        self.parcels.iter().map(|carried| u64::from(carried.bytes)).sum()
+        self.parcels
+            .iter()
+            .map(|carried| u64::from(carried.bytes))
+            .sum()
     }
 
     /// Bytes of all its attachments.
@@ -221,8 +239,14 @@ mod tests {
         let manifest = manifest();
         let bytes = manifest.encode();
         assert_eq!(Manifest::read(&bytes), Ok(manifest.clone()));
-        assert_eq!(Manifest::read(&bytes[..bytes.len() - 1]), Err(StickError::Manifest));
-        assert_eq!(Manifest::read(&[&bytes[..], &[0]].concat()), Err(StickError::Manifest));
+        assert_eq!(
+            Manifest::read(&bytes[..bytes.len() - 1]),
+            Err(StickError::Manifest)
+        );
+        assert_eq!(
+            Manifest::read(&[&bytes[..], &[0]].concat()),
+            Err(StickError::Manifest)
+        );
         let mut large = manifest;
         large.parcels[0].bytes = u32::MAX;
         let refused = Manifest::read(&large.encode());
@@ -248,7 +272,10 @@ mod tests {
         assert_eq!(foreign, Err(StickError::Foreign));
         let large = [STICK_MAGIC, &[0xff; 4]].concat();
         let too_large = manifest_bytes(&large);
-        assert!(matches!(too_large, Err(StickError::TooLarge { .. })), "{too_large:?}");
+        assert!(
+            matches!(too_large, Err(StickError::TooLarge { .. })),
+            "{too_large:?}"
+        );
         assert!(certificate_bytes([0xff, 0xff]).is_err());
     }
 }

@@ -184,6 +184,9 @@ impl Texts {
             Cause::Draining => self.cause_draining,
             Cause::StorageFailed => self.cause_storage_failed,
             Cause::IndexUnavailable => self.cause_index,
+            Cause::BadFile => self.cause_bad_file,
+            Cause::AlreadyImported => self.cause_already_imported,
+            Cause::NotByHand => self.cause_not_by_hand,
             Cause::Internal => self.cause_internal,
         }
     }

@@ -85,7 +85,10 @@ impl Delivery {
         }
         live.leases.extend(&seqs);
         let mut slots = Vec::with_capacity(seqs.len());
-        slots.extend(seqs.iter().filter_map(|seq| Some(hop.outbox.get(*seq)?.slot)));
+        slots.extend(
+            seqs.iter()
+                .filter_map(|seq| Some(hop.outbox.get(*seq)?.slot)),
+        );
         let Some(hop) = self.hops.get(neighbour) else {
             return false;
         };
