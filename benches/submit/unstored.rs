@@ -177,6 +177,32 @@ impl Gateway for Unstored {
         nothing()
     }
 
+    async fn export(
+        &self,
+        _: &casegate::api::Actor,
+        _: casegate::api::Which,
+        _: Option<casegate::model::UnitId>,
+        _: &str,
+    ) -> Result<casegate::api::Exported, Refusal> {
+        nothing()
+    }
+
+    async fn open_stick(
+        &self,
+        _: casegate::wire::StickHead,
+    ) -> Result<casegate::wire::Manifest, Refusal> {
+        nothing()
+    }
+
+    async fn import(
+        &self,
+        _: &casegate::api::Actor,
+        _: casegate::wire::Manifest,
+        _: Vec<axum::body::Bytes>,
+    ) -> Result<casegate::api::Imported, Refusal> {
+        nothing()
+    }
+
     async fn set_paused(
         &self,
         _actor: &api::Actor,

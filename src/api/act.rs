@@ -123,20 +123,11 @@ pub(super) async fn actions<G: Gateway>(
     let action = action(&asked.action, asked.priority.as_deref(), reason)?;
     let which = match (asked.messageids, asked.filter) {
         (Some(named), None) => Which::Messages(messages(&named)?),
-        (None, Some(filter)) => {
-            let cursor = asked.cursor.filter(|cursor| !cursor.is_empty());
-            if cursor
-                .as_ref()
-                .is_some_and(|cursor| cursor.len() > queue::CURSOR_BYTES_MAX)
-            {
-                return Err(Problem::invalid("cursor", "is not one that this node gave"));
-            }
-            Which::Fitting {
-                filter: filter.read()?,
-                cursor,
-                max: asked.max.unwrap_or(MESSAGES_MAX).clamp(1, MESSAGES_MAX),
-            }
-        }
+        (None, Some(filter)) => Which::Fitting {
+            filter: filter.read()?,
+            cursor: queue::cursor(asked.cursor)?,
+            max: asked.max.unwrap_or(MESSAGES_MAX).clamp(1, MESSAGES_MAX),
+        },
         _ => {
             let detail =
                 "write either messageids or filter; an empty filter, {}, means all that waits";
@@ -158,7 +149,7 @@ pub(super) async fn actions<G: Gateway>(
     }))
 }
 
-fn messages(named: &[String]) -> Result<Vec<MessageId>, Problem> {
+pub(super) fn messages(named: &[String]) -> Result<Vec<MessageId>, Problem> {
     if named.is_empty() || named.len() > MESSAGES_MAX as usize {
         let detail = format!("name 1 to {MESSAGES_MAX} messages a call");
         return Err(
@@ -179,7 +170,7 @@ fn messages(named: &[String]) -> Result<Vec<MessageId>, Problem> {
     Ok(messages)
 }
 
-fn reason(text: &str) -> Result<&str, Problem> {
+pub(super) fn reason(text: &str) -> Result<&str, Problem> {
     let reason = text.trim();
     if reason.len() > REASON_BYTES_MAX {
         let detail = format!("write at most {REASON_BYTES_MAX} bytes");

@@ -88,7 +88,7 @@ pub(super) async fn upload<G: Gateway>(
 }
 
 /// Writes what the buffer has, and gives it back empty.
-async fn write<G: Gateway>(
+pub(super) async fn write<G: Gateway>(
     gateway: &Arc<G>,
     upload: Upload,
     buffer: Vec<u8>,
@@ -322,7 +322,7 @@ fn past_the_end(size: u64) -> Problem {
     .about("range")
 }
 
-fn not_kept(error: StoreError) -> Problem {
+pub(super) fn not_kept(error: StoreError) -> Problem {
     let detail = error.to_string();
     match error {
         StoreError::TooLarge { mib_max } => Problem::new(

@@ -16,9 +16,10 @@ use crate::{
     cloudevents::{Intake, Submission},
     delivery::{NotAccepted, OrderRefused},
     index::Search,
-    model::{BlobDigest, Lane, MessageId, Millis, Pattern, State, UnitId},
+    model::{BlobDigest, Lane, MessageId, Millis, Pattern, Reason, State, UnitId},
     observe::{AuditAsk, AuditPage},
     parcel::Header,
+    wire::{Manifest, StickHead},
 };
 
 /// The node as the API sees it. Every call may be dropped before it answers; what it set in motion goes on or is undone, and
@@ -112,6 +113,38 @@ pub trait Gateway: Send + Sync + 'static {
         action: Action,
         reason: &str,
     ) -> impl Future<Output = Result<Acted, Refusal>> + Send;
+
+    /// Makes a file of what waits for one neighbour; the node audits it. What the file has is held from now on, until the neighbour acks it or
+    /// an operator releases it; that is on stable storage when it answers.
+    ///
+    /// # Errors
+    /// Nothing was exported. Which messages were left out is in the answer.
+    fn export(
+        &self,
+        actor: &Actor,
+        which: Which,
+        neighbour: Option<UnitId>,
+        reason: &str,
+    ) -> impl Future<Output = Result<Exported, Refusal>> + Send;
+
+    /// Checks what such a file begins with: who made it, for whom, and that it is of use here.
+    ///
+    /// # Errors
+    /// It is damaged, foreign or of no use. Nothing was changed.
+    fn open_stick(&self, head: StickHead)
+    -> impl Future<Output = Result<Manifest, Refusal>> + Send;
+
+    /// Takes the parcels of a file whose head was checked and whose attachments are here, as if they had come over a link; the node audits
+    /// it. Answers once they are on stable storage.
+    ///
+    /// # Errors
+    /// Nothing was taken; or, when the node stopped in the middle, not everything: the same file may be imported again.
+    fn import(
+        &self,
+        actor: &Actor,
+        manifest: Manifest,
+        parcels: Vec<Bytes>,
+    ) -> impl Future<Output = Result<Imported, Refusal>> + Send;
 
     /// An operator stops what goes to a neighbour, or lets it go on; the node audits it. Gives the lanes that are stopped now, once that is on
     /// stable storage.
@@ -322,6 +355,42 @@ pub struct Acted {
     pub next: Option<String>,
 }
 
+/// A file with what waits for a neighbour, to be written out in this order.
+#[derive(Clone, Debug)]
+pub struct Exported {
+    /// What it begins with.
+    pub head: Bytes,
+    /// The parcels.
+    pub parcels: Vec<Bytes>,
+    /// The attachments that follow, and their sizes.
+    pub attachments: Vec<(BlobDigest, u64)>,
+    /// For whom it is.
+    pub neighbour: UnitId,
+    /// What it has.
+    pub messages: Vec<MessageId>,
+    /// What it has not, and why.
+    pub left_out: Vec<(MessageId, String)>,
+    /// Where to go on, when there may be more that fit.
+    pub next: Option<String>,
+}
+
+/// What came of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Imported {
+    /// Who made it.
+    pub from: UnitId,
+    /// Messages that are here now.
+    pub taken: u64,
+    /// Messages that had come before.
+    pub repeated: u64,
+    /// Messages for which there is no room now.
+    pub no_room: u64,
+    /// Attachments that the file had.
+    pub attachments: u64,
+    /// Messages that ended here, and why; their senders are told.
+    pub refused: Vec<(Option<MessageId>, Reason)>,
+}
+
 /// What an operator does to a queued message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -390,6 +459,12 @@ pub enum Cause {
     UnknownUnit,
     /// An attachment that the message names is not here.
     UnknownAttachment,
+    /// The file is not one that this node takes.
+    BadFile,
+    /// All that is in the file has come before.
+    AlreadyImported,
+    /// Nothing can be carried between the two nodes by hand now.
+    NotByHand,
     /// The message's time is past.
     Expires,
     /// The node has more to do than it can take on.

@@ -24,6 +24,7 @@ mod queue;
 mod range;
 mod request;
 mod server;
+mod stick;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -42,8 +43,8 @@ use tokio::sync::{Semaphore, watch};
 pub use access::{Access, Actor, TokenError};
 pub use beside::Beside;
 pub use gateway::{
-    Acted, Action, Cause, Gateway, Handed, Heard, InboxAsk, QueueAsk, QueueFilter, Refusal,
-    RefusedCall, Settled, Which,
+    Acted, Action, Cause, Exported, Gateway, Handed, Heard, Imported, InboxAsk, QueueAsk,
+    QueueFilter, Refusal, RefusedCall, Settled, Which,
 };
 pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
@@ -75,6 +76,8 @@ struct Api<G> {
     guard: Arc<guard::Guard>,
     bodies: body::Bodies,
     attachments: Arc<Semaphore>,
+    /// Files of queues that are exported or imported.
+    sticks: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
     limits: Limits,
     stopping: watch::Receiver<bool>,
@@ -112,6 +115,7 @@ fn router<G: Gateway>(
         guard,
         bodies: body::Bodies::new(limits.request_kib),
         attachments: Arc::new(Semaphore::new(attachments::CALLS_MAX)),
+        sticks: Arc::new(Semaphore::new(1)),
         listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
         limits,
         stopping,
@@ -132,6 +136,8 @@ fn router<G: Gateway>(
         .route("/v1/attachments/{digest}", get(attachments::download::<G>))
         .route("/v1/queue", get(queue::list::<G>))
         .route("/v1/queue/actions", post(act::actions::<G>))
+        .route("/v1/queue/export", post(stick::export::<G>))
+        .route("/v1/import", put(stick::import::<G>))
         .route("/v1/queue/{messageid}/expire", post(queue::expire::<G>))
         .route("/v1/queue/{messageid}/hold", post(queue::hold::<G>))
         .route("/v1/queue/{messageid}/release", post(queue::release::<G>))

@@ -212,6 +212,24 @@ fn told(cause: Cause) -> Told {
             "an attachment that the message names is not here",
             None,
         ),
+        Cause::BadFile => (
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "bad-file",
+            "the file is not one that this node takes",
+            None,
+        ),
+        Cause::AlreadyImported => (
+            StatusCode::CONFLICT,
+            "already-imported",
+            "the file has been imported before",
+            None,
+        ),
+        Cause::NotByHand => (
+            StatusCode::CONFLICT,
+            "not-by-hand",
+            "nothing can be carried between the two nodes by hand now",
+            None,
+        ),
         Cause::Expires => (
             StatusCode::UNPROCESSABLE_ENTITY,
             "expires",

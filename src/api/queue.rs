@@ -19,7 +19,7 @@ use crate::model::{Lane, MessageId, ReceiptItem, Role, State as MessageState};
 const PAGE_DEFAULT: u32 = 100;
 const PAGE_MAX: u32 = 1000;
 /// Longest cursor, in bytes.
-pub(super) const CURSOR_BYTES_MAX: usize = 256;
+const CURSOR_BYTES_MAX: usize = 256;
 
 #[derive(Debug, Deserialize)]
 pub(super) struct List {
@@ -44,6 +44,15 @@ pub(super) fn state(text: &str) -> Result<MessageState, Problem> {
     }
 }
 
+/// Where the page before ended, if there was one.
+pub(super) fn cursor(given: Option<String>) -> Result<Option<String>, Problem> {
+    let cursor = find::given(given);
+    if cursor.as_ref().is_some_and(|c| c.len() > CURSOR_BYTES_MAX) {
+        return Err(Problem::invalid("cursor", "is not one that this node gave"));
+    }
+    Ok(cursor)
+}
+
 /// `GET /v1/queue`: a page of it.
 pub(super) async fn list<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
@@ -51,10 +60,7 @@ pub(super) async fn list<G: Gateway>(
 ) -> Result<Response, Problem> {
     let list = request::parameters(query)?;
     let max = request::count("max", list.max.as_deref(), PAGE_DEFAULT, PAGE_MAX)?;
-    let cursor = list.cursor.filter(|cursor| !cursor.is_empty());
-    if cursor.as_ref().is_some_and(|c| c.len() > CURSOR_BYTES_MAX) {
-        return Err(Problem::invalid("cursor", "is not one that this node gave"));
-    }
+    let cursor = cursor(list.cursor)?;
     let filter = Filter {
         state: find::given(list.state),
         neighbour: find::given(list.neighbour),

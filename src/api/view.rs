@@ -228,6 +228,9 @@ pub struct QueueEntry {
     /// Whether an operator has stopped its lane.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub paused: bool,
+    /// Whether it is held because it was written to a file that is carried to the neighbour.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exported: bool,
     /// The link that it is under way on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,

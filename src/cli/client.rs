@@ -391,6 +391,45 @@ impl Client {
         }
     }
 
+    /// What the node sends in answer to a POST of JSON: what it says of it in the head `name`, how long it is when the node says so, and the
+    /// bytes.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub fn save(
+        &self,
+        path: &str,
+        body: &[u8],
+        name: &str,
+    ) -> Result<(String, Option<u64>, impl io::Read), CallError> {
+        let mut request = self.agent.post(format!("{}{path}", self.api));
+        if let Some(Token(token)) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let request = request
+            .content_type("application/json")
+            .config()
+            .timeout_recv_response(Some(STORED_WITHIN))
+            .timeout_per_read(Some(CALL_WITHIN))
+            .build();
+        let answer = request
+            .send(body)
+            .map_err(|error| self.not_reachable(&error))?;
+        if !answer.status().is_success() {
+            return Err(match self.answer(Ok(answer)) {
+                Err(error) => error,
+                Ok(text) => CallError::Strange(Failure::new(INTERNAL, text)),
+            });
+        }
+        let head = |name| {
+            let value = answer.headers().get(name)?;
+            Some(value.to_str().ok()?.to_owned())
+        };
+        let told = head(name).unwrap_or_default();
+        let length = head("content-length").and_then(|length| length.parse().ok());
+        Ok((told, length, answer.into_body().into_reader()))
+    }
+
     /// Reads an answer of this API.
     ///
     /// # Errors

@@ -59,6 +59,11 @@ impl Failure {
         Self::new(self.code, format!("{before}{}{after}", self.text))
     }
 
+    /// Whether it ends with this code.
+    pub fn is(&self, code: u8) -> bool {
+        self.code == code
+    }
+
     /// Says it on standard error; gives the exit code.
     pub fn tell(&self) -> u8 {
         if !self.text.is_empty() {

@@ -25,6 +25,7 @@ pub mod send;
 pub mod show;
 pub mod span;
 pub mod status;
+pub mod stick;
 pub mod table;
 pub mod track;
 mod trial;
@@ -74,6 +75,7 @@ enum Command {
     Send(Box<send::SendCommand>),
     Receive(receive::ReceiveCommand),
     Queue(queue::QueueCommand),
+    Import(stick::ImportCommand),
     Pause(pause::PauseCommand),
     Resume(pause::ResumeCommand),
     Drain(pause::DrainCommand),
@@ -126,6 +128,7 @@ pub fn main() -> ExitCode {
         Command::Send(command) => told(command.run()),
         Command::Receive(command) => told(command.run()),
         Command::Queue(command) => told(command.run()),
+        Command::Import(command) => told(command.run()),
         Command::Pause(command) => told(command.run()),
         Command::Resume(command) => told(command.run()),
         Command::Drain(command) => told(command.run()),

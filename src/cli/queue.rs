@@ -1,6 +1,9 @@
 //! `casegate queue`: what waits for neighbours, and what operators do about it.
 
-use std::io::{self, BufWriter, Write};
+use std::{
+    io::{self, BufWriter, Write},
+    path::PathBuf,
+};
 
 use clap::{Args, Subcommand};
 use serde::Deserialize;
@@ -10,7 +13,7 @@ use super::{
     client::{ApiOptions, CallError, Client, escaped},
     exit::{BAD_DATA, Failure},
     send::to_json,
-    show,
+    show, stick,
     table::{Table, bytes, moment},
 };
 use crate::model::{Lane, MessageId, Pattern, UnitId};
@@ -23,6 +26,7 @@ const PAGE_MAX: u32 = 1000;
 #[command(after_help = "Examples:\n  \
         casegate queue list --all --json | jq -r .messageid\n  \
         casegate queue drop MESSAGEID --reason 'sent by mistake, see note 17'\n  \
+        casegate queue export --out /media/stick/queue.casegate --neighbour hebi.hub\n  \
         casegate queue expire --all --kind statistics.monthly --older-than 7d --reason 'the month is over'\n\n\
         hold, release, retry, reprioritise, expire and drop are operators' actions and need the operators' token: that of --token-file or \
         CASEGATE_OPERATOR_TOKEN, else that of operator.token in the node's data folder, which its owner may read. All are audited.")]
@@ -88,8 +92,18 @@ enum Action {
         #[arg(long, value_name = "TEXT")]
         reason: String,
     },
-    /// Print everything that waits as JSON lines: each entry with all that is known of its message
+    /// Write what waits for a neighbour to a file that is imported there, for the day when the link is a stick; without --out,
+    /// print everything that waits as JSON lines, each entry with all that is known of its message
     Export {
+        /// The file to make, and PATH.2 and so on when one does not take it all; needs an administrator's token
+        #[arg(long, value_name = "PATH")]
+        out: Option<PathBuf>,
+        /// Why, for the audit log
+        #[arg(long, value_name = "TEXT", requires = "out")]
+        reason: Option<String>,
+        /// With --out: only these messages
+        #[arg(value_name = "MESSAGEID", requires = "out")]
+        messages: Vec<MessageId>,
         #[command(flatten)]
         filter: Filter,
     },
@@ -184,7 +198,17 @@ impl QueueCommand {
                 };
                 return listing.list(max, cursor, all);
             }
-            Action::Export { filter } => {
+            Action::Export {
+                out: Some(out),
+                reason,
+                messages,
+                filter,
+            } => {
+                client.as_operator()?;
+                let ask = to_export(&messages, &filter, reason)?;
+                return stick::export(&client, ask, &out, self.json);
+            }
+            Action::Export { filter, .. } => {
                 let listing = Listing {
                     client: &client,
                     filter,
@@ -225,6 +249,34 @@ impl QueueCommand {
         }
         Ok(())
     }
+}
+
+/// What a file is to have: these messages, or all that fit.
+fn to_export(
+    messages: &[MessageId],
+    filter: &Filter,
+    reason: Option<String>,
+) -> Result<Value, Failure> {
+    let mut members: serde_json::Map<String, Value> = filter
+        .members()
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value.into()))
+        .collect();
+    let mut ask = json!({ "reason": reason.unwrap_or_default() });
+    if messages.is_empty() {
+        ask["filter"] = members.into();
+        return Ok(ask);
+    }
+    if let Some(neighbour) = members.remove("neighbour") {
+        ask["neighbour"] = neighbour;
+    }
+    if !members.is_empty() {
+        let text = "the messages are named already; leave the filter out, but for --neighbour";
+        return Err(Failure::new(BAD_DATA, text));
+    }
+    let names = messages.iter().map(ToString::to_string);
+    ask["messageids"] = names.collect::<Vec<_>>().into();
+    Ok(ask)
 }
 
 #[derive(Deserialize)]
@@ -349,9 +401,10 @@ impl Listing<'_> {
             table.row([
                 text("messageid"),
                 text("neighbour"),
-                match entry["paused"] == true {
-                    true => format!("{}, paused", text("state")),
-                    false => text("state"),
+                match (entry["exported"] == true, entry["paused"] == true) {
+                    (true, _) => format!("{}, exported", text("state")),
+                    (_, true) => format!("{}, paused", text("state")),
+                    _ => text("state"),
                 },
                 text("priority"),
                 text("type"),

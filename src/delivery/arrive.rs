@@ -4,7 +4,7 @@ use super::{
     Arrival, Close, Delivery, Event, SessionId,
     apply::Carried,
     bounds::WAITING_MAX,
-    hop::{Seq, Targets},
+    hop::{Entry, Seq, Targets},
     parcels::chain,
     receipts::Line,
     record::{Received, Record, Route},
@@ -31,13 +31,7 @@ impl Delivery {
     ) {
         for arrival in arrivals {
             let seq = arrival.entry.seq;
-            let after: Option<Vec<Seq>> = arrival
-                .entry
-                .after
-                .iter()
-                .map(|back| seq.checked_sub(*back).filter(|s| *s > 0 && *back > 0))
-                .collect();
-            let Some(after) = after.filter(|a| seq > 0 && a.len() <= AFTER_MAX) else {
+            let Some(after) = after(&arrival.entry) else {
                 self.close(session, Close::Protocol("a parcel comes after no number"));
                 return;
             };
@@ -53,14 +47,14 @@ impl Delivery {
         self.pump_all();
     }
 
-    fn arrive_one(
+    pub(super) fn arrive_one(
         &mut self,
         neighbour: &UnitId,
         seq: Seq,
         after: Vec<Seq>,
         arrival: Arrival,
         log: &mut dyn Log,
-    ) {
+    ) -> Came {
         let digest = arrival.parcel.digest();
         let attested = match arrival.entry.attested {
             0 => self.now.wall,
@@ -104,8 +98,9 @@ impl Delivery {
             inbound.park(seq);
             inbound.lacks_room();
             self.ack_soon(neighbour);
-            return;
+            return Came::NoRoom;
         }
+        let came = came(&received, judged);
         let record_of = |received| Record::Received(Box::new(received));
         match header {
             Some(header) if !received.routes.is_empty() => {
@@ -125,6 +120,7 @@ impl Delivery {
             self.hop(neighbour).inbound.synced(lsn);
             self.ack_soon(neighbour);
         }
+        came
     }
 
     /// Decides what is to be done with a parcel that may be looked at; an error refuses the whole of it.
@@ -439,6 +435,39 @@ impl Delivery {
         }
         false
     }
+}
+
+/// What became of a parcel that came.
+pub(super) enum Came {
+    /// It is here, and goes on.
+    Stored,
+    /// It has come before, another way.
+    Known,
+    /// It ended here, for this reason.
+    Ended(Reason),
+    /// There is no room.
+    NoRoom,
+}
+
+fn came(received: &Received, judged: Result<(), Reason>) -> Came {
+    let ended = received.owed.iter().map(|(_, line)| &line.item);
+    match judged {
+        Err(reason) => Came::Ended(reason),
+        Ok(()) if !received.routes.is_empty() => Came::Stored,
+        Ok(()) => ended
+            .filter(|item| item.outcome != Outcome::Delivered)
+            .map(|item| Came::Ended(item.reason))
+            .next()
+            .unwrap_or(Came::Known),
+    }
+}
+
+/// The numbers that must be released before a parcel; nothing when it names what cannot be.
+pub(super) fn after(entry: &Entry) -> Option<Vec<Seq>> {
+    let seq = entry.seq;
+    let back = |back: &u64| seq.checked_sub(*back).filter(|s| *s > 0 && *back > 0);
+    let after: Option<Vec<Seq>> = entry.after.iter().map(back).collect();
+    after.filter(|after| seq > 0 && after.len() <= AFTER_MAX)
 }
 
 /// Who is told what becomes of a copy: the sender of one that is on its list, else the hub that expanded the pattern or passed it on.

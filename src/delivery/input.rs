@@ -1,6 +1,9 @@
 //! What the driver tells the machine.
 
-use super::hop::{Entry, Frame, LinkTerms, Seq};
+use super::{
+    by_hand::Epochs,
+    hop::{Entry, Frame, LinkTerms, Seq},
+};
 use crate::{
     model::{
         BlobDigest, Digest, Lane, Limits, Location, Lsn, MessageId, Millis, Pattern, Policy,
@@ -120,6 +123,29 @@ pub enum Input {
         ticket: Ticket,
         /// What to do.
         orders: Vec<Order>,
+    },
+    /// Copies are about to leave as a file: from now on they are held, and the neighbour may have them. Answered by
+    /// [`Answer::Exported`](super::Answer) after sync.
+    Export {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// The neighbour that they wait for.
+        neighbour: UnitId,
+        /// What the numbers mean something in.
+        epochs: Epochs,
+        /// Their numbers.
+        seqs: Ranges,
+    },
+    /// Parcels came as a file, whose seal was checked; each was judged. Answered by [`Answer::Imported`](super::Answer) after sync.
+    Import {
+        /// Whom to answer.
+        ticket: Ticket,
+        /// The neighbour that made the file.
+        neighbour: UnitId,
+        /// What the numbers mean something in.
+        epochs: Epochs,
+        /// The parcels, in the file's order.
+        arrivals: Vec<Arrival>,
     },
     /// An operator stops what goes to a neighbour, or lets it go on. Answered by [`Answer::Ordered`](super::Answer) after sync.
     Pause {

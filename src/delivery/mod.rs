@@ -10,6 +10,7 @@ mod blobs;
 mod bounds;
 #[cfg(any(test, feature = "sim"))]
 mod bug;
+mod by_hand;
 mod checkpoint;
 mod end;
 mod expiries;
@@ -36,6 +37,7 @@ pub use blobs::{BlobOnItsWay, BlobView};
 pub use bounds::QueueLoad;
 #[cfg(any(test, feature = "sim"))]
 pub use bug::Bug;
+pub use by_hand::{ByHand, CopyByHand, Epochs, Fate, Imported, NotByHand};
 pub use hop::{Depth, Entry, Frame, LinkTerms, Paused, Takes};
 pub use input::{
     Arrival, BlobNews, Input, KnownUnit, LinkInfo, Order, Path, Room, SessionId, Settings,
@@ -230,6 +232,18 @@ impl Delivery {
             Input::InboxAck { ticket, messages } => self.inbox_ack(ticket, messages, log),
             Input::InboxRelease { ticket, messages } => self.inbox_release(ticket, &messages),
             Input::Operate { ticket, orders } => self.operate(ticket, orders, log),
+            Input::Export {
+                ticket,
+                neighbour,
+                epochs,
+                seqs,
+            } => self.export(ticket, neighbour, epochs, &seqs, log),
+            Input::Import {
+                ticket,
+                neighbour,
+                epochs,
+                arrivals,
+            } => self.import(ticket, &neighbour, epochs, arrivals, log),
             Input::Pause {
                 ticket,
                 neighbour,

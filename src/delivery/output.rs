@@ -1,12 +1,13 @@
 //! What the machine wants done.
 
 use super::{
+    by_hand::{Imported, NotByHand},
     hop::{Entry, Frame},
     input::{SessionId, Ticket},
 };
 use crate::model::{
-    BlobDigest, Digest, Kind, Lane, Location, MessageId, Millis, Pattern, Reason, ReceiptItem,
-    State, UnitId,
+    BlobDigest, Digest, Kind, Lane, Location, MessageId, Millis, Pattern, Ranges, Reason,
+    ReceiptItem, State, UnitId,
 };
 
 /// An action for the driver to carry out.
@@ -144,6 +145,10 @@ pub enum Answer {
         /// Messages that are not in the inbox.
         unknown: Vec<MessageId>,
     },
+    /// Which copies are carried by hand from now on, by their numbers.
+    Exported(Result<Ranges, NotByHand>),
+    /// What became of the parcels of a file.
+    Imported(Result<Imported, NotByHand>),
     /// What came of an operator's orders, one by one.
     Ordered(Vec<Result<(), OrderRefused>>),
 }
@@ -393,6 +398,11 @@ pub enum Step {
     },
     /// The neighbour cannot take it now.
     Parked {
+        /// The neighbour.
+        neighbour: UnitId,
+    },
+    /// It was written to a file that is carried to the neighbour; it is held here.
+    Exported {
         /// The neighbour.
         neighbour: UnitId,
     },

@@ -101,6 +101,8 @@ pub(super) enum Record {
     },
     /// An operator stopped what goes to a neighbour, or let it go on: the lanes that are stopped from now on.
     Paused { neighbour: UnitId, lanes: Paused },
+    /// Copies were given out as a file: they are held, and the neighbour may have them.
+    Exported { neighbour: UnitId, seqs: Ranges },
 }
 
 /// A parcel from a neighbour, and what is to be done with it.

@@ -81,6 +81,8 @@ pub struct QueueRow {
     pub location: Location,
     /// Whether an operator has stopped its lane.
     pub paused: bool,
+    /// Whether it is held because a file has it.
+    pub exported: bool,
 }
 
 /// A neighbour and the queue towards it.
@@ -278,6 +280,7 @@ impl Delivery {
                     bytes: kept.bytes,
                     location: self.place_of(queued.slot),
                     paused: paused.has(queued.lane),
+                    exported: queued.exported(),
                 });
             }
         }

@@ -130,6 +130,9 @@ pub enum What {
         note: String,
         issuer: UnitId,
     },
+    Exported {
+        neighbour: UnitId,
+    },
 }
 
 impl What {
@@ -255,6 +258,11 @@ impl Entry {
             Step::Reprioritised { lane } => {
                 self.lane = *lane;
                 What::Reprioritised { lane: *lane }
+            }
+            Step::Exported { neighbour } => {
+                self.under_way(Some(neighbour), State::Held, at);
+                let neighbour = neighbour.clone();
+                What::Exported { neighbour }
             }
             Step::Parked { neighbour } => What::Parked {
                 neighbour: neighbour.clone(),

@@ -2,6 +2,7 @@
 
 use std::{fs::File, path::PathBuf, sync::atomic::Ordering, time::Duration};
 
+use bytes::Bytes;
 use futures_util::{Stream, stream};
 
 use super::{
@@ -13,9 +14,9 @@ use super::{
 };
 use crate::{
     api::{
-        Acted, Action, Actor, DamageView, Drained, Gateway, Handed, Heard, InboxAsk, LinkUsage,
-        LinkView, MessagePage, MessageView, PerLane, QueueAsk, QueuePage, Refusal, RefusedCall,
-        Settled, Status, UnitView, Volume, Warning, Which,
+        Acted, Action, Actor, DamageView, Drained, Exported, Gateway, Handed, Heard, Imported,
+        InboxAsk, LinkUsage, LinkView, MessagePage, MessageView, PerLane, QueueAsk, QueuePage,
+        Refusal, RefusedCall, Settled, Status, UnitView, Volume, Warning, Which,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
@@ -23,6 +24,7 @@ use crate::{
     index::Search,
     model::{BlobDigest, Lane, MessageId, Millis, UnitId},
     observe::{AuditAsk, AuditPage, LinkFigures},
+    wire::{Manifest, StickHead},
 };
 
 /// Lost attachments that one look shows.
@@ -92,6 +94,29 @@ impl Gateway for NodeHandle {
         reason: &str,
     ) -> Result<Acted, Refusal> {
         NodeHandle::act_on(self, actor, which, action, reason).await
+    }
+
+    async fn export(
+        &self,
+        actor: &Actor,
+        which: Which,
+        neighbour: Option<UnitId>,
+        reason: &str,
+    ) -> Result<Exported, Refusal> {
+        NodeHandle::export(self, actor, which, neighbour, reason).await
+    }
+
+    async fn open_stick(&self, head: StickHead) -> Result<Manifest, Refusal> {
+        NodeHandle::open_stick(self, head).await
+    }
+
+    async fn import(
+        &self,
+        actor: &Actor,
+        manifest: Manifest,
+        parcels: Vec<Bytes>,
+    ) -> Result<Imported, Refusal> {
+        NodeHandle::import(self, actor, manifest, parcels).await
     }
 
     async fn set_paused(

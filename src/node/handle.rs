@@ -346,7 +346,7 @@ fn not_audited(error: AuditError) -> Refusal {
     Refusal::new(Cause::StorageFailed, error.to_string())
 }
 
-fn broken(error: WorkerFailed) -> Refusal {
+pub(super) fn broken(error: WorkerFailed) -> Refusal {
     Refusal::new(Cause::Internal, error.to_string())
 }
 

@@ -409,6 +409,10 @@ fn step(at: Millis, what: What, bytes: u64) -> StepView {
             view.priority = Some(lane);
             "reprioritised"
         }
+        What::Exported { neighbour } => {
+            view.neighbour = Some(neighbour);
+            "exported"
+        }
         What::Parked { neighbour } => {
             view.neighbour = Some(neighbour);
             "parked"

@@ -52,6 +52,7 @@ mod session;
 mod shared;
 mod start;
 mod status;
+mod stick;
 mod store;
 #[cfg(test)]
 mod tests;

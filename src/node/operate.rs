@@ -72,15 +72,7 @@ impl NodeHandle {
                 ..Acted::default()
             });
         }
-        let mut told = format!("{} messages", messages.len());
-        if messages.len() <= NAMED_MAX {
-            let names: Vec<_> = messages.iter().map(ToString::to_string).collect();
-            told = format!("{told}: {}", names.join(" "));
-        }
-        let detail = detail(&action, reason);
-        if !detail.is_empty() {
-            told = format!("{told}; {detail}");
-        }
+        let told = listed(messages.iter().copied(), &detail(&action, reason));
         self.audit(actor, action.as_str(), subject, told).await?;
         let orders = messages.iter().map(|message| order(*message, &action));
         let outcomes = self.order(orders.collect()).await?;
@@ -209,8 +201,21 @@ fn detail(action: &Action, reason: &str) -> String {
     }
 }
 
+/// How many messages, which when they are few, and why.
+pub(super) fn listed(messages: impl Iterator<Item = MessageId>, detail: &str) -> String {
+    let names: Vec<String> = messages.map(|message| message.to_string()).collect();
+    let mut told = format!("{} messages", names.len());
+    if names.len() <= NAMED_MAX {
+        told = format!("{told}: {}", names.join(" "));
+    }
+    if !detail.is_empty() {
+        told = format!("{told}; {detail}");
+    }
+    told
+}
+
 /// A filter in words, short enough for the audit log.
-fn shown(filter: &QueueFilter) -> String {
+pub(super) fn shown(filter: &QueueFilter) -> String {
     let QueueFilter {
         state,
         neighbour,

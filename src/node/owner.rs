@@ -287,7 +287,7 @@ impl Owner {
                 .iter()
                 .map(|message| message.parcel.bytes().len() as u64)
                 .sum(),
-            Input::Arrivals { arrivals, .. } => arrivals
+            Input::Arrivals { arrivals, .. } | Input::Import { arrivals, .. } => arrivals
                 .iter()
                 .map(|arrival| arrival.parcel.bytes().len() as u64)
                 .sum(),

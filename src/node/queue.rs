@@ -155,6 +155,7 @@ fn queue_entry(row: QueueRow, header: Header, bytes: u64) -> QueueEntry {
         priority: row.lane,
         state: row.state,
         paused: row.paused,
+        exported: row.exported,
         link: row.link,
         bytes,
         accepted: header.accepted,

@@ -10,12 +10,15 @@ use super::{ParcelError, Signer, VerifyingKey};
 pub enum Statement {
     /// A checkpoint of a node's audit log.
     Audit,
+    /// What a queue has that was exported to a file.
+    Stick,
 }
 
 impl Statement {
     const fn context(self) -> &'static [u8] {
         match self {
             Self::Audit => b"casegate audit 1\0",
+            Self::Stick => b"casegate stick 1\0",
         }
     }
 
@@ -78,6 +81,8 @@ mod tests {
             let refused = key.check(Statement::Audit, said, signature);
             assert_eq!(refused, Err(ParcelError::Signature));
         }
+        let other = key.check(Statement::Stick, b"all is well", &signature);
+        assert_eq!(other, Err(ParcelError::Signature));
         let refused = key.check(Statement::Audit, b"all is well", &signature[..63]);
         assert_eq!(refused, Err(ParcelError::Signature));
     }

@@ -361,5 +361,6 @@ fn step_number(step: &Step) -> u64 {
         Step::Released => 12,
         Step::Reprioritised { lane } => 13 + ((lane.index() as u64) << 8),
         Step::Parked { .. } => 14,
+        Step::Exported { .. } => 15,
     }
 }

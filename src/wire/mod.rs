@@ -12,6 +12,7 @@
 //!
 //! chunks          head u8 (12 << 4 | described) | digest | ... | chunks    one unidirectional stream, a run of an attachment
 //! handover        head u8 (13 << 4 | dictionary) | number | a dictionary  one unidirectional stream, one dictionary
+//! stick           a queue as a file, over no link at all: `stick.rs`
 //! ```
 //!
 //! Measured on 2,000 messages of the field in batches of 64 KiB (bytes on the wire for each byte submitted, signatures included):
@@ -29,6 +30,7 @@ mod handover;
 mod history;
 mod identifier;
 mod squeeze;
+mod stick;
 #[cfg(test)]
 mod tests;
 mod trained;
@@ -51,6 +53,10 @@ pub use frame::{
 pub use handover::{HandoverError, hand_over, handover_number, is_handover, take_over};
 pub use history::{HISTORY_BATCH_BYTES_MAX, History, history_text};
 pub use squeeze::{Compressor, Effort};
+pub use stick::{
+    Carried, Manifest, STICK_MAGIC, STICK_MESSAGES_MAX, STICK_PARCELS_BYTES_MAX, STICK_SEAL_BYTES,
+    StickError, StickHead, certificate_bytes, manifest_bytes,
+};
 pub use trained::{Trained, TrainedError};
 pub use training::{
     SAMPLES_MIN, TrainError, built_in_dictionary, likely_entry, receipt, sample, train, unsigned,

@@ -45,6 +45,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "cloudevents",
             "delivery",
             "blob",
+            // A queue that is carried as a file.
+            "wire",
             "index",
             "observe",
         ],

@@ -30,6 +30,7 @@ mod rot;
 mod sighup;
 mod slow_syncs;
 mod soak;
+mod stick;
 mod traffic;
 mod transfer;
 mod upgrade;

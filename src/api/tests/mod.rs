@@ -34,6 +34,7 @@ use crate::{
         UnitId,
     },
     observe::{AuditAsk, AuditPage},
+    wire::{Manifest, StickHead},
 };
 
 const NOW: Millis = 1_772_000_000_000; // 2026-02-25T06:13:20Z
@@ -63,6 +64,7 @@ struct Told {
     actions: Vec<(MessageId, Action)>,
     actors: Vec<Actor>,
     audit_asked: Option<AuditAsk>,
+    exported: Option<(Which, String)>,
     acted_on: Option<(Which, Action, String)>,
     paused: Option<(UnitId, Option<Lane>, bool, String)>,
     refused: Vec<RefusedCall>,
@@ -252,6 +254,52 @@ impl Gateway for Fake {
             done: 2,
             refused: vec![(message_id("3"), "it is not held".into())],
             next: Some("hebi.hub/7".into()),
+        })
+    }
+
+    async fn export(
+        &self,
+        actor: &Actor,
+        which: Which,
+        neighbour: Option<UnitId>,
+        reason: &str,
+    ) -> Result<Exported, Refusal> {
+        self.check()?;
+        let mut told = self.told();
+        told.actors.push(actor.clone());
+        told.exported = Some((which, reason.to_owned()));
+        Ok(Exported {
+            head: "head".into(),
+            parcels: vec!["parcel 1".into(), "parcel 2".into()],
+            attachments: Vec::new(),
+            neighbour: neighbour.unwrap_or_else(|| "hebi.hub".parse().expect("a unit")),
+            messages: vec![message_id("1"), message_id("2")],
+            left_out: vec![(message_id("3"), "it has left meanwhile".into())],
+            next: Some("hebi.hub/7".into()),
+        })
+    }
+
+    async fn open_stick(&self, head: StickHead) -> Result<Manifest, Refusal> {
+        self.check()?;
+        let manifest = Manifest::read(&head.manifest);
+        manifest.map_err(|error| Refusal::new(Cause::BadFile, error.to_string()))
+    }
+
+    async fn import(
+        &self,
+        actor: &Actor,
+        manifest: Manifest,
+        parcels: Vec<bytes::Bytes>,
+    ) -> Result<Imported, Refusal> {
+        self.check()?;
+        self.told().actors.push(actor.clone());
+        Ok(Imported {
+            from: manifest.from,
+            taken: parcels.len() as u64,
+            repeated: 0,
+            no_room: 0,
+            attachments: manifest.attachments.len() as u64,
+            refused: Vec::new(),
         })
     }
 

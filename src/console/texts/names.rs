@@ -116,6 +116,7 @@ impl Texts {
             "held" => (Tone::Warn, self.step_held),
             "released" => (Tone::Plain, self.step_released),
             "reprioritised" => (Tone::Plain, self.step_reprioritised),
+            "exported" => (Tone::Warn, self.step_exported),
             "parked" => (Tone::Warn, self.step_parked),
             "receipt" => match step.outcome {
                 Some(outcome) => {
@@ -183,6 +184,9 @@ impl Texts {
             Cause::Draining => self.cause_draining,
             Cause::StorageFailed => self.cause_storage_failed,
             Cause::IndexUnavailable => self.cause_index,
+            Cause::BadFile => self.cause_bad_file,
+            Cause::AlreadyImported => self.cause_already_imported,
+            Cause::NotByHand => self.cause_not_by_hand,
             Cause::Internal => self.cause_internal,
         }
     }

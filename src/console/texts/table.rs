@@ -225,6 +225,7 @@ texts! {
     step_held: "held", "暂缓";
     step_released: "released", "恢复";
     step_reprioritised: "priority changed", "调整急缓";
+    step_exported: "exported to a file", "已导出到文件";
     step_parked: "waits for a full mailbox", "对方信箱已满，等待";
     step_from: "from {}", "来自 {}";
     step_to: "to {}", "去往 {}";
@@ -359,6 +360,9 @@ texts! {
     cause_stopping: "the node is stopping", "节点正在停止";
     cause_storage_failed: "stable storage has failed", "存储故障";
     cause_index: "the index cannot answer now", "索引暂不可用";
+    cause_bad_file: "the file is not one that this node takes", "本节点不接收该文件";
+    cause_already_imported: "the file has been imported before", "该文件已导入过";
+    cause_not_by_hand: "nothing can be carried between the two nodes by hand now", "两节点之间目前不能用文件传递";
     cause_internal: "a part of the node has broken down", "节点内部错误";
 
     // Reasons in receipts.

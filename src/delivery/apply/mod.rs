@@ -236,6 +236,7 @@ impl Delivery {
                     self.paused.insert(neighbour, lanes);
                 }
             }
+            Record::Exported { neighbour, seqs } => self.apply_exported(&neighbour, &seqs),
             Record::Kept { parcel } => {
                 if let Some(slot) = self.parcels.of_digest(parcel) {
                     let before = self

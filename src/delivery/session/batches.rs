@@ -2,7 +2,7 @@
 
 use crate::delivery::{
     Delivery, Departure, Output, SessionId, Step,
-    hop::{BATCH_BYTES_FULL, Entry, Targets},
+    hop::{BATCH_BYTES_FULL, Entry, Hop, Seq, Targets},
     parcels::Slot,
 };
 use crate::model::{Lane, UnitId};
@@ -84,39 +84,22 @@ impl Delivery {
                 .retain(|seq| outbox.lessee(*seq) == Some(session));
         }
         live.leases.extend(&seqs);
-        let mut parcels = Vec::with_capacity(seqs.len());
         let mut slots = Vec::with_capacity(seqs.len());
-        for seq in seqs {
-            let Some(queued) = hop.outbox.get(seq) else {
-                continue;
-            };
-            let slot = queued.slot;
-            let kept = self.parcels.get(slot);
-            // Written again and not readable there yet?
-            let before = self.moving.get(&slot).map(|(_, before)| *before);
-            let for_whom = hop.outbox.for_whom(queued);
-            let you = for_whom.len() == 1 && for_whom[0].as_str() == neighbour.as_str();
-            let targets = if queued.as_signed() {
-                Targets::Signed
-            } else if you {
-                Targets::You
-            } else {
-                Targets::Named(for_whom.to_vec())
-            };
-            let after = hop.outbox.after(seq).filter(|b| *b < seq);
-            #[cfg(any(test, feature = "sim"))]
-            let after = after.filter(|_| self.bug != Some(crate::delivery::Bug::ReorderInCase));
-            parcels.push(Departure {
-                entry: Entry {
-                    seq,
-                    after: after.map(|before| seq - before).collect(),
-                    targets,
-                    attested: kept.attested(),
-                },
-                at: before.unwrap_or(kept.location),
-            });
-            slots.push(slot);
-        }
+        slots.extend(
+            seqs.iter()
+                .filter_map(|seq| Some(hop.outbox.get(*seq)?.slot)),
+        );
+        let Some(hop) = self.hops.get(neighbour) else {
+            return false;
+        };
+        let leaving = seqs.iter().filter_map(|seq| {
+            Some(Departure {
+                entry: self.entry_of(neighbour, hop, *seq)?,
+                // Where it was, when it was written again and is not readable there yet.
+                at: self.place_of(hop.outbox.get(*seq)?.slot),
+            })
+        });
+        let parcels: Vec<Departure> = leaving.collect();
         // A flash message goes over two links. The copy is nobody's lease: should it be lost, nothing is.
         let copy = match lane {
             Lane::Flash => self.second_session(neighbour, session, size),
@@ -131,6 +114,34 @@ impl Delivery {
             self.send_batch(neighbour, session, lane, &slots, parcels);
         }
         true
+    }
+
+    /// What a batch says of a copy.
+    pub(in crate::delivery) fn entry_of(
+        &self,
+        neighbour: &UnitId,
+        hop: &Hop,
+        seq: Seq,
+    ) -> Option<Entry> {
+        let queued = hop.outbox.get(seq)?;
+        let for_whom = hop.outbox.for_whom(queued);
+        let you = for_whom.len() == 1 && for_whom[0].as_str() == neighbour.as_str();
+        let targets = if queued.as_signed() {
+            Targets::Signed
+        } else if you {
+            Targets::You
+        } else {
+            Targets::Named(for_whom.to_vec())
+        };
+        let after = hop.outbox.after(seq).filter(|b| *b < seq);
+        #[cfg(any(test, feature = "sim"))]
+        let after = after.filter(|_| self.bug != Some(crate::delivery::Bug::ReorderInCase));
+        Some(Entry {
+            seq,
+            after: after.map(|before| seq - before).collect(),
+            targets,
+            attested: self.parcels.get(queued.slot).attested(),
+        })
     }
 
     fn send_batch(

@@ -414,6 +414,13 @@ impl Outbox {
         }
     }
 
+    /// A file has it: it is held, and the neighbour may have it.
+    pub(in crate::delivery) fn set_exported(&mut self, seq: Seq) {
+        if let Some(entry) = self.queue.get_mut(seq) {
+            entry.set_exported();
+        }
+    }
+
     pub(in crate::delivery) fn iter(&self) -> impl Iterator<Item = (Seq, &Entry)> {
         self.queue.iter()
     }

@@ -62,6 +62,7 @@ pub(super) fn near(distance: Seq) -> u32 {
 const AS_SIGNED: u8 = 1;
 const HELD: u8 = 2;
 const MAYBE_THERE: u8 = 4;
+const EXPORTED: u8 = 8;
 
 impl Entry {
     pub(super) fn new(slot: Slot, for_whom: Number, lane: Lane) -> Self {
@@ -122,6 +123,18 @@ impl Entry {
 
     pub(super) fn set_held(&mut self, held: bool) {
         self.set(HELD, held);
+        if !held {
+            self.set(EXPORTED, false);
+        }
+    }
+
+    /// Whether it is held because a file has it.
+    pub(in crate::delivery) fn exported(&self) -> bool {
+        self.flags & EXPORTED != 0
+    }
+
+    pub(super) fn set_exported(&mut self) {
+        self.flags |= EXPORTED | HELD | MAYBE_THERE;
     }
 
     /// Whether the neighbour may have it although it has not acked it.

@@ -1,0 +1,221 @@
+//! `casegate queue export --out` and `casegate import`: a queue that is carried as a file.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use clap::Args;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::{
+    client::{ApiOptions, Client},
+    exit::{BAD_DATA, CANNOT_CREATE, Failure, LATER},
+    send::to_json,
+    table::bytes,
+};
+
+/// Take the messages of a file that a neighbour has exported
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        casegate import /media/stick/queue.casegate\n\n\
+        The file is for this node and of a neighbour, or it is refused as a whole. Each message in it is judged as if it had come over a \
+        link; what has come before is not taken twice, so a file may be imported again when it is not known whether it was. Needs an \
+        operator's token.")]
+pub struct ImportCommand {
+    #[command(flatten)]
+    api: ApiOptions,
+    /// Print the node's answer as JSON
+    #[arg(long)]
+    json: bool,
+    /// The file
+    file: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct Imported {
+    from: String,
+    taken: u64,
+    repeated: u64,
+    no_room: u64,
+    refused: Vec<Value>,
+}
+
+impl ImportCommand {
+    /// Does it.
+    ///
+    /// # Errors
+    /// See [`Failure`].
+    pub fn run(self) -> Result<(), Failure> {
+        let failed = |error: io::Error| {
+            let text = format!("{}: cannot be read: {error}", self.file.display());
+            Failure::new(BAD_DATA, text)
+        };
+        let mut file = File::open(&self.file).map_err(failed)?;
+        let size = file.metadata().map_err(failed)?.len();
+        let mut client = Client::new(&self.api)?;
+        client.as_operator()?;
+        let answer = client.put("/v1/import", &mut file, size);
+        let answer = answer.map_err(|error| {
+            Failure::from(error).within(&format!("{}: ", self.file.display()), "")
+        })?;
+        let imported: Imported = client.parse(&answer)?;
+        let mut out = io::stdout().lock();
+        let told = match self.json {
+            true => writeln!(out, "{answer}"),
+            false => writeln!(
+                out,
+                "{} messages of {} are taken; {} had come before, {} are refused",
+                imported.taken,
+                imported.from,
+                imported.repeated,
+                imported.refused.len()
+            ),
+        };
+        told.map_err(|error| Failure::lost(&error))?;
+        for refused in &imported.refused {
+            eprintln!(
+                "{}: refused: {}; its sender is told",
+                refused["messageid"].as_str().unwrap_or("a message"),
+                refused["why"].as_str().unwrap_or_default()
+            );
+        }
+        if imported.no_room > 0 {
+            let text = format!(
+                "for {} messages there is no room now; make some, and import the file again",
+                imported.no_room
+            );
+            return Err(Failure::new(LATER, text));
+        }
+        Ok(())
+    }
+}
+
+/// What the node says of a file that it gives.
+#[derive(Deserialize)]
+struct Exported {
+    neighbour: String,
+    messages: u64,
+    #[serde(default)]
+    left_out: u64,
+    #[serde(default)]
+    named: Vec<Value>,
+    cursor: Option<String>,
+}
+
+/// Asks for files as long as there is more, and saves them: `out`, then `out.2` and so on. What was saved stays when a later one fails.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn export(client: &Client, mut ask: Value, out: &Path, json: bool) -> Result<(), Failure> {
+    let mut number = 1;
+    loop {
+        let path = match number {
+            1 => out.to_owned(),
+            more => {
+                let mut name = out.as_os_str().to_owned();
+                name.push(format!(".{more}"));
+                name.into()
+            }
+        };
+        let file = create(&path)?;
+        let saved = client
+            .save(
+                "/v1/queue/export",
+                to_json(&ask)?.as_bytes(),
+                "casegate-exported",
+            )
+            .map_err(Failure::from)
+            .and_then(|(told, total, answer)| {
+                let told: Exported = client.parse(&told)?;
+                let size = save(file, &path, answer, total)?;
+                Ok((told, size))
+            });
+        let (told, size) = match saved {
+            Ok(saved) => saved,
+            Err(failure) => {
+                // A part of it is no file. What it was to have is held at the node: exported again, or released.
+                let _ = fs::remove_file(&path);
+                if number > 1 && failure.is(BAD_DATA) {
+                    // What fitted was all in the files before.
+                    return Ok(());
+                }
+                return Err(failure);
+            }
+        };
+        let mut stdout = io::stdout().lock();
+        let line = match json {
+            true => writeln!(
+                stdout,
+                "{}",
+                json!({
+                    "file": path, "bytes": size, "neighbour": told.neighbour, "messages": told.messages,
+                    "left_out": told.left_out, "named": told.named,
+                })
+            ),
+            false => writeln!(
+                stdout,
+                "{}: {} messages for {}, {}; they are held here until {} has them or you release them",
+                path.display(),
+                told.messages,
+                told.neighbour,
+                bytes(size),
+                told.neighbour
+            ),
+        };
+        line.map_err(|error| Failure::lost(&error))?;
+        for left_out in &told.named {
+            eprintln!(
+                "{}: left out: {}",
+                left_out["messageid"].as_str().unwrap_or_default(),
+                left_out["why"].as_str().unwrap_or_default()
+            );
+        }
+        match told.cursor {
+            Some(cursor) => ask["cursor"] = cursor.into(),
+            None => return Ok(()),
+        }
+        number += 1;
+    }
+}
+
+fn create(path: &Path) -> Result<File, Failure> {
+    let options = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    options.map_err(|error| {
+        let text = format!(
+            "{}: cannot be made: {error}; name a file that is not there yet",
+            path.display()
+        );
+        Failure::new(CANNOT_CREATE, text)
+    })
+}
+
+/// Saves all of it on the stick, also when that is pulled out the next moment.
+fn save(
+    mut file: File,
+    path: &Path,
+    mut answer: impl io::Read,
+    total: Option<u64>,
+) -> Result<u64, Failure> {
+    let copied = io::copy(&mut answer, &mut file).and_then(|copied| {
+        file.sync_all()?;
+        match total {
+            Some(total) if total != copied => Err(io::Error::other("it did not come whole")),
+            _ => Ok(copied),
+        }
+    });
+    copied.map_err(|error| {
+        let text = format!(
+            "{}: cannot be written: {error}; what it was to have is held: export it again with --state held, or release it",
+            path.display()
+        );
+        Failure::new(CANNOT_CREATE, text)
+    })
+}
