@@ -161,6 +161,17 @@ impl Node {
             shared: shared.clone(),
             started,
         };
+        // Before anything runs that would have to be stopped again. Who dials meanwhile waits until the node is ready.
+        let listening = links::listen(&shared);
+        let listener = listening.map_err(|error| {
+            let live = shared.live();
+            let address = live
+                .settings
+                .listen
+                .map_or(address, |listen| listen.address);
+            StartError::Listen { address, error }
+        })?;
+
         let (stop_api, api_stops) = oneshot::channel::<()>();
         let api = tokio::spawn(api::serve(
             api,
@@ -223,15 +234,6 @@ impl Node {
             drop(lock);
         });
 
-        let listening = links::listen(&shared);
-        let listener = listening.map_err(|error| {
-            let live = shared.live();
-            let address = live
-                .settings
-                .listen
-                .map_or(address, |listen| listen.address);
-            StartError::Listen { address, error }
-        })?;
         let links = LinkTasks::start(&shared, listener);
         attachments::keep_house(&shared);
         shared.status.tell(Status::Ready);
