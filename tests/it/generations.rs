@@ -38,6 +38,21 @@ async fn alone(edge: &Running, police: &Running, events: &[String]) -> u64 {
     bytes
 }
 
+/// Sends twenty events at a time, each alone, until they take a tenth less than `plain`: what is agreed on anew comes behind the
+/// messages, and how far behind is the machine's.
+async fn smaller_than(plain: u64, edge: &Running, police: &Running, seed: u64) {
+    const ROUNDS: u64 = 8;
+    let mut took = Vec::new();
+    for round in 0..ROUNDS {
+        let bytes = alone(edge, police, &events(seed + round, TOBACCO, 20)).await;
+        if bytes * 10 < plain * 9 {
+            return;
+        }
+        took.push(bytes);
+    }
+    panic!("{took:?} bytes, and {plain} without");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn lone_messages_get_smaller_with_what_was_acked_and_go_on_when_the_hub_is_restarted() {
     let world = World::new();
@@ -53,19 +68,13 @@ async fn lone_messages_get_smaller_with_what_was_acked_and_go_on_when_the_hub_is
         },
         ..settings.clone()
     };
-    let (first, then) = (events(21, TOBACCO, 40), events(22, TOBACCO, 20));
 
     let edge = Running::start(without).await;
     until_used(&edge, "built-in").await;
-    let plain = alone(&edge, &police, &then).await;
+    let plain = alone(&edge, &police, &events(22, TOBACCO, 20)).await;
     // A reload is enough.
     edge.node.reload(settings).await.expect("reloaded");
-    alone(&edge, &police, &first).await;
-    let smaller = alone(&edge, &police, &events(23, TOBACCO, 20)).await;
-    assert!(
-        smaller * 10 < plain * 9,
-        "{smaller} bytes, and {plain} without"
-    );
+    smaller_than(plain, &edge, &police, 30).await;
 
     // The hub has forgotten everything, and the edge has not.
     let since = link(&edge).await["since"].clone();
@@ -80,9 +89,7 @@ async fn lone_messages_get_smaller_with_what_was_acked_and_go_on_when_the_hub_is
         now["dictionary"] == "built-in" && now["since"] != since
     })
     .await;
-    alone(&edge, &police, &events(24, TOBACCO, 20)).await;
-    let again = alone(&edge, &police, &events(25, TOBACCO, 20)).await;
-    assert!(again * 10 < plain * 9, "{again} bytes, and {plain} without");
+    smaller_than(plain, &edge, &police, 40).await;
     for node in [edge, police, hub] {
         node.node.stop().await;
     }
