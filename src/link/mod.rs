@@ -22,6 +22,7 @@ mod backoff;
 mod bursts;
 mod close;
 mod congestion;
+mod connection_ids;
 mod control;
 mod dial;
 mod gate;

@@ -14,7 +14,6 @@ use std::{any::Any, sync::Arc};
 
 use aws_lc_rs::hmac;
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn_proto::HashedConnectionIdGenerator;
 use rustls::{
     ClientConfig, DigitallySignedStruct, DistinguishedName, OtherError, PeerIncompatible,
     ServerConfig, SignatureScheme,
@@ -31,7 +30,9 @@ use rustls::{
     version::TLS13,
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use zeroize::Zeroizing;
 
+use super::connection_ids::ConnectionIds;
 use crate::{
     model::{Fingerprint, Millis, UnitId},
     pki::{CertificateFault, Identity, Role, Roots},
@@ -134,16 +135,13 @@ pub fn endpoint_config(identity: &Identity) -> quinn::EndpointConfig {
     let reset = identity.derive_key("casegate 2026-11 stateless reset");
     let mut config =
         quinn::EndpointConfig::new(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, &*reset)));
-    let key = connection_id_key(identity);
-    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(key)));
+    let key = *connection_id_key(identity);
+    config.cid_generator(move || Box::new(ConnectionIds::new(key)));
     config
 }
 
-fn connection_id_key(identity: &Identity) -> u64 {
-    let key = identity.derive_key("casegate 2026-11 connection ids");
-    key.iter()
-        .take(8)
-        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+fn connection_id_key(identity: &Identity) -> Zeroizing<[u8; 32]> {
+    identity.derive_key("casegate 2026-11 connection ids")
 }
 
 /// Judges the peer of a session that has just begun, resumed or not. `now` is in milliseconds since the Unix epoch.
@@ -645,13 +643,19 @@ mod tests {
         let lab = Lab::new();
         let folder = lab.issue_at(HUB, now() - DAY);
         let identity = || Identity::load(&folder, &name(HUB), now()).expect("an identity");
-        let id = connection_ids(&identity()).generate_cid();
-        assert!(resets(&identity(), &id), "the same identity answers");
-        assert!(!resets(&lab.identity(UNIT), &id), "another one does not");
+        let ids: Vec<_> = (0..4)
+            .map(|_| connection_ids(&identity()).generate_cid())
+            .collect();
+        let same = ids.iter().all(|id| resets(&identity(), id));
+        assert!(same, "the same identity answers");
+        // It takes one of 256 for its own.
+        let other = lab.identity(UNIT);
+        let mistaken = ids.iter().all(|id| resets(&other, id));
+        assert!(!mistaken, "another one does not");
     }
 
-    fn connection_ids(identity: &Identity) -> HashedConnectionIdGenerator {
-        HashedConnectionIdGenerator::from_key(connection_id_key(identity))
+    fn connection_ids(identity: &Identity) -> ConnectionIds {
+        ConnectionIds::new(*connection_id_key(identity))
     }
 
     /// Whether a new endpoint answers a packet of a session that it does not know.

@@ -284,6 +284,7 @@ impl Gateway for NodeHandle {
         }
         let blobs = &self.shared.blobs;
         metrics.set_attachments(blobs.whole() as u64, blobs.bytes_used());
+        metrics.set_history(self.shared.generations().bytes() as u64);
         metrics.set_index(&self.shared.index.health());
         metrics.set_storage(
             self.shared.figures.disk_full.load(Ordering::Relaxed),

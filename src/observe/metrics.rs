@@ -75,6 +75,7 @@ pub struct Metrics {
     inbox_messages: Gauge,
     inbox_bytes: Gauge,
     inbox_oldest_age: Gauge,
+    history_bytes: Gauge,
 
     attachments: Gauge,
     attachments_bytes: Gauge,
@@ -232,6 +233,12 @@ impl Metrics {
                 "How long the oldest message has waited for the local application; 0 when none does",
             ),
 
+            history_bytes: all.add_in(
+                Unit::Bytes,
+                "history",
+                "What is remembered of messages that were sent or came, for later ones to be compressed against",
+            ),
+
             attachments: all.add("attachments", "Attachments that are here whole"),
             attachments_bytes: all.add_in(
                 Unit::Bytes,
@@ -293,6 +300,11 @@ impl Metrics {
     /// A message was not let through.
     pub fn refused(&self, reason: Reason) {
         self.refused.get_or_create(&reason.into()).inc();
+    }
+
+    /// So much is remembered for later messages to be compressed against, bytes.
+    pub fn set_history(&self, bytes: u64) {
+        self.history_bytes.set(gauge_value(bytes));
     }
 
     /// The metrics of a neighbour; keep them with the session or the hop, looking them up takes locks.

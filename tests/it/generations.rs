@@ -90,6 +90,13 @@ async fn lone_messages_get_smaller_with_what_was_acked_and_go_on_when_the_hub_is
     })
     .await;
     smaller_than(plain, &edge, &police, 40).await;
+    let (_, metrics) = edge.get("/metrics").await;
+    let metrics = metrics.as_str().expect("a text");
+    let remembered = metrics
+        .lines()
+        .find_map(|line| line.strip_prefix("casegate_history_bytes "));
+    let remembered: u64 = remembered.and_then(|n| n.parse().ok()).expect("a number");
+    assert!(remembered > 4_096, "{remembered}");
     for node in [edge, police, hub] {
         node.node.stop().await;
     }

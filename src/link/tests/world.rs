@@ -13,7 +13,7 @@ use crate::{
     link::{
         ClientTls, Command, DialError, DialSettings, Dialer, Ended, EndpointKeys, Event, Identify,
         LinkKind, ListenSettings, Listener, Outgoing, PathNews, Peer, Running, ServerTls, Session,
-        tls::SERVER_NAME,
+        connection_ids::ConnectionIds, tls::SERVER_NAME,
     },
     model::{Lane, UnitId},
 };
@@ -124,7 +124,7 @@ fn provider() -> Arc<rustls::crypto::CryptoProvider> {
 /// The same keys at every start, as a node's identity gives them.
 pub(super) fn keys() -> EndpointKeys {
     let mut keys = EndpointKeys::new(Arc::new(ResetKey));
-    keys.cid_generator(|| Box::new(quinn_proto::HashedConnectionIdGenerator::from_key(7)));
+    keys.cid_generator(|| Box::new(ConnectionIds::new([7; 32])));
     keys
 }
 
