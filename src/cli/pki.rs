@@ -14,6 +14,12 @@ use crate::{
 
 /// Certificates: make a CA, request and issue a unit's certificates
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples, the first and the last at the CA, the other one at the unit:\n  \
+        casegate pki init --dir ca --name 'Hebi CA'\n  \
+        casegate pki request --unit hebi.xunxian.tobacco --out identity\n  \
+        casegate pki issue --dir ca --unit hebi.xunxian.tobacco --csr request.csr --out issued"
+)]
 pub struct PkiCommand {
     #[command(subcommand)]
     action: Action,
