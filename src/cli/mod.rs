@@ -119,7 +119,7 @@ pub fn main() -> ExitCode {
     let told = |done: Result<(), exit::Failure>| done.map_or_else(|f| f.tell(), |()| exit::DONE);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return usage::tell(&error),
+        Err(error) => return usage::tell(&error, &Arguments::command()),
     };
     let code = match arguments.command {
         Command::Run { config } => run::run(&config),

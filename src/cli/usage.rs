@@ -1,6 +1,6 @@
 //! A command line that cannot be read, told in one line.
 
-use std::process::ExitCode;
+use std::{env, ffi::OsStr, process::ExitCode};
 
 use clap::error::ErrorKind;
 
@@ -10,13 +10,15 @@ use super::exit::one_line;
 const USAGE: u8 = 2;
 
 /// Says what is wrong with the command line and what to write, or prints the help or the version that was asked for.
-pub fn tell(error: &clap::Error) -> ExitCode {
+pub fn tell(error: &clap::Error, commands: &clap::Command) -> ExitCode {
     let is_asked_for = match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => true,
         // Nothing was said at all: the help is the answer.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => false,
         _ => {
-            eprintln!("{}", in_one_line(&error.render().to_string()));
+            let words: Vec<_> = env::args_os().skip(1).collect();
+            let command = named(commands, words.iter().map(|word| word.as_os_str()));
+            eprintln!("{}", in_one_line(&error.render().to_string(), &command));
             return ExitCode::from(USAGE);
         }
     };
@@ -29,21 +31,29 @@ pub fn tell(error: &clap::Error) -> ExitCode {
 }
 
 /// The paragraphs of clap's message one after another, and the command whose help says more.
-fn in_one_line(message: &str) -> String {
+fn in_one_line(message: &str, command: &str) -> String {
     let message = message.strip_prefix("error: ").unwrap_or(message);
-    let mut parts = Vec::new();
-    let mut command = String::from("casegate");
-    for paragraph in message.split("\n\n") {
-        if let Some(usage) = paragraph.trim().strip_prefix("Usage: ") {
-            let is_name = |word: &&str| word.starts_with(|c: char| c.is_ascii_lowercase());
-            let names = usage.split_whitespace().take_while(is_name);
-            command = names.collect::<Vec<_>>().join(" ");
-        } else if !paragraph.trim().is_empty() && !paragraph.starts_with("For more information") {
-            let words: Vec<_> = paragraph.split_whitespace().collect();
-            parts.push(words.join(" "));
-        }
+    let paragraphs = message.split("\n\n").map(str::trim);
+    let told = paragraphs.filter(|text| {
+        let is_more = text.starts_with("Usage: ") || text.starts_with("For more information");
+        !text.is_empty() && !is_more
+    });
+    let told = told.map(|text| text.split_whitespace().collect::<Vec<_>>().join(" "));
+    let told = told.collect::<Vec<_>>().join("; ");
+    one_line(&format!("{told}; see `{command} --help`"))
+}
+
+/// The command that these words name, as far as they name one.
+fn named<'a>(mut command: &clap::Command, words: impl Iterator<Item = &'a OsStr>) -> String {
+    let mut name = command.get_name().to_owned();
+    for word in words {
+        let Some(inner) = word.to_str().and_then(|word| command.find_subcommand(word)) else {
+            continue;
+        };
+        command = inner;
+        name = format!("{name} {}", inner.get_name());
     }
-    one_line(&format!("{}; see `{command} --help`", parts.join("; ")))
+    name
 }
 
 #[cfg(test)]
@@ -55,15 +65,20 @@ mod tests {
         let message = "error: invalid value 'hot' for '--priority <LANE>'\n  [possible values: flash, urgent]\n\n  tip: a \
                        similar value exists: 'x'\n\nUsage: casegate send --to <UNIT>\n\nFor more information, try '--help'.\n";
         assert_eq!(
-            in_one_line(message),
+            in_one_line(message, "casegate send"),
             "invalid value 'hot' for '--priority <LANE>' [possible values: flash, urgent]; tip: a similar value exists: 'x'; \
              see `casegate send --help`"
         );
-        assert_eq!(
-            in_one_line(
-                "error: the following required arguments were not provided:\n  --to <UNIT>\n"
-            ),
-            "the following required arguments were not provided: --to <UNIT>; see `casegate --help`"
-        );
+    }
+
+    #[test]
+    fn the_command_is_named_as_far_as_it_was_written() {
+        let inner = clap::Command::new("drop");
+        let queue = clap::Command::new("queue").subcommand(inner);
+        let all = clap::Command::new("casegate").subcommand(queue);
+        let named = |line: &str| named(&all, line.split_whitespace().map(OsStr::new));
+        assert_eq!(named("queue --json drop x"), "casegate queue drop");
+        assert_eq!(named("drop queue"), "casegate queue");
+        assert_eq!(named("--colour"), "casegate");
     }
 }

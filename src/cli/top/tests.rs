@@ -121,8 +121,7 @@ fn screen(view: &View, theme: Theme, width: u16, height: u16) -> Buffer {
 
 /// The same as text.
 fn text(view: &View, width: u16, height: u16) -> String {
-    let buffer = screen(view, Theme::new(true), width, height);
-    TestBackend::with_lines(lines(&buffer)).to_string()
+    lines(&screen(view, Theme::new(true), width, height)).join("\n")
 }
 
 fn lines(buffer: &Buffer) -> Vec<String> {
@@ -136,7 +135,7 @@ fn lines(buffer: &Buffer) -> Vec<String> {
             // A wide character takes the cell after it too.
             x += unicode_width::UnicodeWidthStr::width(symbol).max(1) as u16;
         }
-        line
+        line.trim_end().to_owned()
     };
     (0..area.height).map(row).collect()
 }
