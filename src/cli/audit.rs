@@ -48,6 +48,9 @@ pub struct AuditCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List entries, the newest first
+    #[command(after_help = "Examples:\n  \
+        casegate audit show --actor li.wei --since 2026-11-01\n  \
+        casegate audit show --action refused-call --json | jq .subject")]
     Show {
         /// Only entries of this time (RFC 3339, or a date) or later
         #[arg(long, value_name = "TIME")]
@@ -63,6 +66,9 @@ enum Action {
         max: u32,
     },
     /// Check a log or an export of one, without a node
+    #[command(after_help = "Examples:\n  \
+        casegate audit verify audit-2026-11.jsonl --ca /etc/casegate/identity/ca.pem\n  \
+        casegate audit verify /var/lib/casegate/audit.log --last DIGEST")]
     Verify {
         /// The file: audit.log of a data folder, or what export has written
         file: PathBuf,
@@ -74,6 +80,8 @@ enum Action {
         last: Option<String>,
     },
     /// Save the whole log, signed up to its end
+    #[command(after_help = "Example:\n  \
+        casegate audit export --out audit-2026-11.jsonl")]
     Export {
         /// The file to make; it must not be there
         #[arg(long, value_name = "FILE")]

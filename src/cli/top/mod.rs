@@ -76,7 +76,7 @@ impl TopCommand {
     /// There is no terminal, or the node cannot be seen at the beginning. One that goes away later is waited for.
     pub fn run(self) -> Result<(), Failure> {
         if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
-            let text = "standard output: is no terminal to draw on; print the node once with `casegate status`";
+            let text = "standard output: is no terminal, or standard input is none; print the node once with `casegate status`";
             return Err(Failure::new(CANNOT_CREATE, text));
         }
         let client = Client::new(&self.api)?;
