@@ -198,7 +198,10 @@ fn show(client: &Client, path: &str, max: u32, json: bool) -> Result<(), Failure
 
 fn save(mut answer: impl io::Read, total: Option<u64>, out: &Path) -> Result<u64, Failure> {
     let failed = |error: io::Error| {
-        let text = format!("{}: cannot be written: {error}", out.display());
+        let text = format!(
+            "{}: cannot be written: {error}; name another file with --out",
+            out.display()
+        );
         Failure::new(CANNOT_CREATE, text)
     };
     let mut file = OpenOptions::new()
@@ -228,11 +231,13 @@ fn verify(file: &Path, ca: Option<&Path>, last: Option<&str>, json: bool) -> Res
         last,
     };
     let verified = Audit::verify(file, against).map_err(|error| {
-        let code = match &error {
-            AuditError::Io { .. } => CANNOT_CREATE,
-            _ => BAD_DATA,
+        let advice = match &error {
+            AuditError::Io { .. } => {
+                "; name audit.log of a data folder, or what `casegate audit export` has written"
+            }
+            _ => "",
         };
-        Failure::new(code, error.to_string())
+        Failure::new(BAD_DATA, format!("{error}{advice}"))
     })?;
     if verified.signed == 0 {
         let text = format!(

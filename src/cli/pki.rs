@@ -104,12 +104,6 @@ impl PkiCommand {
                 csr,
                 days,
             } => {
-                if csr.is_none() {
-                    eprintln!(
-                        "note: the keys are made here, at the CA, which is for labs; in service run `casegate pki request` at \
-                         the unit and issue with --csr"
-                    );
-                }
                 let asked = pki::Issue {
                     dir: &dir,
                     unit: &unit,
@@ -119,6 +113,12 @@ impl PkiCommand {
                     days,
                 };
                 let files = pki::issue(&asked, now)?;
+                if csr.is_none() {
+                    eprintln!(
+                        "note: the keys are made here, at the CA, which is for labs; in service run `casegate pki request` at \
+                         the unit and issue with --csr"
+                    );
+                }
                 eprintln!("issued to {unit}: {}", listed(&files));
             }
             Action::Request { unit, out } => {
