@@ -2,6 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
+    num::NonZero,
     process::{Child, Command},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -33,7 +34,8 @@ impl InTerminal {
         terminal.resize(Size::new(ROWS, COLUMNS)).expect("a size");
         let process = pty_process::blocking::Command::from(command).spawn(inside);
         let terminal = Arc::new(terminal);
-        let screen = Arc::new(Mutex::new(vt100::Parser::new(ROWS, COLUMNS, 0)));
+        let [rows, columns] = [ROWS, COLUMNS].map(|size| NonZero::new(size).expect("a size"));
+        let screen = Arc::new(Mutex::new(vt100::Parser::new(rows, columns, 0)));
         let (reads, draws) = (terminal.clone(), screen.clone());
         thread::spawn(move || {
             let mut bytes = [0; 4096];

@@ -109,9 +109,7 @@ fn without_a_terminal_or_a_node_top_says_so_in_one_line() {
     net.hub.stop();
     let mut top = InTerminal::start(net.hub.ask("top"));
     assert_eq!(top.end(), Some(69));
-    assert!(
-        top.text().contains("the node is not reachable"),
-        "{}",
-        top.text()
-    );
+    top.until("it says why", |screen| {
+        screen.contains("the node is not reachable")
+    });
 }
