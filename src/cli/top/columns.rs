@@ -216,9 +216,9 @@ mod tests {
 
     #[test]
     fn names_are_cut_before_columns_are_left_out_the_least_telling_first() {
-        assert_eq!(lines(33)[1], "hebi.xunxian  浚县烟草…   up      7 B");
-        assert_eq!(lines(25)[1], "hebi.xunx…  浚…   up      7 B");
-        assert_eq!(lines(19)[1], "heb…  浚…   up      7 B");
+        assert_eq!(lines(33)[1], "hebi.xunxian  浚县…   up      7 B");
+        assert_eq!(lines(25)[1], "hebi.…  浚…   up      7 B");
+        assert_eq!(lines(23)[1], "heb…  浚…   up      7 B");
         assert_eq!(lines(17)[1], "heb…  up      7 B");
         assert_eq!(lines(12)[1], "hebi…  up   ");
         assert_eq!(lines(6)[1], "hebi.…");

@@ -5,7 +5,7 @@ use ratatui::{
     Frame,
     layout::Rect,
     text::{Line, Span, Text},
-    widgets::{Clear, Paragraph, Wrap},
+    widgets::{Clear, Paragraph},
 };
 use unicode_width::UnicodeWidthStr as _;
 
@@ -13,7 +13,7 @@ use super::{
     super::{exit::one_line, table::bytes},
     columns::cut,
     figures::{age, seconds_since, span},
-    panes::{Part, parts},
+    panes::{Part, parts, wrapped},
     theme::{Theme, Tone},
     view::{Pane, View},
 };
@@ -21,7 +21,7 @@ use super::{
 /// A node that has not answered for so long is told of, seconds.
 const SILENT_S: u64 = 5;
 /// Lines of a notice at most.
-const NOTICE_LINES_MAX: u16 = 2;
+const NOTICE_LINES_MAX: usize = 3;
 /// What is explained on `?`.
 const HELP: [&str; 18] = [
     "q, Esc, Ctrl-C     leave",
@@ -58,11 +58,10 @@ pub(super) fn draw(
         frame.render_widget(line, take(&mut rest, 1));
     }
     if let Some((tone, text)) = notice(view, now) {
-        let lines = text.width().div_ceil(width.max(1));
-        let lines = u16::try_from(lines).unwrap_or(u16::MAX);
-        let paragraph = Paragraph::new(text).style(theme.bar(tone));
-        let area = take(&mut rest, lines.min(NOTICE_LINES_MAX));
-        frame.render_widget(paragraph.wrap(Wrap { trim: true }), area);
+        let lines = wrapped(&text, width).into_iter().take(NOTICE_LINES_MAX);
+        let lines: Vec<_> = lines.map(Line::raw).collect();
+        let area = take(&mut rest, u16::try_from(lines.len()).unwrap_or(u16::MAX));
+        frame.render_widget(Paragraph::new(lines).style(theme.bar(tone)), area);
     }
     let mut keys = rest;
     keys.y = rest.bottom().saturating_sub(1);

@@ -22,7 +22,7 @@ const BAR_SIGNS: usize = 20;
 
 const LINKS: [Column; 13] = [
     Column::name("NEIGHBOUR", 2, 10),
-    Column::name("LINK", 0, 6),
+    Column::name("LINK", 0, 9),
     Column::word("STATE", 1),
     Column::figure("RTT", 3),
     Column::figure("LOSS", 4),
@@ -136,7 +136,7 @@ fn warning_rows(view: &View, theme: Theme, now: Timestamp, width: usize) -> Vec<
 }
 
 /// A text in lines of a width, parted at blanks where there are some.
-fn wrapped(text: &str, width: usize) -> Vec<String> {
+pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
     for word in text.split(' ') {

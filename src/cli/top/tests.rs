@@ -172,7 +172,7 @@ fn a_node_that_is_gone_is_told_of_over_what_was_seen_last() {
         gone.contains("GONE, as it was 12 s ago, trying on"),
         "{gone}"
     );
-    assert!(gone.contains("name another with --api"), "{gone}");
+    assert!(gone.contains("with --api"), "{gone}");
     assert!(gone.contains("hebi.xunxian.court"), "{gone}");
     view.paused = true;
     let paused = text(&view, 80, 24);
