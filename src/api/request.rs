@@ -112,7 +112,9 @@ pub(super) async fn json_or_nothing<T: DeserializeOwned>(
 }
 
 fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| {
+    // Serde takes an array for an object with these members.
+    let is_object = bytes.trim_ascii_start().first() == Some(&b'{');
+    let read = serde_json::from_slice(bytes).map_err(|error| {
         let place = format!("line {} column {}", error.line(), error.column());
         match error.classify() {
             serde_json::error::Category::Data => Problem::invalid(
@@ -129,7 +131,14 @@ fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
                 format!("not UTF-8 JSON at {place}"),
             ),
         }
-    })
+    })?;
+    match is_object {
+        true => Ok(read),
+        false => Err(Problem::invalid(
+            "body",
+            "is not a JSON object; /v1/openapi.json says what the call takes",
+        )),
+    }
 }
 
 /// An answer as JSON.
@@ -168,6 +177,19 @@ mod tests {
         for text in ["", "s", "-1s", "1.5s", "1h", "1s ", "é"] {
             assert_eq!(read(text), Err("invalid-request"), "{text}");
         }
+    }
+
+    #[test]
+    fn a_body_is_an_object_and_no_array_of_its_members() {
+        #[derive(Debug, PartialEq, serde::Deserialize)]
+        struct Named {
+            messageids: Vec<String>,
+        }
+        let read = |text: &str| read_json::<Named>(text.as_bytes()).map_err(|p| p.slug());
+        assert!(read(" {\"messageids\": []}").is_ok());
+        assert_eq!(read("[[]]"), Err("invalid-request"));
+        assert_eq!(read("[]"), Err("invalid-request"));
+        assert_eq!(read("["), Err("invalid-json"));
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub struct AuditCommand {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// List entries, the newest first
+    #[command(after_help = "Examples:\n  \
+        casegate audit show --actor li.wei --since 2026-11-01\n  \
+        casegate audit show --action refused-call --json | jq .subject")]
     Show {
         /// Only entries of this time (RFC 3339, or a date) or later
         #[arg(long, value_name = "TIME")]
@@ -63,6 +66,9 @@ enum Action {
         max: u32,
     },
     /// Check a log or an export of one, without a node
+    #[command(after_help = "Examples:\n  \
+        casegate audit verify audit-2026-11.jsonl --ca /etc/casegate/identity/ca.pem\n  \
+        casegate audit verify /var/lib/casegate/audit.log --last DIGEST")]
     Verify {
         /// The file: audit.log of a data folder, or what export has written
         file: PathBuf,
@@ -74,6 +80,8 @@ enum Action {
         last: Option<String>,
     },
     /// Save the whole log, signed up to its end
+    #[command(after_help = "Example:\n  \
+        casegate audit export --out audit-2026-11.jsonl")]
     Export {
         /// The file to make; it must not be there
         #[arg(long, value_name = "FILE")]
@@ -190,7 +198,10 @@ fn show(client: &Client, path: &str, max: u32, json: bool) -> Result<(), Failure
 
 fn save(mut answer: impl io::Read, total: Option<u64>, out: &Path) -> Result<u64, Failure> {
     let failed = |error: io::Error| {
-        let text = format!("{}: cannot be written: {error}", out.display());
+        let text = format!(
+            "{}: cannot be written: {error}; name another file with --out",
+            out.display()
+        );
         Failure::new(CANNOT_CREATE, text)
     };
     let mut file = OpenOptions::new()
@@ -220,11 +231,13 @@ fn verify(file: &Path, ca: Option<&Path>, last: Option<&str>, json: bool) -> Res
         last,
     };
     let verified = Audit::verify(file, against).map_err(|error| {
-        let code = match &error {
-            AuditError::Io { .. } => CANNOT_CREATE,
-            _ => BAD_DATA,
+        let advice = match &error {
+            AuditError::Io { .. } => {
+                "; name audit.log of a data folder, or what `casegate audit export` has written"
+            }
+            _ => "",
         };
-        Failure::new(code, error.to_string())
+        Failure::new(BAD_DATA, format!("{error}{advice}"))
     })?;
     if verified.signed == 0 {
         let text = format!(

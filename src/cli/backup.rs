@@ -377,7 +377,13 @@ fn beside(folder: &Path, suffix: &str) -> PathBuf {
 
 fn make(folder: &Path) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    made.map_err(|error| failed(folder, &error))
+    made.map_err(|error| {
+        let text = format!(
+            "{}: the folder cannot be made: {error}; name another one",
+            folder.display()
+        );
+        Failure::new(CANNOT_CREATE, text)
+    })
 }
 
 fn create(path: &Path) -> Result<File, Failure> {

@@ -22,7 +22,10 @@ const SEED: u64 = 20_240_115;
 #[command(
     long_about = "Watch a hub and two units exchange messages over an emulated link. Everything happens on this machine, in a \
                   folder that is removed at the end. The exit code is 0 only when every message arrived once, unchanged and in \
-                  the order of its case, and the scan that is attached to the last one as it was."
+                  the order of its case, and the scan that is attached to the last one as it was.",
+    after_help = "Examples:\n  \
+                  casegate demo\n  \
+                  casegate demo --link 3g-poor --messages 300 --json"
 )]
 pub struct DemoOptions {
     /// The link between each unit and the hub

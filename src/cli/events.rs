@@ -111,8 +111,11 @@ impl Run<'_> {
             let mut line = String::new();
             let read = (&mut input).take(LINE_BYTES_MAX).read_line(&mut line);
             let read = read.map_err(|error| {
-                let code = unreadable(&format!("{}:{number}", self.name), &error);
-                code.within("", "; write UTF-8, one JSON object a line")
+                let text = format!(
+                    "{}:{number}: cannot be read: {error}; write UTF-8, one JSON object a line",
+                    self.name
+                );
+                Failure::new(BAD_DATA, text)
             })?;
             if read == 0 {
                 break;

@@ -25,7 +25,10 @@ const DELAY_MS_MAX: u64 = 60_000;
     long_about = "Try how casegate would do over a link that is planned or was recorded. An edge and a hub run on this machine, in a \
                   folder that is removed at the end, and exchange real-looking case messages over the emulated link, in real time. \
                   Numbers take the place of the preset's. The exit code is 0 only when every message arrived once, unchanged and in \
-                  the order of its case."
+                  the order of its case.",
+    after_help = "Examples:\n  \
+                  casegate lab --link 3g-poor --messages 200\n  \
+                  casegate lab --kind 3g --up-kbit 384 --down-kbit 2000 --delay-ms 150 --loss 2"
 )]
 pub struct LabOptions {
     #[command(flatten)]

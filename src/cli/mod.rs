@@ -26,9 +26,12 @@ pub mod show;
 pub mod span;
 pub mod status;
 pub mod stick;
+pub mod stop;
 pub mod table;
+pub mod top;
 pub mod track;
 mod trial;
+pub mod usage;
 
 use std::{
     io::{self, Write as _},
@@ -43,7 +46,12 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 #[command(
     name = "casegate",
     version,
-    after_help = "Exit codes: 0 done, 2 usage, 65 bad data (HTTP 400, 404, 409, 413, 422), 69 node not reachable, 70 internal, \
+    after_help = "Examples:\n  \
+                  casegate demo\n  \
+                  casegate check --config /etc/casegate/edge.toml\n  \
+                  casegate send --to hebi.police --kind case.transfer --case 2026-0017 transfer.json\n  \
+                  casegate top\n\n\
+                  Exit codes: 0 done, 2 usage, 65 bad data (HTTP 400, 404, 409, 413, 422), 69 node not reachable, 70 internal, \
                   73 cannot create, 75 try again later (429, 503, 507), 77 refused (401, 403), 78 bad configuration."
 )]
 struct Arguments {
@@ -60,6 +68,10 @@ enum Command {
         config: PathBuf,
     },
     /// Tell every mistake of a configuration file at once
+    #[command(after_help = "Examples:\n  \
+        casegate check --config /etc/casegate/edge.toml\n  \
+        casegate check --config hub.toml --json | jq -r .key\n\n\
+        It ends with 78 when something is wrong; warnings alone, such as an identity that is not there yet, are no fault.")]
     Check {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -82,10 +94,13 @@ enum Command {
     Audit(audit::AuditCommand),
     Track(track::TrackCommand),
     Status(status::StatusCommand),
+    Top(top::TopCommand),
     Dict(dict::DictCommand),
     Backup(backup::BackupCommand),
     Restore(backup::RestoreCommand),
     /// Print the completions for a shell
+    #[command(after_help = "Example:\n  \
+        casegate completions bash >~/.local/share/bash-completion/completions/casegate")]
     Completions {
         /// Which shell
         shell: clap_complete::Shell,
@@ -102,7 +117,11 @@ enum Command {
 /// Parses the command line, runs the command and says how it went.
 pub fn main() -> ExitCode {
     let told = |done: Result<(), exit::Failure>| done.map_or_else(|f| f.tell(), |()| exit::DONE);
-    let code = match Arguments::parse().command {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage::tell(&error, &Arguments::command()),
+    };
+    let code = match arguments.command {
         Command::Run { config } => run::run(&config),
         Command::Check { config, json } => {
             let report = check::check(&config, json);
@@ -135,6 +154,7 @@ pub fn main() -> ExitCode {
         Command::Audit(command) => told(command.run()),
         Command::Track(command) => told(command.run()),
         Command::Status(command) => told(command.run()),
+        Command::Top(command) => told(command.run()),
         Command::Dict(command) => told(command.run()),
         Command::Backup(command) => told(command.run()),
         Command::Restore(command) => told(command.run()),

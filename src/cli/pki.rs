@@ -14,6 +14,12 @@ use crate::{
 
 /// Certificates: make a CA, request and issue a unit's certificates
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Examples, the first and the last at the CA, the other one at the unit:\n  \
+        casegate pki init --dir ca --name 'Hebi CA'\n  \
+        casegate pki request --unit hebi.xunxian.tobacco --out identity\n  \
+        casegate pki issue --dir ca --unit hebi.xunxian.tobacco --csr request.csr --out issued"
+)]
 pub struct PkiCommand {
     #[command(subcommand)]
     action: Action,
@@ -98,12 +104,6 @@ impl PkiCommand {
                 csr,
                 days,
             } => {
-                if csr.is_none() {
-                    eprintln!(
-                        "note: the keys are made here, at the CA, which is for labs; in service run `casegate pki request` at \
-                         the unit and issue with --csr"
-                    );
-                }
                 let asked = pki::Issue {
                     dir: &dir,
                     unit: &unit,
@@ -113,6 +113,12 @@ impl PkiCommand {
                     days,
                 };
                 let files = pki::issue(&asked, now)?;
+                if csr.is_none() {
+                    eprintln!(
+                        "note: the keys are made here, at the CA, which is for labs; in service run `casegate pki request` at \
+                         the unit and issue with --csr"
+                    );
+                }
                 eprintln!("issued to {unit}: {}", listed(&files));
             }
             Action::Request { unit, out } => {

@@ -4,26 +4,22 @@ use std::{
     collections::BTreeMap,
     io::{self, Write as _},
     path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    thread,
+    sync::atomic::Ordering,
     time::{Duration, Instant},
 };
 
 use clap::Args;
 use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     attach,
     client::{ApiOptions, Client},
-    exit::{Failure, INTERNAL, one_line},
+    exit::{Failure, one_line},
     save,
     send::to_json,
     span::span,
+    stop::stop_flag,
 };
 use crate::model::MessageId;
 
@@ -269,43 +265,6 @@ pub fn compact(json: &str) -> String {
         out.push(c);
     }
     out
-}
-
-/// Becomes true with the first SIGINT or SIGTERM; the second one ends the process as if nobody had asked for them.
-fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
-    let failed = |error: io::Error| {
-        Failure::new(
-            INTERNAL,
-            format!("signals cannot be received: {error}; this is the system's fault, try again"),
-        )
-    };
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let told = stop.clone();
-    let _entered = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-    drop(_entered);
-    thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            runtime.block_on(async {
-                loop {
-                    tokio::select! {
-                        _ = interrupt.recv() => {}
-                        _ = terminate.recv() => {}
-                    }
-                    if told.swap(true, Ordering::Relaxed) {
-                        std::process::exit(INTERNAL.into());
-                    }
-                }
-            });
-        })
-        .map_err(failed)?;
-    Ok(stop)
 }
 
 #[cfg(test)]

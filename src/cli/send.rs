@@ -367,7 +367,10 @@ fn read(name: &str, input: impl Read) -> Result<Vec<u8>, Failure> {
 
 /// A file cannot be read.
 pub fn unreadable(name: &str, error: &io::Error) -> Failure {
-    Failure::new(BAD_DATA, format!("{name}: cannot be read: {error}"))
+    Failure::new(
+        BAD_DATA,
+        format!("{name}: cannot be read: {error}; name what is there and this user may read"),
+    )
 }
 
 /// One line of JSON.

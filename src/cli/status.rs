@@ -15,6 +15,10 @@ use super::{
 
 /// Show a node in numbers, its links and the units that it knows
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        casegate status\n  \
+        casegate status --json | jq '.links[] | {link, state, rtt_ms}'\n\n\
+        `casegate top` shows the same as it changes.")]
 pub struct StatusCommand {
     #[command(flatten)]
     api: ApiOptions,

@@ -51,7 +51,10 @@ impl ImportCommand {
     /// See [`Failure`].
     pub fn run(self) -> Result<(), Failure> {
         let failed = |error: io::Error| {
-            let text = format!("{}: cannot be read: {error}", self.file.display());
+            let text = format!(
+                "{}: cannot be read: {error}; name what `casegate queue export --out` has written",
+                self.file.display()
+            );
             Failure::new(BAD_DATA, text)
         };
         let mut file = File::open(&self.file).map_err(failed)?;

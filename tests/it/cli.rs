@@ -318,7 +318,12 @@ fn packages_get_completions_and_manual_pages() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("man");
     run(casegate("man --out").arg(&out)).good();
-    for page in ["casegate.1", "casegate-send.1", "casegate-queue-drop.1"] {
+    for page in [
+        "casegate.1",
+        "casegate-send.1",
+        "casegate-top.1",
+        "casegate-queue-drop.1",
+    ] {
         let text = fs::read_to_string(out.join(page)).expect(page);
         assert!(text.contains(".TH"), "{page}");
     }

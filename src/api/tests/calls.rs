@@ -53,6 +53,34 @@ async fn the_specification_and_the_routes_are_the_same() {
 }
 
 #[test]
+fn every_route_of_the_table_is_in_the_specification() {
+    let specification: Json = serde_json::from_str(node::SPECIFICATION).expect("JSON");
+    let table = include_str!("../mod.rs");
+    let mut seen = 0;
+    for route in table.split(".route(").skip(1) {
+        let (_, route) = route.split_once('"').expect("a path");
+        let (path, calls) = route.split_once('"').expect("a path");
+        let calls = calls.split(".route(").next().expect("calls");
+        for method in ["get", "post", "put", "patch", "delete"] {
+            // As in `get(`, and not as in `target(`.
+            let named = calls.match_indices(&format!("{method}(")).any(|(at, _)| {
+                let before = calls[..at].chars().next_back();
+                !before.is_some_and(|letter| letter.is_alphanumeric() || letter == '_')
+            });
+            if named {
+                let described = &specification["paths"][path][method];
+                assert!(described.is_object(), "{method} {path}");
+                seen += 1;
+            }
+        }
+    }
+    let described = specification["paths"].as_object().expect("paths").values();
+    let described = described.flat_map(|path| path.as_object().expect("calls").keys());
+    let described = described.filter(|name| name.as_str() != "parameters");
+    assert_eq!(seen, described.count());
+}
+
+#[test]
 fn the_specification_refers_only_to_what_it_holds() {
     fn walk(at: &Json, whole: &Json, seen: &mut usize) {
         match at {

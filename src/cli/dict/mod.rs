@@ -22,6 +22,10 @@ use crate::{config::read_dictionary, wire::Trained};
 
 /// Dictionaries: train one on a unit's own messages, and look at one
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  \
+        casegate dict train --out unit.dict sent-in-november.jsonl\n  \
+        casegate dict show unit.dict\n  \
+        casegate dict show")]
 pub struct DictCommand {
     #[command(subcommand)]
     action: Action,
