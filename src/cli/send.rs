@@ -261,7 +261,9 @@ impl SendCommand {
                 ("standard input".to_owned(), read("standard input", input)?)
             }
         };
-        let called = file.and_then(Path::file_name).map(|name| name.to_string_lossy());
+        let called = file
+            .and_then(Path::file_name)
+            .map(|name| name.to_string_lossy());
         FileData::new(called.as_deref(), given, bytes).map_err(|error| {
             let text = format!(
                 "{name}: is not JSON: {error}; correct it, or name what it is with --content-type"

@@ -337,9 +337,18 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
     let incoming = spool.and_then(|spool| spool.incoming.as_ref());
     let out = spool.and_then(|spool| spool.out.as_ref());
     let incoming = incoming.map(|path| (lines.spool_in, "spool.in", path));
-    for (line, key, path) in incoming.into_iter().chain(out.map(|path| (lines.spool_out, "spool.out", path))) {
+    for (line, key, path) in incoming
+        .into_iter()
+        .chain(out.map(|path| (lines.spool_out, "spool.out", path)))
+    {
         let mut advise = |problem: &str, fix: String| {
-            warn(Severity::Advice, line, key, format!("{} {problem}", shown(path)), fix);
+            warn(
+                Severity::Advice,
+                line,
+                key,
+                format!("{} {problem}", shown(path)),
+                fix,
+            );
         };
         let name = path.display();
         match std::fs::metadata(path) {
@@ -364,11 +373,18 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
             Severity::Advice,
             lines.spool_out,
             "spool.out",
-            format!("{} and {} both take from the inbox, and each message goes to one of them", shown(out), deliver.url),
+            format!(
+                "{} and {} both take from the inbox, and each message goes to one of them",
+                shown(out),
+                deliver.url
+            ),
             "remove spool.out or [deliver]".to_owned(),
         );
     }
-    let secret = settings.deliver.as_ref().and_then(|deliver| deliver.secret_file.as_ref());
+    let secret = settings
+        .deliver
+        .as_ref()
+        .and_then(|deliver| deliver.secret_file.as_ref());
     if let Some(path) = secret {
         let (line, key) = (lines.deliver_secret, "deliver.secret-file");
         if !path.is_file() {

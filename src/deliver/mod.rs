@@ -20,11 +20,11 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 
+pub use self::secret::{Secret, SecretError};
 use self::{
     call::{Answer, Caller},
     patience::Patience,
 };
-pub use self::secret::{Secret, SecretError};
 use crate::{
     api::{Gateway, Handed, InboxAsk},
     cloudevents,

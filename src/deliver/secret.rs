@@ -148,7 +148,12 @@ mod tests {
         assert_eq!(sign(&made), sign(&again));
         let mode = std::fs::metadata(&path).expect("a file").permissions();
         assert_eq!(mode.mode() & 0o777, 0o600);
-        for bad in ["", "whsec_", "whsec_AAAA", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+        for bad in [
+            "",
+            "whsec_",
+            "whsec_AAAA",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ] {
             std::fs::write(&path, bad).expect("written");
             let error = Secret::read_or_create(&path).expect_err("none").to_string();
             assert!(error.contains("write \"whsec_\""), "{error}");

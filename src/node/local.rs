@@ -50,7 +50,10 @@ impl LocalTasks {
         let shared = &handle.shared;
         let live = shared.live();
         let wanted = &live.settings.spool;
-        if let Some((_, task)) = self.spool.take_if(|(spool, _)| Some(&*spool) != wanted.as_ref()) {
+        if let Some((_, task)) = self
+            .spool
+            .take_if(|(spool, _)| Some(&*spool) != wanted.as_ref())
+        {
             task.end("the spool").await;
         }
         if let (None, Some(settings)) = (&self.spool, wanted) {

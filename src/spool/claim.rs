@@ -241,7 +241,10 @@ impl Place {
         for entry in fs::read_dir(self.sent())? {
             let name = entry?.file_name();
             let name = name.to_str();
-            results.extend(name.filter(|name| name.ends_with(RESULT)).map(str::to_owned));
+            results.extend(
+                name.filter(|name| name.ends_with(RESULT))
+                    .map(str::to_owned),
+            );
         }
         Ok(results)
     }

@@ -104,7 +104,9 @@ fn not_plain() -> io::Error {
 /// What a file has, up to `bytes_max` bytes; none when it has more.
 pub(super) fn read_within(file: &File, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
     let mut content = Vec::new();
-    let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut content)?;
+    let read = file
+        .take(bytes_max.saturating_add(1))
+        .read_to_end(&mut content)?;
     Ok((read as u64 <= bytes_max).then_some(content))
 }
 
@@ -114,7 +116,9 @@ pub(super) fn short(name: &str) -> String {
         return name.to_owned();
     }
     let digest = blake3::hash(name.as_bytes()).to_hex();
-    let end = (0..=NAME_BYTES_MAX).rev().find(|at| name.is_char_boundary(*at));
+    let end = (0..=NAME_BYTES_MAX)
+        .rev()
+        .find(|at| name.is_char_boundary(*at));
     let start = name.get(..end.unwrap_or_default()).unwrap_or_default();
     format!("{start}~{}", &digest[..8])
 }
@@ -149,7 +153,8 @@ mod tests {
             access.put(&inner, "x", b"1").expect("written");
             access.put(&inner, "x", b"2").expect("written anew");
             assert_eq!(fs::read(inner.join("x")).expect("read"), b"2");
-            let mode = |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
+            let mode =
+                |path: &Path| fs::metadata(path).expect("there").permissions().mode() & 0o777;
             assert_eq!((mode(&inner.join("x")), mode(&inner)), (file, dir));
         }
     }

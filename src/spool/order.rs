@@ -139,7 +139,9 @@ fn address(file: &File) -> Result<Address, Flaw> {
 fn attributes(unit: &UnitId, name: &str, address: &Address) -> Result<Map<String, Value>, Flaw> {
     let required = |value: &Option<String>, key: &str, example: &str| {
         value.clone().ok_or_else(|| {
-            Flaw::Bad(format!("its {SUFFIX} has no \"{key}\"; write \"{key}\": \"{example}\""))
+            Flaw::Bad(format!(
+                "its {SUFFIX} has no \"{key}\"; write \"{key}\": \"{example}\""
+            ))
         })
     };
     let mut event = Map::new();
@@ -203,7 +205,9 @@ async fn whole_event(unit: &UnitId, limits: &Limits, taken: &Taken) -> Result<By
     }
     let opening = bytes.iter().position(|byte| *byte == b'{');
     let Some((before, after)) = opening.and_then(|at| bytes.split_at_checked(at + 1)) else {
-        return Err(Flaw::Bad("it is no JSON object; write one CloudEvent".into()));
+        return Err(Flaw::Bad(
+            "it is no JSON object; write one CloudEvent".into(),
+        ));
     };
     let mut event = before.to_vec();
     event.extend_from_slice(missing.as_bytes());

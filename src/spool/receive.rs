@@ -106,9 +106,8 @@ impl<G: Gateway> Receiving<G> {
             () = until_left(left) => return Ok(()),
             handed = self.gateway.inbox(ask) => handed,
         };
-        let handed = handed.map_err(|refusal| {
-            format!("the inbox hands out nothing: {}", refusal.detail)
-        })?;
+        let handed =
+            handed.map_err(|refusal| format!("the inbox hands out nothing: {}", refusal.detail))?;
         let all: Vec<_> = handed.iter().map(|h| h.header.message_id()).collect();
         for (done, handed) in handed.into_iter().enumerate() {
             let leaving = *left.borrow();
@@ -145,7 +144,9 @@ impl<G: Gateway> Receiving<G> {
             });
         }
         let acked = self.gateway.inbox_ack(vec![message]).await;
-        acked.map_err(|refusal| format!("{message} was written and not acked: {}", refusal.detail))?;
+        acked.map_err(|refusal| {
+            format!("{message} was written and not acked: {}", refusal.detail)
+        })?;
         tracing::info!(%message, "a message was written to a folder");
         self.terms.metrics.local().spool_received.inc();
         Ok(())
@@ -187,7 +188,9 @@ impl Out {
         for entry in fs::read_dir(&self.folder)? {
             let name = entry?.file_name();
             let stem = Path::new(&name).file_stem().and_then(|stem| stem.to_str());
-            let is_event = Path::new(&name).extension().is_some_and(|end| end == "json");
+            let is_event = Path::new(&name)
+                .extension()
+                .is_some_and(|end| end == "json");
             let is_message = stem.is_some_and(|stem| stem.parse::<MessageId>().is_ok());
             there += usize::from(is_event && is_message);
             if there >= self.messages_max {
@@ -237,7 +240,9 @@ impl Out {
             ReadError::Damaged(_) => Fault::Damaged(*digest),
             error => Fault::Attachment(error),
         };
-        let reader = blobs.reader(digest).map_err(|error| unreadable(error.into()))?;
+        let reader = blobs
+            .reader(digest)
+            .map_err(|error| unreadable(error.into()))?;
         let (mut file, unfinished) = self.access.begin(&self.folder, name)?;
         let mut chunk = Vec::new();
         for number in 0..reader.size().div_ceil(CHUNK_BYTES) {

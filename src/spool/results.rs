@@ -138,7 +138,9 @@ fn still_open(path: &std::path::Path) -> Option<MessageId> {
     let file = open_plain(path).ok()?;
     let text = read_within(&file, RESULT_BYTES_MAX).ok()??;
     let result: Result = serde_json::from_slice(&text).ok()?;
-    let state = State::ALL.into_iter().find(|s| s.as_str() == result.state)?;
+    let state = State::ALL
+        .into_iter()
+        .find(|s| s.as_str() == result.state)?;
     (!is_last(state)).then_some(result.messageid)
 }
 
@@ -213,7 +215,9 @@ impl Following {
             let results = self.followed.get(&message).cloned().unwrap_or_default();
             let access = self.access;
             let written = blocking(move || {
-                results.iter().try_for_each(|told| rewrite(access, told, &view))
+                results
+                    .iter()
+                    .try_for_each(|told| rewrite(access, told, &view))
             });
             if let Err(error) = written.await {
                 tracing::warn!(%message, %error, "a result cannot be written; it is tried again");

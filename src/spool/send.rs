@@ -1,11 +1,6 @@
 //! From a file that was taken to a message that is accepted, or to a reason why it is not.
 
-use std::{
-    collections::VecDeque,
-    io,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::Deserialize;
@@ -176,7 +171,9 @@ impl<G: Gateway> Sending<G> {
         }
         let now = Instant::now();
         let looked = blocking(move || {
-            let looked = watches.into_iter().map(|mut watch| (watch.look(now), watch));
+            let looked = watches
+                .into_iter()
+                .map(|mut watch| (watch.look(now), watch));
             looked.collect::<Vec<_>>()
         });
         let mut all = Vec::new();
@@ -207,7 +204,10 @@ impl<G: Gateway> Sending<G> {
     /// Sends a file, or puts it aside with the reason; the error is why it can be neither now.
     async fn send(&self, folder: usize, taken: &Taken) -> Result<(), String> {
         let place = self.place(folder)?.clone();
-        let rule = self.folders.get(folder).and_then(|folder| folder.rule.as_ref());
+        let rule = self
+            .folders
+            .get(folder)
+            .and_then(|folder| folder.rule.as_ref());
         let name = taken.name.clone();
         let later = |why: String| format!("{}: {name} waits: {why}", place.path.display());
         let metrics = self.terms.metrics.local();
@@ -314,7 +314,8 @@ fn submitted<G: Gateway>(gateway: &G, event: &[u8]) -> Result<Submitted, Flaw> {
         id: String,
     }
     let named = serde_json::from_slice::<Named>(event);
-    let Named { id } = named.map_err(|error| Flaw::Bad(format!("its id cannot be used: {error}")))?;
+    let Named { id } =
+        named.map_err(|error| Flaw::Bad(format!("its id cannot be used: {error}")))?;
     if id.len() > ID_BYTES_MAX {
         return Err(Flaw::Bad(format!("id: has more than {ID_BYTES_MAX} bytes")));
     }

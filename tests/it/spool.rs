@@ -113,8 +113,7 @@ fn read_json(path: &Path) -> Option<Value> {
 }
 
 fn event(id: Option<&str>, data: Value) -> String {
-    let mut event =
-        json!({"specversion": "1.0", "type": "notice", "to": "hebi.b", "caseid": "A", "data": data});
+    let mut event = json!({"specversion": "1.0", "type": "notice", "to": "hebi.b", "caseid": "A", "data": data});
     if let Some(id) = id {
         event["id"] = id.into();
     }
@@ -124,7 +123,11 @@ fn event(id: Option<&str>, data: Value) -> String {
 /// The events in a folder, in order of their files' names.
 fn events_in(folder: &Path) -> Vec<Value> {
     let mut files: Vec<_> = fs::read_dir(folder)
-        .map(|entries| entries.map(|entry| entry.expect("an entry").path()).collect())
+        .map(|entries| {
+            entries
+                .map(|entry| entry.expect("an entry").path())
+                .collect()
+        })
         .unwrap_or_default();
     files.retain(|path| path.extension().is_some_and(|end| end == "json"));
     files.sort();
@@ -171,7 +174,10 @@ async fn what_is_dropped_is_sent_and_what_comes_is_written_with_its_attachments(
         assert_eq!(about.permissions().mode() & 0o777, 0o600);
     }
     assert_eq!(names_in(&pair.a_in), BTreeSet::new());
-    assert_eq!(fs::read(pair.a_in.join("sent/案卷 1.pdf")).expect("kept"), scan);
+    assert_eq!(
+        fs::read(pair.a_in.join("sent/案卷 1.pdf")).expect("kept"),
+        scan
+    );
 
     let events = events_in(&pair.b_out);
     assert_eq!(events.len(), 4);
@@ -183,7 +189,10 @@ async fn what_is_dropped_is_sent_and_what_comes_is_written_with_its_attachments(
     let (transfer, message) = of("涉嫌非法经营案件移送");
     assert_eq!(transfer["type"], "case.transfer");
     assert_eq!(transfer["caseid"], "浚烟立〔2026〕12号");
-    assert_eq!((&transfer["priority"], &transfer["office"]), (&"urgent".into(), &"7".into()));
+    assert_eq!(
+        (&transfer["priority"], &transfer["office"]),
+        (&"urgent".into(), &"7".into())
+    );
     let attached = pair.b_out.join(format!("{message}.1.案卷_1.pdf"));
     assert_eq!(fs::read(&attached).expect("the attachment"), scan);
     let mode = fs::metadata(attached).expect("there").permissions().mode();
@@ -211,7 +220,10 @@ async fn what_cannot_be_sent_is_put_aside_with_what_to_do() {
     fs::write(&secret, "not for others").expect("written");
     std::os::unix::fs::symlink(&secret, pair.a_in.join("to-b/link.pdf")).expect("a link");
     pair.drop_file("half.json", "{\"specversion\": ");
-    pair.drop_file("kind.json", event(None, json!(1)).replace("notice", "no.such"));
+    pair.drop_file(
+        "kind.json",
+        event(None, json!(1)).replace("notice", "no.such"),
+    );
     pair.drop_file("a.pdf.casegate.json", "{\"to\": \"hebi.b\"}");
     pair.drop_file("a.pdf", "1");
     pair.drop_file("b.pdf.casegate.json", "{\"two\": \"hebi.b\"}");
@@ -232,7 +244,10 @@ async fn what_cannot_be_sent_is_put_aside_with_what_to_do() {
     }
     pair.until_there("failed/b.pdf.casegate.json").await;
     // Corrected and dropped again it goes.
-    pair.drop_file("a.pdf.casegate.json", "{\"to\": \"hebi.b\", \"kind\": \"notice\"}");
+    pair.drop_file(
+        "a.pdf.casegate.json",
+        "{\"to\": \"hebi.b\", \"kind\": \"notice\"}",
+    );
     pair.drop_file("a.pdf", "1");
     pair.until_state("sent/a.pdf", "read").await;
     assert_eq!(events_in(&pair.b_out).len(), 1);
@@ -249,7 +264,11 @@ async fn a_file_that_is_not_whole_yet_waits() {
     let waiting = names_in(&pair.a_in);
     assert!(waiting.contains("late.json.part") && waiting.contains(".late.json"));
     fs::write(pair.a_in.join("late.json.part"), &whole).expect("written");
-    fs::rename(pair.a_in.join("late.json.part"), pair.a_in.join("late.json")).expect("named");
+    fs::rename(
+        pair.a_in.join("late.json.part"),
+        pair.a_in.join("late.json"),
+    )
+    .expect("named");
     pair.until_state("sent/late.json", "read").await;
     assert_eq!(events_in(&pair.b_out).len(), 2);
 }
@@ -288,7 +307,9 @@ async fn a_folder_that_nobody_empties_takes_no_more_and_says_so() {
     let first = text(&events_in(&pair.b_out)[0]["messageid"]);
     fs::remove_file(pair.b_out.join(format!("{first}.json"))).expect("removed");
     eventually("the third comes", async || {
-        events_in(&pair.b_out).iter().any(|event| event["data"] == 3)
+        events_in(&pair.b_out)
+            .iter()
+            .any(|event| event["data"] == 3)
     })
     .await;
 }
@@ -305,7 +326,10 @@ fn files_survive_kill_nine_at_any_moment_and_go_once() {
         "[[policy.allow]]",
         &format!("[spool]\nin = \"spool/in\"\n{rule}"),
     );
-    net.b.configure("[[policy.allow]]", "[spool]\nout = \"spool/out\"\n[[policy.allow]]");
+    net.b.configure(
+        "[[policy.allow]]",
+        "[spool]\nout = \"spool/out\"\n[[policy.allow]]",
+    );
     for node in [&mut net.a, &mut net.b] {
         node.stop();
         node.start();
@@ -353,8 +377,15 @@ fn files_survive_kill_nine_at_any_moment_and_go_once() {
         let attached = fs::read(b_out.join(format!("{message}.1.{name}"))).expect("it is there");
         assert!(attached.len() >= 100_000);
     }
-    let (_, all) = net.a.client().get("/v1/messages?max=1000").expect("an answer");
-    assert_eq!(all["messages"].as_array().map(Vec::len), Some(ROUNDS * EACH));
+    let (_, all) = net
+        .a
+        .client()
+        .get("/v1/messages?max=1000")
+        .expect("an answer");
+    assert_eq!(
+        all["messages"].as_array().map(Vec::len),
+        Some(ROUNDS * EACH)
+    );
 }
 
 #[test]
@@ -382,5 +413,9 @@ fn check_tells_of_folders_that_are_not_as_they_should_be() {
     a.configure("http://127.0.0.1:9/", "https://example.org/");
     let done = check();
     assert_eq!(done.code, 78, "{}", done.err);
-    assert!(done.err.contains("deliver.url: https is not spoken"), "{}", done.err);
+    assert!(
+        done.err.contains("deliver.url: https is not spoken"),
+        "{}",
+        done.err
+    );
 }

@@ -104,7 +104,9 @@ impl Application {
             }
             axum::http::StatusCode::from_u16(status).expect("a status")
         }
-        let router = Router::new().route("/case", post(take)).with_state(self.clone());
+        let router = Router::new()
+            .route("/case", post(take))
+            .with_state(self.clone());
         let listener = TcpListener::bind(address).await.expect("a port");
         let address = listener.local_addr().expect("an address");
         let task = tokio::spawn(async move {
@@ -122,7 +124,10 @@ impl Application {
     }
 
     async fn until_taken(&self, count: usize) {
-        eventually(&format!("{count} are taken"), async || self.taken().len() >= count).await;
+        eventually(&format!("{count} are taken"), async || {
+            self.taken().len() >= count
+        })
+        .await;
     }
 }
 
@@ -208,7 +213,9 @@ async fn messages_are_posted_signed_once_and_in_the_order_of_their_case() {
     let mut last = String::new();
     for n in 0..24 {
         let case = format!("case {}", n % 4);
-        last = net.send(&n.to_string(), &case, json!({"case": n % 4, "n": n})).await;
+        last = net
+            .send(&n.to_string(), &case, json!({"case": n % 4, "n": n}))
+            .await;
     }
     application.until_taken(24).await;
     net.a.until_state(&last, "read").await;
@@ -217,7 +224,10 @@ async fn messages_are_posted_signed_once_and_in_the_order_of_their_case() {
     let mut by_case: BTreeMap<u64, VecDeque<u64>> = BTreeMap::new();
     for data in application.taken() {
         let number = |name: &str| data[name].as_u64().expect("a number");
-        by_case.entry(number("case")).or_default().push_back(number("n"));
+        by_case
+            .entry(number("case"))
+            .or_default()
+            .push_back(number("n"));
     }
     assert_eq!(by_case.len(), 4);
     for (case, order) in by_case {
@@ -236,7 +246,9 @@ async fn messages_are_posted_signed_once_and_in_the_order_of_their_case() {
             change(&mut call);
             call.is_signed_with(&secret)
         };
-        assert!(!changed(|call| call.body = [&call.body[..], b" "].concat().into()));
+        assert!(!changed(
+            |call| call.body = [&call.body[..], b" "].concat().into()
+        ));
         for name in ["webhook-id", "webhook-timestamp"] {
             let mut call = call.clone();
             call.headers.insert(name.into(), "1".into());
@@ -262,7 +274,8 @@ async fn an_application_that_is_away_and_then_ill_gets_everything_when_it_is_wel
     deliver_to(&mut net.b, address);
     let b = Running::start(net.b.clone()).await;
     for n in 0..10 {
-        net.send(&n.to_string(), &format!("case {}", n % 5), json!(n)).await;
+        net.send(&n.to_string(), &format!("case {}", n % 5), json!(n))
+            .await;
     }
     eventually("a warning", async || {
         warnings(&b).await.contains("it cannot be reached: ")
@@ -278,7 +291,10 @@ async fn an_application_that_is_away_and_then_ill_gets_everything_when_it_is_wel
     application.until_taken(10).await;
     let taken = application.taken();
     for case in 0..5u64 {
-        let of_case = taken.iter().filter_map(Value::as_u64).filter(|n| n % 5 == case);
+        let of_case = taken
+            .iter()
+            .filter_map(Value::as_u64)
+            .filter(|n| n % 5 == case);
         assert_eq!(of_case.collect::<Vec<_>>(), [case, case + 5]);
     }
     eventually("no warning", async || warnings(&b).await == "[]").await;
@@ -295,16 +311,23 @@ async fn a_message_that_is_refused_waits_with_its_case_and_keeps_no_other_from_g
     let bad = net.send("1", "A", json!("bad")).await;
     net.send("2", "A", json!("after it")).await;
     for n in 3..8 {
-        net.send(&n.to_string(), &format!("case {n}"), json!("other")).await;
+        net.send(&n.to_string(), &format!("case {n}"), json!("other"))
+            .await;
     }
     application.until_taken(5).await;
-    eventually("a warning", async || warnings(&b).await.contains("it answered 422")).await;
+    eventually("a warning", async || {
+        warnings(&b).await.contains("it answered 422")
+    })
+    .await;
     assert_eq!(metric(&b, "casegate_deliver_waiting").await, 1.0);
     assert!(!application.taken().contains(&json!("after it")));
     net.a.until_state(&bad, "delivered").await;
     let tried = || {
         let calls = application.calls();
-        calls.iter().filter(|call| call.header("webhook-id") == bad).count()
+        calls
+            .iter()
+            .filter(|call| call.header("webhook-id") == bad)
+            .count()
     };
     eventually("it is tried again", async || tried() >= 3).await;
     // The application has been mended.
@@ -351,12 +374,18 @@ async fn a_reload_posts_to_another_application_and_signs_with_another_secret() {
     let file = settings.data_dir.with_file_name("secret");
     let deliver = settings.deliver.as_mut().expect("it is set");
     deliver.secret_file = Some(file.clone());
-    b.node.reload(settings.clone()).await.expect_err("there is no such file");
+    b.node
+        .reload(settings.clone())
+        .await
+        .expect_err("there is no such file");
     write_secret(&file);
     b.node.reload(settings).await.expect("reloaded");
     net.send("2", "A", json!(2)).await;
     other.until_taken(1).await;
-    assert_eq!((one.taken(), other.taken()), (vec![json!(1)], vec![json!(2)]));
+    assert_eq!(
+        (one.taken(), other.taken()),
+        (vec![json!(1)], vec![json!(2)])
+    );
     assert!(other.calls()[0].is_signed_with(SECRET));
     b.node.reload(net.b.clone()).await.expect("reloaded");
     net.send("3", "A", json!(3)).await;
