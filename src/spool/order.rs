@@ -41,6 +41,11 @@ impl From<io::Error> for Flaw {
             io::ErrorKind::InvalidInput => {
                 Self::Bad(format!("the file {error}; drop the file itself"))
             }
+            // Told to its owner, so that the others need not wait for it.
+            io::ErrorKind::PermissionDenied => Self::Bad(
+                "the node's user may not read it; let its group or everybody read it (chmod g+r)"
+                    .to_owned(),
+            ),
             _ => Self::Later(format!("a file cannot be read: {error}")),
         }
     }
