@@ -137,7 +137,7 @@ impl Patience {
         };
         if is_there {
             self.is_there();
-        } else if self.paused_at.is_none_or(|paused| began >= paused) {
+        } else if self.paused_at.is_none_or(|paused| began > paused) {
             let pause = doubled(FIRST, self.failures, self.most);
             self.failures = self.failures.saturating_add(1);
             self.paused_at = Some(now);

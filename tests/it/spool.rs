@@ -112,12 +112,9 @@ fn read_json(path: &Path) -> Option<Value> {
     serde_json::from_slice(&fs::read(path).ok()?).ok()
 }
 
-fn event(id: Option<&str>, data: Value) -> String {
-    let mut event = json!({"specversion": "1.0", "type": "notice", "to": "hebi.b", "caseid": "A", "data": data});
-    if let Some(id) = id {
-        event["id"] = id.into();
-    }
-    event.to_string()
+fn event(data: Value) -> String {
+    json!({"specversion": "1.0", "type": "notice", "to": "hebi.b", "caseid": "A", "data": data})
+        .to_string()
 }
 
 /// The events in a folder, in order of their files' names.
@@ -146,12 +143,12 @@ fn names_in(folder: &Path) -> BTreeSet<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_dropped_is_sent_and_what_comes_is_written_with_its_attachments() {
     let pair = Pair::new(|_, _| ()).await;
-    let scan: Vec<u8> = (0..300_000u32).map(|n| (n * n) as u8).collect();
+    let scan: Vec<u8> = (0..300_000u32).map(|n| n.wrapping_mul(n) as u8).collect();
     let sidecar = json!({
         "to": ["hebi.b"], "kind": "case.transfer", "case": "浚烟立〔2026〕12号", "priority": "urgent",
         "title": "涉嫌非法经营案件移送", "attributes": {"office": "7"},
     });
-    pair.drop_file("event.json", event(None, json!({"n": 1.50})));
+    pair.drop_file("event.json", event(json!({"n": 1.50})));
     pair.drop_file("案卷 1.pdf.casegate.json", sidecar.to_string());
     pair.drop_file("案卷 1.pdf", &scan);
     let as_data = json!({"to": "hebi.b", "kind": "notice", "as": "data"});
@@ -189,10 +186,8 @@ async fn what_is_dropped_is_sent_and_what_comes_is_written_with_its_attachments(
     let (transfer, message) = of("涉嫌非法经营案件移送");
     assert_eq!(transfer["type"], "case.transfer");
     assert_eq!(transfer["caseid"], "浚烟立〔2026〕12号");
-    assert_eq!(
-        (&transfer["priority"], &transfer["office"]),
-        (&"urgent".into(), &"7".into())
-    );
+    assert_eq!(transfer["priority"], "urgent");
+    assert_eq!(transfer["office"], "7");
     let attached = pair.b_out.join(format!("{message}.1.案卷_1.pdf"));
     assert_eq!(fs::read(&attached).expect("the attachment"), scan);
     let mode = fs::metadata(attached).expect("there").permissions().mode();
@@ -220,10 +215,7 @@ async fn what_cannot_be_sent_is_put_aside_with_what_to_do() {
     fs::write(&secret, "not for others").expect("written");
     std::os::unix::fs::symlink(&secret, pair.a_in.join("to-b/link.pdf")).expect("a link");
     pair.drop_file("half.json", "{\"specversion\": ");
-    pair.drop_file(
-        "kind.json",
-        event(None, json!(1)).replace("notice", "no.such"),
-    );
+    pair.drop_file("kind.json", event(json!(1)).replace("notice", "no.such"));
     pair.drop_file("a.pdf.casegate.json", "{\"to\": \"hebi.b\"}");
     pair.drop_file("a.pdf", "1");
     pair.drop_file("b.pdf.casegate.json", "{\"two\": \"hebi.b\"}");
@@ -256,10 +248,10 @@ async fn what_cannot_be_sent_is_put_aside_with_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_not_whole_yet_waits() {
     let pair = Pair::new(|_, _| ()).await;
-    let whole = event(None, json!("whole"));
+    let whole = event(json!("whole"));
     fs::write(pair.a_in.join("late.json.part"), &whole[..20]).expect("written");
     fs::write(pair.a_in.join(".late.json"), &whole[..20]).expect("written");
-    pair.drop_file("other.json", event(None, json!("other")));
+    pair.drop_file("other.json", event(json!("other")));
     pair.until_state("sent/other.json", "read").await;
     let waiting = names_in(&pair.a_in);
     assert!(waiting.contains("late.json.part") && waiting.contains(".late.json"));

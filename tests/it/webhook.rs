@@ -40,10 +40,10 @@ impl Call {
         let key = hmac::Key::new(hmac::HMAC_SHA256, &key);
         let signed = [
             self.header("webhook-id").as_bytes(),
-            b".",
+            b".".as_slice(),
             self.header("webhook-timestamp").as_bytes(),
-            b".",
-            &self.body,
+            b".".as_slice(),
+            &self.body[..],
         ]
         .concat();
         let given = self.header("webhook-signature").strip_prefix("v1,");
@@ -247,7 +247,7 @@ async fn messages_are_posted_signed_once_and_in_the_order_of_their_case() {
             call.is_signed_with(&secret)
         };
         assert!(!changed(
-            |call| call.body = [&call.body[..], b" "].concat().into()
+            |call| call.body = [&call.body[..], b" ".as_slice()].concat().into()
         ));
         for name in ["webhook-id", "webhook-timestamp"] {
             let mut call = call.clone();
