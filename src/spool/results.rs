@@ -211,7 +211,12 @@ impl Following {
                     return;
                 }
             };
-            let last = is_last(view.state);
+            // Of some kinds nobody tells when they are read.
+            let is_told = {
+                let rule = gateway.intake().kinds.get(&view.kind);
+                rule.is_none_or(|rule| rule.read_receipt)
+            };
+            let last = is_last(view.state) || view.state == State::Delivered && !is_told;
             let results = self.followed.get(&message).cloned().unwrap_or_default();
             let access = self.access;
             let written = blocking(move || {

@@ -113,7 +113,7 @@ fn read_json(path: &Path) -> Option<Value> {
 }
 
 fn event(data: Value) -> String {
-    json!({"specversion": "1.0", "type": "notice", "to": "hebi.b", "caseid": "A", "data": data})
+    json!({"specversion": "1.0", "type": "case.step", "to": "hebi.b", "caseid": "A", "data": data})
         .to_string()
 }
 
@@ -151,7 +151,7 @@ async fn what_is_dropped_is_sent_and_what_comes_is_written_with_its_attachments(
     pair.drop_file("event.json", event(json!({"n": 1.50})));
     pair.drop_file("案卷 1.pdf.casegate.json", sidecar.to_string());
     pair.drop_file("案卷 1.pdf", &scan);
-    let as_data = json!({"to": "hebi.b", "kind": "notice", "as": "data"});
+    let as_data = json!({"to": "hebi.b", "kind": "case.step", "as": "data"});
     pair.drop_file("note.txt.casegate.json", as_data.to_string());
     pair.drop_file("note.txt", "closed\n");
     pair.drop_file("to-b/photo.jpg", b"\xff\xd8photo");
@@ -215,7 +215,7 @@ async fn what_cannot_be_sent_is_put_aside_with_what_to_do() {
     fs::write(&secret, "not for others").expect("written");
     std::os::unix::fs::symlink(&secret, pair.a_in.join("to-b/link.pdf")).expect("a link");
     pair.drop_file("half.json", "{\"specversion\": ");
-    pair.drop_file("kind.json", event(json!(1)).replace("notice", "no.such"));
+    pair.drop_file("kind.json", event(json!(1)).replace("case.step", "no.such"));
     pair.drop_file("a.pdf.casegate.json", "{\"to\": \"hebi.b\"}");
     pair.drop_file("a.pdf", "1");
     pair.drop_file("b.pdf.casegate.json", "{\"two\": \"hebi.b\"}");
@@ -238,7 +238,7 @@ async fn what_cannot_be_sent_is_put_aside_with_what_to_do() {
     // Corrected and dropped again it goes.
     pair.drop_file(
         "a.pdf.casegate.json",
-        "{\"to\": \"hebi.b\", \"kind\": \"notice\"}",
+        "{\"to\": \"hebi.b\", \"kind\": \"case.step\"}",
     );
     pair.drop_file("a.pdf", "1");
     pair.until_state("sent/a.pdf", "read").await;

@@ -186,7 +186,7 @@ impl Net {
     }
 
     async fn send(&self, id: &str, case: &str, data: Value) -> String {
-        let mut event = self.a.event(id, "hebi.b", "notice", data);
+        let mut event = self.a.event(id, "hebi.b", "case.step", data);
         event["caseid"] = case.into();
         self.a.submit(event).await
     }
