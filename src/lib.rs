@@ -15,6 +15,7 @@ pub mod cloudevents;
 pub mod codec;
 pub mod config;
 pub mod console;
+pub mod deliver;
 pub mod delivery;
 pub mod emulator;
 pub mod index;
@@ -28,4 +29,5 @@ pub mod pki;
 pub mod sample;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
+pub mod spool;
 pub mod wire;

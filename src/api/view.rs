@@ -538,6 +538,9 @@ pub enum Warning {
         "{0} attachments of messages that were accepted here are damaged; bring them again: the status names them under \"damage\""
     )]
     AttachmentsDamaged(usize),
+    /// Files in folders, or posts, do not go as they should.
+    #[error("{0}")]
+    Local(String),
     /// A link is kept for what is urgent.
     #[error("only flash and urgent messages go over the link {link}: {why}")]
     ExpressOnly {

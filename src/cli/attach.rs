@@ -1,7 +1,7 @@
 //! Attachments on the command line: brought to the node before a message names them, and fetched from it when one does.
 //!
 //! A message names its attachments by digest alone. The names of their files travel in an extension attribute of their own,
-//! [`NAMES`], in the same order; any application may write and read it.
+//! [`FILE_NAMES`], in the same order; any application may write and read it.
 
 use std::{
     fs::{self, File},
@@ -21,11 +21,10 @@ use super::{
     save::cannot_write,
     send::unreadable,
 };
-use crate::model::BlobDigest;
-
-/// The extension attribute with the files' names, parted by one blank; blanks, `%` and controls in a name are written as `%XX`, and a
-/// file without a name is `%`.
-pub const NAMES: &str = "attachmentnames";
+use crate::{
+    cloudevents::{FILE_NAMES, read_names, write_names},
+    model::BlobDigest,
+};
 
 /// How often in a row a connection may break without a byte having come.
 const ATTEMPTS_MAX: u32 = 5;
@@ -33,8 +32,6 @@ const ATTEMPTS_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(200);
 /// How much is read at a time.
 const BUFFER_BYTES: usize = 256 * 1024;
-/// Longest name that becomes part of a file's name, in bytes.
-const NAME_BYTES_MAX: usize = 150;
 
 /// A file that the node has.
 #[derive(Debug)]
@@ -186,78 +183,20 @@ pub fn digests(attached: &[Attached]) -> String {
     digests.join(" ")
 }
 
-/// The attribute [`NAMES`].
+/// The attribute [`FILE_NAMES`].
 pub fn names(attached: &[Attached]) -> String {
-    let names: Vec<_> = attached.iter().map(|one| written(&one.name)).collect();
-    names.join(" ")
-}
-
-fn written(name: &str) -> String {
-    let mut out = String::new();
-    for letter in name.chars() {
-        match letter {
-            '%' | ' ' => out.push_str(&format!("%{:02X}", u32::from(letter))),
-            _ if letter.is_control() => out.push_str(&escaped(letter.encode_utf8(&mut [0; 4]))),
-            _ => out.push(letter),
-        }
-    }
-    match out.is_empty() {
-        true => "%".to_owned(),
-        false => out,
-    }
+    write_names(attached.iter().map(|one| one.name.as_str()))
 }
 
 /// The attachments of an event, and their names as far as the sender gave them.
 pub fn of(event: &Value) -> Vec<(BlobDigest, Option<String>)> {
-    let words = |attribute: &str| {
-        let text = event[attribute].as_str().unwrap_or_default();
-        text.split(' ').filter(|word| !word.is_empty())
-    };
-    let mut names = words(NAMES).map(read);
-    words("attachments")
+    let text = |attribute: &str| event[attribute].as_str().unwrap_or_default();
+    let mut names = read_names(text(FILE_NAMES));
+    text("attachments")
+        .split(' ')
         .filter_map(|word| word.parse().ok())
         .map(|digest| (digest, names.next().flatten()))
         .collect()
-}
-
-fn read(word: &str) -> Option<String> {
-    if word == "%" {
-        return None;
-    }
-    let mut bytes = Vec::new();
-    let mut rest = word.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        let hex = (*byte == b'%').then(|| after.split_at_checked(2)).flatten();
-        match hex.and_then(|(hex, after)| {
-            let byte = u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?;
-            Some((byte, after))
-        }) {
-            Some((byte, after)) => {
-                bytes.push(byte);
-                rest = after;
-            }
-            None => bytes.push(*byte),
-        }
-    }
-    Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// A name as the end of a file's name: letters, digits and a few signs of it, never a path, never hidden, never long.
-pub fn plain(name: Option<&str>) -> String {
-    let mut plain = String::new();
-    for letter in name.unwrap_or_default().chars() {
-        let harmless = letter.is_alphanumeric() || "._-+()[]（）【】《》〔〕、，".contains(letter);
-        let letter = if harmless { letter } else { '_' };
-        if plain.len() + letter.len_utf8() > NAME_BYTES_MAX {
-            break;
-        }
-        plain.push(letter);
-    }
-    match plain.trim_matches(['.', '_']) {
-        "" => "bin".to_owned(),
-        plain => plain.to_owned(),
-    }
 }
 
 /// Fetches an attachment to a file and syncs that; goes on where it was when the connection breaks.
@@ -415,22 +354,5 @@ mod tests {
         assert_eq!(names[..2], [Some("a".to_owned()), Some("%zz".to_owned())]);
         assert_eq!(names[2..], [None, None, None]);
         assert_eq!(of(&json!({})), []);
-    }
-
-    #[test]
-    fn nothing_that_a_sender_wrote_steers_a_path() {
-        for (name, expected) in [
-            ("scan 1.pdf", "scan_1.pdf"),
-            ("../../etc/passwd", "etc_passwd"),
-            ("..", "bin"),
-            (".bashrc", "bashrc"),
-            ("a\u{202e}fdp.exe", "a_fdp.exe"),
-            ("移送（一）.pdf", "移送（一）.pdf"),
-            ("a\0b\n", "a_b"),
-        ] {
-            assert_eq!(plain(Some(name)), expected, "{name:?}");
-        }
-        assert_eq!(plain(None), "bin");
-        assert_eq!(plain(Some(&"案".repeat(200))).len(), 150);
     }
 }

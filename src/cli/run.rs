@@ -146,6 +146,8 @@ fn exit_code(error: &StartError, settings: &Settings) -> u8 {
             CANNOT_CREATE
         }
         StartError::Token(_) => BAD_CONFIGURATION,
+        StartError::Secret(error) if error.path.starts_with(&settings.data_dir) => CANNOT_CREATE,
+        StartError::Secret(_) => BAD_CONFIGURATION,
         StartError::Api { error, .. } | StartError::Listen { error, .. } => match error.kind() {
             // This machine has no such address.
             io::ErrorKind::AddrNotAvailable => BAD_CONFIGURATION,

@@ -14,9 +14,11 @@ use super::{
     client::Client,
     exit::{BAD_DATA, CANNOT_CREATE, Failure},
     receive::Received,
-    send::media_types,
 };
-use crate::{cloudevents::is_json, model::BlobDigest};
+use crate::{
+    cloudevents::{extension, is_json, plain_name},
+    model::BlobDigest,
+};
 
 /// Makes the folder when it is not there, durably.
 ///
@@ -78,7 +80,7 @@ pub fn save(client: &Client, folder: &Path, messages: &[Received]) -> Result<Vec
         }
         let mut attachments = Vec::new();
         for (number, (digest, name)) in (1..).zip(attach::of(&message.event)) {
-            let plain = attach::plain(name.as_deref());
+            let plain = plain_name(name.as_deref());
             let file = folder.join(format!("{}.{number}.{plain}", message.message));
             let unfinished = unfinished(folder, &format!("{}.{number}", message.message));
             attach::fetch(client, &digest, &unfinished, plain.as_str())
@@ -100,7 +102,7 @@ pub fn save(client: &Client, folder: &Path, messages: &[Received]) -> Result<Vec
 
 /// Writes one file, whole or not at all. Its name is durable once the folder is synced. Names are made of a messageid and a known
 /// extension, so that nothing that a sender wrote becomes part of a path; of an attachment's name only harmless letters do
-/// ([`attach::plain`]).
+/// ([`plain_name`]).
 fn put(folder: &Path, name: &str, content: &[u8]) -> Result<PathBuf, Failure> {
     let path = folder.join(name);
     let unfinished = unfinished(folder, name);
@@ -151,13 +153,5 @@ fn data(message: &Received) -> Result<Option<(&'static str, Vec<u8>)>, Failure> 
         })?,
         _ => return Ok(None),
     };
-    let essence = media_type.and_then(|given| given.split(';').next());
-    let essence = essence.unwrap_or_default().trim().to_ascii_lowercase();
-    let known = media_types()
-        .find_map(|(extension, of)| (of == essence && extension != "json").then_some(extension));
-    let extension = known.unwrap_or(match essence.starts_with("text/") {
-        true => "txt",
-        false => "bin",
-    });
-    Ok(Some((extension, bytes)))
+    Ok(Some((extension(media_type), bytes)))
 }

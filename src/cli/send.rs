@@ -8,9 +8,9 @@ use std::{
 };
 
 use clap::Args;
-use data_encoding::{BASE64, HEXLOWER};
+use data_encoding::HEXLOWER;
 use serde::Deserialize;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 use super::{
     attach::{self, Attached, Leaving},
@@ -21,7 +21,7 @@ use super::{
     span::span,
 };
 use crate::{
-    cloudevents::Mode,
+    cloudevents::{FILE_NAMES, FileData, Mode},
     model::{Kind, Lane, Pattern},
 };
 
@@ -177,7 +177,7 @@ impl SendCommand {
         &self,
         unit: &str,
         id: &str,
-        data: &Data,
+        data: &FileData,
         attached: &[Attached],
     ) -> Result<String, Failure> {
         let mut event = Map::new();
@@ -200,7 +200,7 @@ impl SendCommand {
         put("datacontenttype", data.media_type.clone());
         let given = |text: String| (!text.is_empty()).then_some(text);
         put("attachments", given(attach::digests(attached)));
-        put(attach::NAMES, given(attach::names(attached)));
+        put(FILE_NAMES, given(attach::names(attached)));
         for (name, value) in &self.attributes {
             if event
                 .insert(name.clone(), Value::String(value.clone()))
@@ -237,7 +237,8 @@ impl SendCommand {
         Ok(Some(format!("{at:.3}")))
     }
 
-    fn data(&self) -> Result<Data, Failure> {
+    fn data(&self) -> Result<FileData, Failure> {
+        let given = self.content_type.as_deref();
         let file = self.file.as_deref().filter(|file| *file != Path::new("-"));
         let (name, bytes) = match file {
             Some(file) => {
@@ -247,7 +248,10 @@ impl SendCommand {
                 (name, bytes)
             }
             None if self.file.is_none() && !self.attach.is_empty() => {
-                return Data::new("", None, self.content_type.as_deref(), Vec::new());
+                return Ok(FileData {
+                    media_type: given.map(str::to_owned),
+                    member: None,
+                });
             }
             None => {
                 let input = io::stdin();
@@ -257,98 +261,16 @@ impl SendCommand {
                 ("standard input".to_owned(), read("standard input", input)?)
             }
         };
-        let given = self.content_type.as_deref();
-        Data::new(&name, file, given, bytes)
+        let called = file
+            .and_then(Path::file_name)
+            .map(|name| name.to_string_lossy());
+        FileData::new(called.as_deref(), given, bytes).map_err(|error| {
+            let text = format!(
+                "{name}: is not JSON: {error}; correct it, or name what it is with --content-type"
+            );
+            Failure::new(BAD_DATA, text)
+        })
     }
-}
-
-/// The data as a member of an event.
-#[derive(Debug)]
-struct Data {
-    media_type: Option<String>,
-    /// `"data":...` or `"data_base64":"..."`; none when there is no data.
-    member: Option<String>,
-}
-
-impl Data {
-    fn new(
-        name: &str,
-        file: Option<&Path>,
-        given: Option<&str>,
-        bytes: Vec<u8>,
-    ) -> Result<Self, Failure> {
-        if bytes.is_empty() {
-            return Ok(Self {
-                media_type: given.map(str::to_owned),
-                member: None,
-            });
-        }
-        let by_name = file.and_then(Path::extension).and_then(|extension| {
-            let extension = extension.to_str()?.to_ascii_lowercase();
-            media_types().find_map(|(of, media_type)| (of == extension).then_some(media_type))
-        });
-        let media_type = given.or(by_name);
-        let text = String::from_utf8(bytes);
-        if media_type.is_none_or(crate::cloudevents::is_json)
-            && let Ok(text) = &text
-        {
-            match serde_json::from_str::<&RawValue>(text) {
-                Ok(value) => {
-                    return Ok(Self {
-                        media_type: Some(media_type.unwrap_or("application/json").into()),
-                        member: Some(format!("\"data\":{value}")),
-                    });
-                }
-                Err(error) if media_type.is_some() => {
-                    let text = format!(
-                        "{name}: is not JSON: {error}; correct it, or name what it is with --content-type"
-                    );
-                    return Err(Failure::new(BAD_DATA, text));
-                }
-                Err(_) => {}
-            }
-        }
-        match text {
-            Ok(text) if media_type.is_none_or(|media_type| media_type.starts_with("text/")) => {
-                Ok(Self {
-                    media_type: Some(media_type.unwrap_or("text/plain").into()),
-                    member: Some(format!("\"data\":{}", to_json(&text)?)),
-                })
-            }
-            text => {
-                let bytes = text.map_or_else(|error| error.into_bytes(), String::into_bytes);
-                Ok(Self {
-                    media_type: Some(media_type.unwrap_or("application/octet-stream").into()),
-                    member: Some(format!("\"data_base64\":\"{}\"", BASE64.encode(&bytes))),
-                })
-            }
-        }
-    }
-}
-
-/// What the end of a file's name tells of its content, and the other way round: the first of a type is the one to write.
-pub fn media_types() -> impl Iterator<Item = (&'static str, &'static str)> {
-    [
-        ("json", "application/json"),
-        ("txt", "text/plain"),
-        ("csv", "text/csv"),
-        ("html", "text/html"),
-        ("xml", "application/xml"),
-        ("pdf", "application/pdf"),
-        ("zip", "application/zip"),
-        ("png", "image/png"),
-        ("jpg", "image/jpeg"),
-        ("jpeg", "image/jpeg"),
-        ("tif", "image/tiff"),
-        ("tiff", "image/tiff"),
-        ("ofd", "application/ofd"),
-        ("doc", "application/msword"),
-        (
-            "docx",
-            "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-        ),
-    ]
-    .into_iter()
 }
 
 fn read(name: &str, input: impl Read) -> Result<Vec<u8>, Failure> {
@@ -393,51 +315,5 @@ fn attribute(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("write NAME=VALUE".to_owned()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn data(file: &str, given: Option<&str>, bytes: &[u8]) -> (Option<String>, Option<String>) {
-        let data = Data::new(file, Some(Path::new(file)), given, bytes.to_vec());
-        let data = data.expect("data");
-        (data.media_type, data.member)
-    }
-
-    #[test]
-    fn data_goes_as_what_its_name_or_its_content_shows() {
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(
-            data("a.json", None, b" {\"n\": 1.50}\n"),
-            (some("application/json"), some("\"data\":{\"n\": 1.50}"))
-        );
-        assert_eq!(
-            data("a", None, b"[1]"),
-            (some("application/json"), some("\"data\":[1]"))
-        );
-        assert_eq!(
-            data("a", None, "烟草\n".as_bytes()),
-            (some("text/plain"), some("\"data\":\"烟草\\n\""))
-        );
-        assert_eq!(
-            data("a.pdf", None, b"{}"),
-            (some("application/pdf"), some("\"data_base64\":\"e30=\""))
-        );
-        assert_eq!(
-            data("a", None, b"\xff"),
-            (
-                some("application/octet-stream"),
-                some("\"data_base64\":\"/w==\"")
-            )
-        );
-        assert_eq!(
-            data("a.json", Some("text/plain"), b"{"),
-            (some("text/plain"), some("\"data\":\"{\""))
-        );
-        assert_eq!(data("a.json", None, b""), (None, None));
-        let broken = Data::new("a.json", Some(Path::new("a.json")), None, b"{".to_vec());
-        assert_eq!(broken.expect_err("not JSON").code, BAD_DATA);
     }
 }

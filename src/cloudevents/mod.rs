@@ -19,6 +19,7 @@
 
 mod attribute;
 mod error;
+mod file;
 mod handout;
 mod intake;
 mod json;
@@ -28,6 +29,7 @@ mod round_trip;
 
 pub use attribute::{EXTENSION_BYTES_MAX, EXTENSIONS_MAX, ID_BYTES_MAX};
 pub use error::{EventError, Problem};
+pub use file::{FILE_NAMES, FileData, extension, plain_name, read_names, write_names};
 pub use handout::{check, to_event, write_event};
 pub use intake::{Intake, Submission};
 pub use json::NESTING_MAX;

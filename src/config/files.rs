@@ -60,6 +60,9 @@ pub(super) struct Lines {
     /// Of every `[[api.token]]`.
     pub(super) tokens: Vec<usize>,
     pub(super) dictionary: usize,
+    pub(super) spool_in: usize,
+    pub(super) spool_out: usize,
+    pub(super) deliver_secret: usize,
 }
 
 /// What is wrong with the files that `settings` name.
@@ -198,11 +201,11 @@ pub(super) fn judge(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Conf
 }
 
 /// Whether someone other than the owner and root may read a file. A group may be meant to.
-fn others_may_read(path: &Path) -> bool {
+pub(super) fn others_may_read(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|meta| meta.permissions().mode() & 0o007 != 0)
 }
 
-fn shown(path: &Path) -> String {
+pub(super) fn shown(path: &Path) -> String {
     quoted(&path.to_string_lossy())
 }
 

@@ -2,7 +2,7 @@
 //! its key and what to write instead.
 //!
 //! The way of a file: `files` reads it, `document` parses it and keeps every value's place (`syntax` explains what is not
-//! TOML), `read`, `link` and `limits` take it apart section by section, and [`Settings`] comes out, or every error does.
+//! TOML), `read`, `link`, `local` and `limits` take it apart section by section, and [`Settings`] comes out, or every error does.
 //! A key is known because something asks for it, so there is no second list of keys to keep in step.
 
 mod address;
@@ -14,6 +14,7 @@ mod finding;
 mod hours;
 mod limits;
 mod link;
+mod local;
 mod read;
 mod reload;
 mod settings;
@@ -28,6 +29,7 @@ pub use address::{Address, AddressError, HUB_PORT};
 pub use dictionary::{DictionaryFileError, read_dictionary};
 pub use finding::{ConfigError, Finding, Severity, Warning};
 pub use hours::{Hours, HoursError};
+pub use local::{Deliver, Spool, SpoolFolder};
 pub use reload::{Changes, NotReloadable};
 pub use settings::{
     Api, ApiToken, Compression, Identity, Link, LinkKind, Listen, Local, Log, Settings, Unit,
@@ -108,6 +110,8 @@ impl Settings {
         if let (Some(settings), Some(lines)) = (&examination.settings, lines) {
             let found = files::look(settings, file, &lines);
             examination.warnings.extend(found);
+            let found = local::look(settings, file, &lines);
+            examination.warnings.extend(found);
             examination.warnings.sort_by_key(|w| w.finding.line);
             examination.errors = files::judge(settings, file, &lines);
         }
@@ -138,6 +142,9 @@ fn examine_text(text: &str, file: &Path) -> (Examination, Option<Lines>, BTreeSe
         token_file: document.line(offsets.token_file),
         tokens: offsets.tokens.iter().map(|at| document.line(*at)).collect(),
         dictionary: document.line(offsets.dictionary),
+        spool_in: document.line(offsets.spool_in),
+        spool_out: document.line(offsets.spool_out),
+        deliver_secret: document.line(offsets.deliver_secret),
     });
     let (errors, warnings, known) = document.into_findings();
     let settings = read

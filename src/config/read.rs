@@ -8,7 +8,7 @@ use std::{
 use super::{
     document::{Document, Section},
     field::{Field, quoted},
-    limits, link,
+    limits, link, local,
     settings::{Api, ApiToken, Identity, Listen, Log, Settings, Unit, beside},
     suggest::nearest,
 };
@@ -21,9 +21,9 @@ use crate::{
 
 const HOW_A_UNIT: &str =
     "write segments of a-z, 0-9 and inner \"-\", joined by dots, such as \"hebi.xunxian.tobacco\"";
-const HOW_A_UNIT_PATTERN: &str =
+pub(super) const HOW_A_UNIT_PATTERN: &str =
     "write a unit's name, or one with * for a segment or ** for any number, such as \"hebi.**\"";
-const HOW_A_KIND: &str =
+pub(super) const HOW_A_KIND: &str =
     "write segments of a-z, 0-9 and inner \"-\", joined by dots, such as \"case.transfer\"";
 const HOW_A_KIND_PATTERN: &str =
     "write a kind, or one with * for a segment or ** for any number, such as \"case.*\"";
@@ -40,6 +40,9 @@ pub(super) struct Offsets {
     /// Of every `[[api.token]]`.
     pub(super) tokens: Vec<usize>,
     pub(super) dictionary: usize,
+    pub(super) spool_in: usize,
+    pub(super) spool_out: usize,
+    pub(super) deliver_secret: usize,
 }
 
 /// Reads the whole document. `None` when a setting without which there are no settings could not be read; what is wrong is kept in
@@ -70,6 +73,9 @@ pub(super) fn settings<'d, 't>(
     let kinds = kinds(document, root, &limits);
     let policy = policy(document, root, &kinds);
     let dictionary = dictionary(&root.section("compression"), file, &mut offsets);
+    let spool = local::spool(document, &root.section("spool"), file, &kinds, &mut offsets);
+    let deliver_section = root.section("deliver");
+    let deliver = local::deliver(document, &deliver_section, file, &limits, &mut offsets);
     let log = log(&root.section("log"));
     root.finish();
 
@@ -94,6 +100,8 @@ pub(super) fn settings<'d, 't>(
         kinds,
         limits,
         dictionary,
+        spool,
+        deliver,
         log,
     };
     Some((settings, offsets))
@@ -468,7 +476,7 @@ impl Field<'_, '_> {
     }
 
     /// The value as a list of at least one pattern, without repeats.
-    fn patterns(&self, example: &str, how: &str) -> Vec<Pattern> {
+    pub(super) fn patterns(&self, example: &str, how: &str) -> Vec<Pattern> {
         let Some(items) = self.list(example) else {
             return Vec::new();
         };
@@ -490,7 +498,7 @@ impl Field<'_, '_> {
     }
 
     /// The value as a path, joined to the file's folder when it is relative.
-    fn path_beside(&self, file: &Path) -> Option<std::path::PathBuf> {
+    pub(super) fn path_beside(&self, file: &Path) -> Option<std::path::PathBuf> {
         let path = self.text()?;
         if path.is_empty() || path.chars().any(char::is_control) {
             self.error(

@@ -1,6 +1,9 @@
 //! What may change while a node runs.
 
-use super::settings::{Link, Log, Settings, Unit};
+use super::{
+    Deliver, Spool,
+    settings::{Link, Log, Settings, Unit},
+};
 use crate::{
     model::{Kinds, Limits, Policy},
     observe::LogLevel,
@@ -21,6 +24,10 @@ pub struct Changes {
     pub log_level: Option<LogLevel>,
     /// The links to the same upstream as before.
     pub links: Option<Vec<Link>>,
+    /// The new folders, or that there are none any more.
+    pub spool: Option<Option<Spool>>,
+    /// Where received messages are posted now, or that they are not any more.
+    pub deliver: Option<Option<Deliver>>,
 }
 
 impl Changes {
@@ -69,6 +76,9 @@ impl Settings {
             limits,
             // As with certificates: the file is read anew on every reload, whether it is named anew or has changed.
             dictionary: _,
+            // Both are let go of and begun anew.
+            spool,
+            deliver,
             log: Log { level, format },
         } = new;
         let fixed = [
@@ -101,6 +111,8 @@ impl Settings {
             limits: changed(&old.limits, limits),
             log_level: changed(&old.log.level, level),
             links: changed(&links(old), &links(new)).flatten(),
+            spool: changed(&old.spool, spool),
+            deliver: changed(&old.deliver, deliver),
         })
     }
 }
@@ -195,6 +207,7 @@ mod tests {
                 limits: Some(new.limits),
                 log_level: Some(LogLevel::Debug),
                 links: new.upstream.as_ref().map(|upstream| upstream.links.clone()),
+                ..Changes::default()
             }
         );
         let hub = good(HUB);

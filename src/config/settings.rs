@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Address, Hours};
+use super::{Address, Deliver, Hours, Spool};
 use crate::{
     model::{Kinds, Limits, Pattern, Policy, Role, UnitId},
     observe::{LogFormat, LogLevel},
@@ -39,6 +39,10 @@ pub struct Settings {
     pub limits: Limits,
     /// The file of the node's own dictionary, as `casegate dict train` makes it.
     pub dictionary: Option<PathBuf>,
+    /// Folders in which files are dropped, and appear.
+    pub spool: Option<Spool>,
+    /// Where received messages are posted.
+    pub deliver: Option<Deliver>,
     /// What is logged, and how.
     pub log: Log,
 }

@@ -609,3 +609,72 @@ fn people_have_names_roles_and_tokens_of_their_own() {
         );
     }
 }
+
+#[test]
+fn folders_and_posts_are_what_the_file_says() {
+    let with = |more: &str| SMALL.replace("[identity]", &format!("{more}\n[identity]"));
+    let settings = good(&with(
+        "[spool]\nin = 'in'\nopen-to-group = true\n[[spool.folder]]\nname = 'to-police'\nto = ['hebi.police']\n\
+         kind = 'case.material'\nas = 'data'\n[deliver]\nurl = 'http://[::1]:9000/case'\nretry-max-s = 60",
+    ));
+    let spool = settings.spool.expect("folders");
+    assert_eq!(spool.incoming, Some(PathBuf::from("conf/in")));
+    assert_eq!((spool.out, spool.keep_days), (None, Spool::KEEP_DAYS));
+    assert!(spool.open_to_group && spool.folders[0].is_data);
+    let deliver = settings.deliver.expect("posts");
+    assert_eq!(deliver.url.path(), "/case");
+    assert_eq!((deliver.timeout_s, deliver.retry_max_s), (30, 60));
+    assert_eq!((good(SMALL).spool, good(SMALL).deliver), (None, None));
+    let all = good(&with_every_setting(EDGE));
+    let spool = all.spool.expect("folders");
+    let numbers = (spool.keep_days, spool.out_messages, spool.open_to_group);
+    assert_eq!(numbers, (Spool::KEEP_DAYS, Spool::OUT_MESSAGES, false));
+    let deliver = all.deliver.expect("posts");
+    assert_eq!(
+        (deliver.timeout_s, deliver.in_flight, deliver.retry_max_s),
+        (Deliver::TIMEOUT_S, Deliver::IN_FLIGHT, Deliver::RETRY_MAX_S)
+    );
+
+    for (more, expected) in [
+        (
+            "[spool]\nkeep-days = 3",
+            "spool.in: neither in nor out is there",
+        ),
+        (
+            "[spool]\nin = 'a'\nout = 'a/b'",
+            "spool.out: one of in and out lies in the other",
+        ),
+        (
+            "[spool]\nin = 'a'\n[[spool.folder]]\nname = 'sent'\nto = ['b']\nkind = 'notice'",
+            "spool.folder[0].name: \"sent\" cannot be the name of such a folder",
+        ),
+        (
+            "[spool]\nin = 'a'\n[[spool.folder]]\nname = 'x'\nto = ['b']\nkind = 'no.such'",
+            "spool.folder[0].kind: \"no.such\" is not a kind that can be sent here",
+        ),
+        (
+            "[spool]\nout = 'a'\n[[spool.folder]]\nname = 'x'\nto = ['b']\nkind = 'notice'",
+            "spool.folder: there is no spool.in",
+        ),
+        ("[deliver]\nin-flight = 2", "deliver.url: is missing"),
+        (
+            "[deliver]\nurl = '127.0.0.1:9000'",
+            "deliver.url: \"127.0.0.1:9000\" is not a URL",
+        ),
+        (
+            "[deliver]\nurl = 'https://127.0.0.1/'",
+            "deliver.url: https is not spoken",
+        ),
+        (
+            "[deliver]\nurl = 'http://10.1.0.1/'",
+            "deliver.url: \"10.1.0.1\" is not this machine",
+        ),
+        (
+            "[deliver]\nurl = 'http://localhost/'\ntimeout-s = 60",
+            "deliver.timeout-s: a call of 60 s outlasts the lease",
+        ),
+    ] {
+        let told = error(&with(more));
+        assert!(told.contains(expected), "{more}: {told}");
+    }
+}

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     api::{Gateway, Refusal},
-    cloudevents::{EventError, Submission},
+    cloudevents::{EventError, Submission, write_names},
     model::{Lane, MessageId, Millis, Role},
 };
 
@@ -238,25 +238,7 @@ impl Filled {
 
     /// The names of files, as the attribute has them: blanks, `%` and controls as `%XX`, and `%` for none.
     fn names(&self) -> String {
-        let name = |(_, name): &(String, String)| match name.as_str() {
-            "" => "%".to_owned(),
-            name => name.chars().fold(String::new(), |mut text, letter| {
-                if letter.is_whitespace() || letter.is_control() || letter == '%' {
-                    let mut bytes = [0; 4];
-                    for byte in letter.encode_utf8(&mut bytes).bytes() {
-                        text.push_str(&format!("%{byte:02X}"));
-                    }
-                } else {
-                    text.push(letter);
-                }
-                text
-            }),
-        };
-        self.attachments
-            .iter()
-            .map(name)
-            .collect::<Vec<_>>()
-            .join(" ")
+        write_names(self.attachments.iter().map(|(_, name)| name.as_str()))
     }
 }
 

@@ -376,6 +376,7 @@ impl NodeHandle {
         if let Some(damage) = &self.shared.audit_damage {
             warnings.push(Warning::AuditDamaged(damage.to_string()));
         }
+        warnings.extend(self.shared.local.now().map(Warning::Local));
         for (link, why) in self.shared.usage.express_only() {
             let spent = why == SPENT;
             warnings.push(Warning::ExpressOnly { link, why, spent });

@@ -12,6 +12,7 @@
 //! - **The index's thread** follows the machine's events ([`index`](crate::index)). Nothing waits for it but questions, and a checkpoint a
 //!   little.
 //! - **The API** asks the node through [`NodeHandle`] (`handle`, `gateway`), which sends commands with a reply slot.
+//! - **Files in folders and posts** (`local`, [`spool`](crate::spool), [`deliver`](crate::deliver)) ask through the same handle.
 //!
 //! A message's way in: the API's handler signs it and sends `Submit`; the owner gives it to the machine, which appends a record; the
 //! journal thread syncs; the machine is told, and lets the answer go. Its way out: the session grants a batch; the machine leases
@@ -39,6 +40,7 @@ mod judge;
 mod keeper;
 mod links;
 mod live;
+mod local;
 mod operate;
 mod outgoing;
 mod owner;

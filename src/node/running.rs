@@ -14,6 +14,7 @@ use super::{
     handle::NodeHandle,
     links,
     live::{Live, LiveError},
+    local::{self, LocalTasks},
     shared::Shared,
     start,
     status::Status,
@@ -22,6 +23,7 @@ use super::{
 use crate::{
     api::TokenError,
     config::{self, Changes, NotReloadable, Settings},
+    deliver::SecretError,
     delivery::Input,
     link::{CloseCode, Listener},
     observe::{Entry, Seal},
@@ -41,6 +43,7 @@ pub struct RunningNode {
     stop_api: oneshot::Sender<()>,
     owner: JoinHandle<()>,
     links: Mutex<LinkTasks>,
+    local: Mutex<LocalTasks>,
 }
 
 /// New settings cannot be put into force.
@@ -55,6 +58,9 @@ pub enum ReloadError {
     /// A token cannot be read; the node goes on with those that it has.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The secret of posts cannot be read; the node goes on with the one that it has.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The node is stopping, or its storage has failed.
     #[error("{0}")]
     NotRunning(Status),
@@ -68,6 +74,7 @@ impl RunningNode {
         stop_api: oneshot::Sender<()>,
         owner: JoinHandle<()>,
         links: LinkTasks,
+        local: LocalTasks,
     ) -> Self {
         Self {
             handle,
@@ -76,6 +83,7 @@ impl RunningNode {
             stop_api,
             owner,
             links: Mutex::new(links),
+            local: Mutex::new(local),
         }
     }
 
@@ -110,6 +118,7 @@ impl RunningNode {
         let changes = Settings::reloadable_changes(&old.settings, &settings)
             .map_err(ReloadError::NeedsRestart)?;
         let access = start::access(&settings)?;
+        let secret = local::secret(&settings)?;
         let live = Live::load(settings, shared.clock.wall())?;
         let machine = Input::Settings(Box::new(live.for_machine()));
         let server_tls = live.server_tls.clone();
@@ -126,6 +135,7 @@ impl RunningNode {
             accepting.listener.set_tls(tls);
         }
         links.follow(shared);
+        self.local.lock().await.follow(&self.handle, secret).await;
         self.record_reload(renewed).await;
         tracing::info!("the settings were reloaded");
         Ok(changes)
@@ -161,11 +171,19 @@ impl RunningNode {
             stop_api,
             owner,
             links,
+            local,
             ..
         } = self;
         let shared = &handle.shared;
         shared.status.tell(Status::Stopping);
         tracing::info!("the node stops");
+        if timeout(SESSIONS_END_WITHIN, local.into_inner().stop())
+            .await
+            .is_err()
+        {
+            // What it is in the middle of is gone on with at the next start.
+            tracing::warn!("a file is still being sent or written");
+        }
         // Its end is awaited below; it may have ended already.
         let _ = stop_api.send(());
         ended("the API", api.await);
@@ -206,8 +224,9 @@ struct Accepting {
     task: Task,
 }
 
+/// A task that can be told to leave.
 #[derive(Debug)]
-struct Task {
+pub(super) struct Task {
     leave: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
@@ -295,11 +314,17 @@ impl LinkTasks {
 }
 
 impl Task {
-    fn start<F: Future<Output = ()> + Send + 'static>(
+    pub(super) fn start<F: Future<Output = ()> + Send + 'static>(
         run: impl FnOnce(watch::Receiver<bool>) -> F,
     ) -> Self {
         let (leave, left) = watch::channel(false);
         let task = tokio::spawn(run(left));
         Self { leave, task }
+    }
+
+    /// Lets it leave, and waits until it has.
+    pub(super) async fn end(self, what: &str) {
+        self.leave.send_replace(true);
+        ended(what, self.task.await);
     }
 }

@@ -16,6 +16,7 @@ use super::{
     dictionaries::{Package, Shelf},
     keeper::Keeper,
     live::Live,
+    local::LocalTroubles,
     rules::Rules,
     status::{Status, StatusBoard},
     store::JournalReader,
@@ -59,6 +60,8 @@ pub(super) struct Shared {
     pub(super) audit: Arc<Audit>,
     /// What was wrong with that when the node started.
     pub(super) audit_damage: Option<String>,
+    /// What goes wrong with folders and posts.
+    pub(super) local: LocalTroubles,
     /// Calls that were refused.
     pub(super) refused: audit::Refused,
     /// Links and sessions, for people.
@@ -165,6 +168,7 @@ impl Shared {
             metrics,
             audit,
             audit_damage,
+            local: LocalTroubles::default(),
             refused: audit::Refused::default(),
             index,
             shelf: Shelf::new(&live.settings.data_dir),

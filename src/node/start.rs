@@ -24,6 +24,7 @@ use super::{
     history::IndexSource,
     links,
     live::{Live, LiveError},
+    local::{self, LocalTasks},
     outgoing,
     owner::Owner,
     random,
@@ -37,6 +38,7 @@ use super::{
 use crate::{
     api::{self, Access, Actor, OPERATOR_TOKEN_FILE, TokenError},
     config, console,
+    deliver::SecretError,
     delivery::{self, Delivery, Output, ReplayError},
     index::{self, Feed, Index},
     journal::{self, Journal, LockError, OpenError, Recovery, Replay, lock_folder},
@@ -66,6 +68,9 @@ pub enum StartError {
     /// A token cannot be read or made.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The secret of posts cannot be read or made.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
     /// The API cannot listen.
     #[error(
         "api.listen: {address} cannot be listened on: {error}; stop what uses it, or write another"
@@ -121,6 +126,7 @@ impl Node {
         let audit = Arc::new(audit);
         let metrics = Arc::new(Metrics::new(settings.limits.units as usize));
         let access = access(&settings)?;
+        let secret = local::secret(&settings)?;
         let api_settings = api::Settings {
             limits: settings.limits,
             hosts: Vec::new(),
@@ -237,6 +243,8 @@ impl Node {
         let links = LinkTasks::start(&shared, listener);
         attachments::keep_house(&shared);
         shared.status.tell(Status::Ready);
+        let mut local = LocalTasks::default();
+        local.follow(&handle, secret).await;
         tracing::info!(
             unit = %shared.live().settings.unit,
             api = %api_address,
@@ -250,6 +258,7 @@ impl Node {
             stop_api,
             owner,
             links,
+            local,
         ))
     }
 }

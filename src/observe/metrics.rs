@@ -17,6 +17,7 @@ use super::{
         QueueLabel, ReasonLabel, RequestLabel, RouteLabel, Word,
     },
     links::{LinkFigures, LinkGauges},
+    local::LocalMetrics,
 };
 use crate::{
     index::Health,
@@ -81,6 +82,8 @@ pub struct Metrics {
     attachments_bytes: Gauge,
     attachments_sent: Counter,
     attachments_received: Counter,
+
+    local: LocalMetrics,
 
     api_requests: Family<RequestLabel, Counter>,
     api_duration: HistogramFamily<RouteLabel>,
@@ -256,6 +259,8 @@ impl Metrics {
                 "Chunks of attachments received from neighbours, verified, each once",
             ),
 
+            local: LocalMetrics::new(&mut all),
+
             api_requests: all.add("api_requests", "HTTP requests answered"),
             api_duration: all.add_with(
                 Unit::Seconds,
@@ -270,6 +275,11 @@ impl Metrics {
     /// The metrics in Prometheus' text format, version 0.0.4.
     pub fn render(&self) -> String {
         exposition::render(&self.registry)
+    }
+
+    /// What passes over folders and posts.
+    pub fn local(&self) -> &LocalMetrics {
+        &self.local
     }
 
     /// A message was accepted from an application.

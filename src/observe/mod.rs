@@ -4,12 +4,16 @@ mod audit;
 mod exposition;
 mod labels;
 mod links;
+mod local;
 mod logging;
 mod metrics;
+mod trouble;
 
 pub use audit::{
     Against, Audit, AuditAsk, AuditEntry, AuditError, AuditPage, Entry, Seal, Verified,
 };
 pub use links::LinkFigures;
+pub use local::LocalMetrics;
 pub use logging::{FILTER_VARIABLE, LogControl, LogError, LogFormat, LogLevel, init};
 pub use metrics::{LinkMetrics, Metrics, NeighbourMetrics};
+pub use trouble::Trouble;

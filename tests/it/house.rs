@@ -56,6 +56,23 @@ const ROOMS: &[(&str, &[&str])] = &[
         "console",
         &["model", "cloudevents", "index", "observe", "api"],
     ),
+    // Files in folders, and posts to an application: clients of the API's gateway, as the console is.
+    (
+        "spool",
+        &[
+            "model",
+            "parcel",
+            "cloudevents",
+            "blob",
+            "observe",
+            "config",
+            "api",
+        ],
+    ),
+    (
+        "deliver",
+        &["model", "cloudevents", "observe", "config", "api"],
+    ),
     ("sim", &["model", "codec", "parcel", "delivery", "journal"]),
     (
         "node",
@@ -75,6 +92,8 @@ const ROOMS: &[(&str, &[&str])] = &[
             "config",
             "api",
             "console",
+            "spool",
+            "deliver",
         ],
     ),
     (

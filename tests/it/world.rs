@@ -136,6 +136,8 @@ impl World {
             kinds: Kinds::default(),
             limits: Limits::default(),
             dictionary: None,
+            spool: None,
+            deliver: None,
             log: config::Log::default(),
         }
     }

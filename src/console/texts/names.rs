@@ -222,6 +222,7 @@ impl Texts {
                 };
                 (false, fill(text, &[link]), none())
             }
+            Warning::Local(why) => (false, self.warn_local.into(), why.clone()),
             Warning::AuditDamaged(why) => (true, self.warn_audit.into(), why.clone()),
             Warning::IndexFailed(why) => (true, self.warn_index_failed.into(), why.clone()),
             Warning::IndexIncomplete => (false, self.warn_index_incomplete.into(), none()),

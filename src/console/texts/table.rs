@@ -130,6 +130,7 @@ texts! {
     warn_attachments: "{} attachments of messages that were accepted here are damaged; bring them again: `casegate status` names them", "本节点已受理报文的 {} 个附件已损坏，请重新上传；名单见 casegate status";
     warn_express_spent: "Only flash and urgent messages go over the link {}: its budget for today is spent", "链路 {} 只走特急、加急报文：今日流量已用完";
     warn_express_closed: "Only flash and urgent messages go over the link {}: it is outside its hours", "链路 {} 只走特急、加急报文：不在使用时段";
+    warn_local: "Files in folders, or posts to the local application, do not go as they should", "文件夹收发或向本地应用的推送出现问题";
     warn_audit: "The audit log is not as this node left it; keep a copy and look into it", "审计日志与本节点写下的不一致，请留存副本并调查";
     warn_index_failed: "The index does not follow; messages pass as ever, search and history wait for it", "索引已停止更新：报文收发不受影响，查询与历史暂不可用";
     warn_index_incomplete: "The index may lack some history", "索引可能缺少部分历史记录";

@@ -79,6 +79,8 @@ impl World {
                 ..Limits::default()
             },
             dictionary: None,
+            spool: None,
+            deliver: None,
             log: config::Log::default(),
         };
         let trouble = trouble(&settings.data_dir.join("journal"));

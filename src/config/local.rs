@@ -1,0 +1,409 @@
+//! `[spool]` and `[deliver]`: how messages pass between this node and applications that do not call it.
+
+use std::{
+    collections::BTreeMap,
+    net::IpAddr,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use hyper::Uri;
+use rustix::fs::{Access, access};
+
+use super::{
+    Settings,
+    document::{Document, Section},
+    field::{Field, quoted},
+    files::{Lines, others_may_read, shown},
+    finding::{Finding, Severity, Warning},
+    read::{HOW_A_KIND, HOW_A_UNIT_PATTERN, Offsets},
+};
+use crate::model::{Kind, Kinds, Lane, Limits, Pattern};
+
+/// Folders in which files are dropped, and in which files appear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spool {
+    /// Files that are dropped here are sent.
+    pub incoming: Option<PathBuf>,
+    /// What comes for this unit is written here.
+    pub out: Option<PathBuf>,
+    /// Folders in `incoming` that say to whom what is dropped in them goes; names are unique.
+    pub folders: Vec<SpoolFolder>,
+    /// How long what was sent stays to be looked at, days.
+    pub keep_days: u32,
+    /// Messages that lie in `out` until no more are put there.
+    pub out_messages: u32,
+    /// Whether the group of the node's user may read and remove what the node writes.
+    pub open_to_group: bool,
+}
+
+impl Spool {
+    /// Days that what was sent stays, unless the file says otherwise.
+    pub const KEEP_DAYS: u32 = 30;
+    /// Messages in `out`, unless the file says otherwise.
+    pub const OUT_MESSAGES: u32 = 10_000;
+    /// Most folders with a rule: each is looked into all the time.
+    pub const FOLDERS_MAX: usize = 64;
+}
+
+/// A folder whose files all go the same way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpoolFolder {
+    /// The folder's name in `spool.in`.
+    pub name: String,
+    /// The receivers.
+    pub to: Vec<Pattern>,
+    /// The kind.
+    pub kind: Kind,
+    /// The case.
+    pub case: Option<String>,
+    /// The lane, where it is not the kind's.
+    pub priority: Option<Lane>,
+    /// The title, where it is not the file's name.
+    pub title: Option<String>,
+    /// Whether a file is the message's data, and not attached to it.
+    pub is_data: bool,
+}
+
+impl SpoolFolder {
+    /// Longest name, in bytes.
+    pub const NAME_BYTES_MAX: usize = 64;
+    /// Names of folders that the node makes in `spool.in` itself.
+    pub const TAKEN: [&'static str; 2] = ["sent", "failed"];
+}
+
+/// Where received messages are posted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deliver {
+    /// A URL of this machine, over HTTP.
+    pub url: Uri,
+    /// Holds the secret that calls are signed with; the node makes one of its own otherwise.
+    pub secret_file: Option<PathBuf>,
+    /// How long the application may take for one message, seconds.
+    pub timeout_s: u32,
+    /// Most messages that wait for its answer at a time.
+    pub in_flight: u32,
+    /// Longest pause between two attempts, seconds.
+    pub retry_max_s: u32,
+}
+
+impl Deliver {
+    /// How long a call may take, unless the file says otherwise, seconds.
+    pub const TIMEOUT_S: u32 = 30;
+    /// Calls at a time, unless the file says otherwise.
+    pub const IN_FLIGHT: u32 = 4;
+    /// The longest pause, unless the file says otherwise, seconds.
+    pub const RETRY_MAX_S: u32 = 3600;
+}
+
+/// Longest case or title of a folder, in bytes.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// Reads `[spool]`.
+pub(super) fn spool(
+    document: &Document<'_>,
+    section: &Section<'_, '_>,
+    file: &Path,
+    kinds: &Kinds,
+    offsets: &mut Offsets,
+) -> Option<Spool> {
+    let path = |field: Field<'_, '_>| Some((field.at(), field.path_beside(file)?));
+    let incoming = section.field("in").and_then(path);
+    let out = section.field("out").and_then(path);
+    let keep_days = section
+        .field("keep-days")
+        .and_then(|field| field.number(1..=3650));
+    let out_messages = section
+        .field("out-messages")
+        .and_then(|field| field.number(1..=1_000_000));
+    let open_to_group = section
+        .field("open-to-group")
+        .and_then(|field| field.boolean());
+    let sections = section.sections("folder");
+    if let Some(beyond) = sections.get(Spool::FOLDERS_MAX) {
+        document.error(
+            beyond.at(),
+            "spool.folder",
+            format!("{} folders are too many", sections.len()),
+            format!("write at most {}", Spool::FOLDERS_MAX),
+        );
+    }
+    let mut lines = BTreeMap::new();
+    let folders = sections.iter().take(Spool::FOLDERS_MAX);
+    let folders: Vec<_> = folders
+        .filter_map(|section| folder(document, section, kinds, &mut lines))
+        .collect();
+    section.finish();
+    if section.is_present() && section.field("in").is_none() {
+        if section.field("out").is_none() {
+            document.missing(
+                section.at(),
+                "spool.in",
+                "neither in nor out is there, so nothing would be done",
+                "write in = \"/var/spool/casegate/in\" to send what is dropped there, out for what comes, or both",
+            );
+        } else if let Some(first) = sections.first() {
+            document.error(
+                first.at(),
+                "spool.folder",
+                "there is no spool.in that the folder would be in",
+                "write in = \"/var/spool/casegate/in\" under [spool], or remove the folder",
+            );
+        }
+    }
+    if let (Some((_, incoming)), Some((at, out))) = (&incoming, &out)
+        && (out.starts_with(incoming) || incoming.starts_with(out))
+    {
+        let fix = "write two folders beside each other";
+        document.error(*at, "spool.out", "one of in and out lies in the other", fix);
+    }
+    if incoming.is_none() && out.is_none() {
+        return None;
+    }
+    let mut place = |found: Option<(usize, PathBuf)>, offset: fn(&mut Offsets) -> &mut usize| {
+        found.map(|(at, path)| {
+            *offset(offsets) = at;
+            path
+        })
+    };
+    Some(Spool {
+        incoming: place(incoming, |offsets| &mut offsets.spool_in),
+        out: place(out, |offsets| &mut offsets.spool_out),
+        folders,
+        keep_days: keep_days.unwrap_or(Spool::KEEP_DAYS),
+        out_messages: out_messages.unwrap_or(Spool::OUT_MESSAGES),
+        open_to_group: open_to_group.unwrap_or_default(),
+    })
+}
+
+fn folder(
+    document: &Document<'_>,
+    section: &Section<'_, '_>,
+    kinds: &Kinds,
+    lines: &mut BTreeMap<String, usize>,
+) -> Option<SpoolFolder> {
+    let name = section.required("name", "\"to-police\"").and_then(|field| {
+        let name = field.line_of_text(SpoolFolder::NAME_BYTES_MAX)?;
+        let is_hidden = name.starts_with('.') || name.is_empty() || name.contains('/');
+        if is_hidden || SpoolFolder::TAKEN.contains(&name) {
+            field.error(
+                format!("{} cannot be the name of such a folder", quoted(name)),
+                "write one that does not begin with a dot, has no slash and is neither \"sent\" nor \"failed\"",
+            );
+            return None;
+        }
+        if let Some(line) = lines.insert(name.to_owned(), document.line(field.at())) {
+            field.error(
+                format!("{} is listed already, on line {line}", quoted(name)),
+                "keep one of the two entries",
+            );
+            return None;
+        }
+        Some(name.to_owned())
+    });
+    let to = section
+        .required("to", "[\"hebi.police\"]")
+        .map(|field| field.patterns("[\"hebi.police\"]", HOW_A_UNIT_PATTERN));
+    let kind = section
+        .required("kind", "\"case.material\"")
+        .and_then(|field| {
+            let kind: Kind = field.dotted("a kind", HOW_A_KIND)?;
+            if kind.is_receipt() || kinds.get(&kind).is_none() {
+                field.error(
+                    format!("\"{kind}\" is not a kind that can be sent here"),
+                    "write one that is, or add it as [[kind]]",
+                );
+            }
+            Some(kind)
+        });
+    let text = |field: Field<'_, '_>| field.line_of_text(TEXT_BYTES_MAX).map(str::to_owned);
+    let case = section.field("case").and_then(text);
+    let title = section.field("title").and_then(text);
+    let lanes = Lane::ALL.map(|lane| (lane.as_str(), lane));
+    let priority = section.field("priority").and_then(|f| f.choice(&lanes));
+    let is_data = section
+        .field("as")
+        .and_then(|field| field.choice(&[("attachment", false), ("data", true)]));
+    section.finish();
+    Some(SpoolFolder {
+        name: name?,
+        to: to?,
+        kind: kind?,
+        case,
+        priority,
+        title,
+        is_data: is_data.unwrap_or_default(),
+    })
+}
+
+/// Reads `[deliver]`.
+pub(super) fn deliver(
+    document: &Document<'_>,
+    section: &Section<'_, '_>,
+    file: &Path,
+    limits: &Limits,
+    offsets: &mut Offsets,
+) -> Option<Deliver> {
+    let url = section
+        .required("url", "\"http://127.0.0.1:9000/case\"")
+        .and_then(|field| url(&field));
+    let secret_file = section.field("secret-file").and_then(|field| {
+        offsets.deliver_secret = field.at();
+        field.path_beside(file)
+    });
+    let number =
+        |key, range| -> Option<u32> { section.field(key).and_then(|field| field.number(range)) };
+    let timeout_s = number("timeout-s", 1..=300).unwrap_or(Deliver::TIMEOUT_S);
+    let in_flight = number("in-flight", 1..=32).unwrap_or(Deliver::IN_FLIGHT);
+    let retry_max_s = number("retry-max-s", 1..=86_400).unwrap_or(Deliver::RETRY_MAX_S);
+    section.finish();
+    if section.is_present() && timeout_s >= limits.inbox_lease_s {
+        document.error(
+            section.at(),
+            "deliver.timeout-s",
+            format!(
+                "a call of {timeout_s} s outlasts the lease of its message, limits.inbox-lease-s = {}",
+                limits.inbox_lease_s
+            ),
+            "write a smaller timeout-s, or a greater inbox-lease-s",
+        );
+    }
+    Some(Deliver {
+        url: url?,
+        secret_file,
+        timeout_s,
+        in_flight,
+        retry_max_s,
+    })
+}
+
+/// What is posted has the texts of cases, so it leaves this machine over links alone.
+fn url(field: &Field<'_, '_>) -> Option<Uri> {
+    const EXAMPLE: &str = "write one such as \"http://127.0.0.1:9000/case\"";
+    let text = field.text()?;
+    let parsed = text.parse::<Uri>().ok();
+    let Some(uri) = parsed.filter(|uri| uri.scheme().is_some() && uri.authority().is_some()) else {
+        field.error(format!("{} is not a URL", quoted(text)), EXAMPLE);
+        return None;
+    };
+    let scheme = uri.scheme_str().unwrap_or_default();
+    if scheme != "http" {
+        let problem = match scheme {
+            "https" => "https is not spoken to the local application".to_owned(),
+            other => format!("{other} is not spoken"),
+        };
+        field.error(
+            problem,
+            "write an http URL of this machine; where the application runs elsewhere, let it pull /v1/inbox, or put a proxy with TLS here",
+        );
+        return None;
+    }
+    let host = uri.host().unwrap_or_default();
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_here = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    if !is_here {
+        field.error(
+            format!("{} is not this machine, and http hides nothing", quoted(host)),
+            "write a loopback address; where the application runs elsewhere, let it pull /v1/inbox, or put a proxy with TLS here",
+        );
+        return None;
+    }
+    if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
+        field.error(
+            "a name and password in the URL are not sent",
+            "remove them; calls are signed with the secret",
+        );
+        return None;
+    }
+    Some(uri)
+}
+
+/// What is wrong with the folders and the file that `settings` name.
+pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let mut warn = |severity, line, key: &str, problem: String, fix: String| {
+        warnings.push(Warning {
+            finding: Finding {
+                file: file.to_owned(),
+                line,
+                key: key.to_owned(),
+                problem,
+                fix,
+            },
+            severity,
+        });
+    };
+    let spool = settings.spool.as_ref();
+    let incoming = spool.and_then(|spool| spool.incoming.as_ref());
+    let out = spool.and_then(|spool| spool.out.as_ref());
+    let incoming = incoming.map(|path| (lines.spool_in, "spool.in", path));
+    for (line, key, path) in incoming
+        .into_iter()
+        .chain(out.map(|path| (lines.spool_out, "spool.out", path)))
+    {
+        let mut advise = |problem: &str, fix: String| {
+            warn(
+                Severity::Advice,
+                line,
+                key,
+                format!("{} {problem}", shown(path)),
+                fix,
+            );
+        };
+        let name = path.display();
+        match std::fs::metadata(path) {
+            Err(_) => advise(
+                "is not there",
+                "it is made when the node starts, for the node's user alone; make it yourself where others are to use it".to_owned(),
+            ),
+            Ok(about) if !about.is_dir() => advise("is not a folder", "write the path of a folder".to_owned()),
+            Ok(_) if access(path, Access::WRITE_OK | Access::READ_OK | Access::EXEC_OK).is_err() => advise(
+                "cannot be written to by this user",
+                format!("give it to the node's user: chown casegate {name}; under systemd add ReadWritePaths={name}"),
+            ),
+            Ok(about) if about.permissions().mode() & 0o002 != 0 => advise(
+                "can be written to by everybody on this machine",
+                format!("chmod o-rwx {name}: whoever writes there sends in this unit's name"),
+            ),
+            Ok(_) => {}
+        }
+    }
+    if let (Some(out), Some(deliver)) = (out, &settings.deliver) {
+        warn(
+            Severity::Advice,
+            lines.spool_out,
+            "spool.out",
+            format!(
+                "{} and {} both take from the inbox, and each message goes to one of them",
+                shown(out),
+                deliver.url
+            ),
+            "remove spool.out or [deliver]".to_owned(),
+        );
+    }
+    let secret = settings
+        .deliver
+        .as_ref()
+        .and_then(|deliver| deliver.secret_file.as_ref());
+    if let Some(path) = secret {
+        let (line, key) = (lines.deliver_secret, "deliver.secret-file");
+        if !path.is_file() {
+            warn(
+                Severity::Absent,
+                line,
+                key,
+                format!("{} is not there", shown(path)),
+                "make the file with \"whsec_\" and 24 to 64 random bytes in base64, or remove the key: the node makes one of its own".to_owned(),
+            );
+        } else if others_may_read(path) {
+            warn(
+                Severity::Advice,
+                line,
+                key,
+                format!("others may read {}", shown(path)),
+                format!("chmod 600 {}", path.display()),
+            );
+        }
+    }
+    warnings
+}

@@ -1,0 +1,32 @@
+//! What a part of a node cannot do just now, for operators.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// One trouble at a time, in words. Whoever has it tells; the status shows it, and the log when it comes, changes and goes.
+#[derive(Debug, Default)]
+pub struct Trouble(Mutex<Option<String>>);
+
+impl Trouble {
+    /// This is the trouble now, or there is none.
+    pub fn tell(&self, now: Option<String>) {
+        let mut told = self.lock();
+        if *told == now {
+            return;
+        }
+        match (&now, &*told) {
+            (Some(now), _) => tracing::warn!("{now}"),
+            (None, Some(before)) => tracing::info!("no longer so: {before}"),
+            (None, None) => {}
+        }
+        *told = now;
+    }
+
+    /// What it is, if there is any.
+    pub fn now(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
