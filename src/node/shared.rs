@@ -17,6 +17,7 @@ use super::{
     keeper::Keeper,
     live::Live,
     rules::Rules,
+    samples::Samples,
     status::{Status, StatusBoard},
     store::JournalReader,
     usage::Usage,
@@ -65,6 +66,8 @@ pub(super) struct Shared {
     pub(super) board: LinkBoard,
     /// On what terms links are used.
     pub(super) usage: Usage,
+    /// The node over time, for charts.
+    pub(super) samples: Samples,
     /// Search and history, for people.
     pub(super) index: Index,
     /// Dictionaries of neighbours.
@@ -166,6 +169,7 @@ impl Shared {
             audit,
             audit_damage,
             refused: audit::Refused::default(),
+            samples: Samples::default(),
             index,
             shelf: Shelf::new(&live.settings.data_dir),
             package: Package::default(),

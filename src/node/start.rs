@@ -29,6 +29,7 @@ use super::{
     random,
     receipts::ReceiptMaker,
     running::{LinkTasks, RunningNode},
+    samples,
     shared::{Damaged, Parts, Shared},
     status::{Status, StatusBoard},
     store::{NodeDisk, Store},
@@ -235,6 +236,7 @@ impl Node {
         let links = LinkTasks::start(&shared, listener);
         attachments::keep_house(&shared);
         shared.status.tell(Status::Ready);
+        samples::keep(&handle);
         tracing::info!(
             unit = %shared.live().settings.unit,
             api = %api_address,
