@@ -12,13 +12,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use super::{handle::NodeHandle, shared::Shared, status::Status};
 use crate::{
     api::{History, LinkView, Span},
-    index::{Grain, Sample},
+    index::{Grain, Index, Sample},
     model::{Millis, UnitId},
 };
 
 /// How often the node is looked at.
 const EVERY: Duration = Duration::from_secs(5);
 const EVERY_MS: Millis = EVERY.as_millis() as Millis;
+/// How often the index is asked for what was kept before, until it is open.
+const RESUME_EVERY: Duration = Duration::from_millis(500);
 /// How many looks are kept: an hour.
 const LOOKS_MAX: usize = 720;
 /// Looks of one minute. More come only when the clock stands still.
@@ -320,12 +322,17 @@ pub(super) fn keep(node: &NodeHandle) {
     tokio::spawn(async move {
         let mut every = interval(EVERY);
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut again = interval(RESUME_EVERY);
         let mut round = Round::default();
         loop {
             tokio::select! {
                 now = every.tick() => {
                     let Some(shared) = shared.upgrade() else { return };
                     round.look(&NodeHandle { shared, started }, now).await;
+                }
+                _ = again.tick(), if !round.is_resumed => {
+                    let Some(shared) = shared.upgrade() else { return };
+                    round.resume(&NodeHandle { shared, started }).await;
                 }
                 () = async { drop(status.wait_for(|status| *status == Status::Stopping).await) } => return,
             }
@@ -365,22 +372,34 @@ impl Round {
             queued,
             inbox,
         };
-        let mut complete = samples.take(look, seconds);
-        if !self.is_resumed {
-            let minutes = index.samples(Grain::Minute, at).await;
-            let quarters = index.samples(Grain::Quarter, at).await;
-            // While the index is being opened, what is seen is in memory.
-            if let (Ok(minutes), Ok(quarters)) = (minutes, quarters) {
-                complete.extend(samples.resume(minutes, quarters, at));
-                self.is_resumed = true;
-            }
+        let complete = samples.take(look, seconds);
+        keep_all(index, complete).await;
+    }
+
+    /// Reads what was kept before the node started, once the index is open.
+    async fn resume(&mut self, node: &NodeHandle) {
+        let Shared {
+            samples,
+            index,
+            clock,
+            ..
+        } = &*node.shared;
+        let at = clock.wall();
+        let minutes = index.samples(Grain::Minute, at).await;
+        let quarters = index.samples(Grain::Quarter, at).await;
+        if let (Ok(minutes), Ok(quarters)) = (minutes, quarters) {
+            self.is_resumed = true;
+            keep_all(index, samples.resume(minutes, quarters, at)).await;
         }
-        if complete.is_empty() {
-            return;
-        }
-        if let Err(error) = index.keep_samples(complete).await {
-            tracing::debug!(%error, "samples for the charts are not kept");
-        }
+    }
+}
+
+async fn keep_all(index: &Index, complete: Complete) {
+    if complete.is_empty() {
+        return;
+    }
+    if let Err(error) = index.keep_samples(complete).await {
+        tracing::debug!(%error, "samples for the charts are not kept");
     }
 }
 

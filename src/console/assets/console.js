@@ -94,10 +94,12 @@
       ? [line(place.dataset.up, colour("--chart-up"), rate), line(place.dataset.down, colour("--chart-down"), rate)]
       : [line(place.dataset.queued, colour("--chart-up"), count), line(place.dataset.inbox, colour("--chart-down"), count)];
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--chart-grid"), width: 1 }, ticks: { show: false }, font: `11px ${colour("--font")}` };
+    // A line that carries nothing lies at the bottom, and its axis has numbers that differ.
+    const least = place.dataset.chart === "rate" ? 1000 : 4;
     const now = Date.now() / 1000, { back, tick, exact } = spans[span];
     const plot = new uPlot({
       width: place.clientWidth, height: place.clientHeight - 26, cursor: { drag: { setScale: false } }, legend: { live: true },
-      scales: { x: { range: [now - back, now] }, y: { range: (_, min, max) => [0, Math.max(max || 0, 1) * 1.1] } },
+      scales: { x: { range: [now - back, now] }, y: { range: (_, min, max) => [0, Math.max(max || 0, least) * 1.1] } },
       series: [{ label: place.dataset.time, value: (_, v) => (v == null ? "–" : exact(v)) }, ...lines],
       axes: [{ ...axis, size: 30, space: 70, values: (_, ticks) => ticks.map((t) => tick(t)) },
         { ...axis, size: 76, space: 28, values: (_, ticks) => ticks.map((t) => (value(t))) }],
@@ -115,7 +117,8 @@
     const series = await answer.json();
     // Another span may have been chosen meanwhile.
     if (asked !== span) return;
-    loaded = Date.now();
+    // A node that has just started has yet to read what it kept.
+    loaded = series.at.length ? Date.now() : 0;
     for (const plot of plots) plot.destroy();
     plots = charts.map((place) => draw(place, series, place.dataset.chart === "rate" ? rate : (n) => (Number.isInteger(n) ? count(n) : "")));
   };
