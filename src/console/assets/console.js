@@ -6,6 +6,10 @@
   const csrf = find('meta[name="csrf"]').content;
   const fill = (text, ...values) => text.replace(/\{\}/g, () => values.shift());
 
+  // On a narrow screen the pages stand in a row that scrolls.
+  const here = find(".side [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.clientWidth / 2 + here.offsetWidth / 2;
+
   // --- Following what happens. -----------------------------------------------------------------------------------------------------
   // A page says with data-follow what it shows; when the node tells of that, the page is asked for anew, at most every two seconds, and
   // htmx takes over the parts that it names. Tabs that nobody sees listen to nothing.
