@@ -30,11 +30,11 @@ async fn the_console_answers_what_operators_ask() {
         .await;
     browser.until_says("main", "queued").await;
     browser.picture("console-case").await;
-    browser.size(WIDTH, 620).await;
+    browser.size(WIDTH, 760).await;
     browser
-        .open(&format!("{at}/console/messages/{}", town.waiting[1]))
+        .open(&format!("{at}/console/messages/{}", town.read))
         .await;
-    browser.until_says("#way", "queued").await;
+    browser.until_says("#way", "on the neighbour's disk").await;
     browser.picture("console-message").await;
 
     // The disk fills.
