@@ -14,8 +14,8 @@ use futures_util::{Stream, stream};
 
 use casegate::{
     api::{
-        self, Action, Cause, Gateway, Handed, Heard, InboxAsk, LinkView, MessagePage, MessageView,
-        QueueAsk, QueuePage, Refusal, Settled, Status, UnitView,
+        self, Action, Cause, Gateway, Handed, Heard, History, InboxAsk, LinkView, MessagePage,
+        MessageView, QueueAsk, QueuePage, Refusal, Settled, Span, Status, UnitView,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
@@ -243,6 +243,10 @@ impl Gateway for Unstored {
 
     async fn units(&self) -> Result<Vec<UnitView>, Refusal> {
         nothing()
+    }
+
+    fn history(&self, span: Span) -> History {
+        History::new(span, 1, 0, 0)
     }
 
     async fn status(&self) -> Result<Status, Refusal> {

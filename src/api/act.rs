@@ -90,7 +90,7 @@ fn unit_of(name: &str, text: &str) -> Result<UnitId, Problem> {
         .map_err(|error: crate::model::UnitIdError| Problem::invalid(name, error.to_string()))
 }
 
-fn lane_of(name: &str, text: &str) -> Result<Lane, Problem> {
+pub(super) fn lane_of(name: &str, text: &str) -> Result<Lane, Problem> {
     text.parse()
         .map_err(|error: LaneError| Problem::invalid(name, error.to_string()))
 }

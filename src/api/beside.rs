@@ -11,8 +11,11 @@ use axum::{
 use bytes::Bytes;
 use tokio::sync::watch;
 
-use super::{Actor, Api, Gateway, Problem, attachments, events, until_stopped};
-use crate::model::Limits;
+use super::{
+    Actor, Api, Gateway, Problem, attachments, events, history, messages, request, stick,
+    until_stopped,
+};
+use crate::model::{Lane, Limits, MessageId, UnitId};
 
 /// The API, for a room beside it. The room's paths pass the same door: connections, requests under way, hosts and origins.
 pub struct Beside<G>(Arc<Api<G>>);
@@ -68,11 +71,52 @@ impl<G: Gateway> Beside<G> {
         answer.into_response()
     }
 
+    /// What `GET /v1/history` answers.
+    pub async fn history(&self, uri: &Uri) -> Response {
+        let answer = history::show(State(self.0.clone()), Query::try_from_uri(uri)).await;
+        answer.into_response()
+    }
+
     /// What `PUT /v1/attachments` answers.
     pub async fn upload(&self, request: Request) -> Response {
         let query = Query::try_from_uri(request.uri());
         let answer = attachments::upload(State(self.0.clone()), query, request).await;
         answer.into_response()
+    }
+
+    /// What `GET /v1/messages/{messageid}/body` answers to an operator: the event, in JSON.
+    ///
+    /// # Errors
+    /// Operators of this node do not read what messages say, or it is not here.
+    pub async fn event(&self, actor: &Actor, message: MessageId) -> Result<Vec<u8>, Problem> {
+        messages::event(&self.0, actor, message).await
+    }
+
+    /// Whether operators of this node read what messages say.
+    pub fn bodies_are_shown(&self) -> bool {
+        self.0.guard.access.bodies_are_shown()
+    }
+
+    /// What `POST /v1/queue/export` answers to an administrator who asks for all that waits for a neighbour, or all of a lane.
+    ///
+    /// # Errors
+    /// Nothing was exported.
+    pub async fn export(
+        &self,
+        actor: &Actor,
+        neighbour: &UnitId,
+        lane: Option<Lane>,
+        reason: &str,
+    ) -> Result<Response, Problem> {
+        stick::export_all(&self.0, actor, neighbour, lane, reason).await
+    }
+
+    /// What `PUT /v1/import` answers to an operator.
+    pub async fn import(&self, actor: &Actor, file: Body) -> Response {
+        match stick::take(&self.0, actor, file).await {
+            Ok(taken) => request::answer(taken),
+            Err(problem) => problem.into_response(),
+        }
     }
 
     /// Returns once the API is to stop.

@@ -9,7 +9,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Api, Gateway, MessagePage, Problem, request};
+use super::{Api, Gateway, MessagePage, Problem, act, request};
 use crate::{
     index::{Cursor, Search},
     model::{Millis, Pattern, PatternError, State as MessageState},
@@ -25,6 +25,8 @@ const TEXT_BYTES_MAX: usize = 1024;
 pub(super) struct Wanted {
     max: Option<String>,
     cursor: Option<String>,
+    order: Option<String>,
+    lane: Option<String>,
     state: Option<String>,
     kind: Option<String>,
     case: Option<String>,
@@ -40,7 +42,7 @@ pub(super) struct Part {
     cursor: Option<String>,
 }
 
-/// `GET /v1/messages`: the messages that fit, the newest first.
+/// `GET /v1/messages`: the messages that fit, the newest first or the oldest.
 pub(super) async fn messages<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
     query: Result<Query<Wanted>, QueryRejection>,
@@ -97,7 +99,14 @@ impl Wanted {
         Ok(Search {
             max: page(self.max)?,
             cursor: cursor(self.cursor)?,
-            forward: false,
+            forward: match given(self.order).as_deref() {
+                None | Some("newest") => false,
+                Some("oldest") => true,
+                Some(_) => return Err(Problem::invalid("order", "write newest or oldest")),
+            },
+            lane: given(self.lane)
+                .map(|text| act::lane_of("lane", &text))
+                .transpose()?,
             state: given(self.state)
                 .map(|text| {
                     let mut all = MessageState::ALL.into_iter();

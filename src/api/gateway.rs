@@ -7,6 +7,7 @@ use futures_util::Stream;
 
 use super::{
     access::Actor,
+    history::{History, Span},
     view::{
         Drained, HappeningView, LinkView, MessagePage, MessageView, QueuePage, Status, UnitView,
     },
@@ -207,6 +208,9 @@ pub trait Gateway: Send + Sync + 'static {
     /// # Errors
     /// The node cannot say now.
     fn units(&self) -> impl Future<Output = Result<Vec<UnitView>, Refusal>> + Send;
+
+    /// The node over the last hour, day or month, as far as it was looked at.
+    fn history(&self, span: Span) -> History;
 
     /// The node in numbers.
     ///

@@ -12,7 +12,7 @@ use axum::{
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::{Api, Gateway, Handed, Problem, access::Caller, guard, request};
+use super::{Actor, Api, Gateway, Handed, Problem, access::Caller, guard, request};
 use crate::{
     cloudevents::{self, EventError, Intake, Mode, Submission},
     model::{MessageId, Role, State as MessageState},
@@ -68,6 +68,17 @@ pub(super) async fn body<G: Gateway>(
     path: request::NamedInPath,
 ) -> Result<Response, Problem> {
     let actor = caller.must_be(Role::Operator)?;
+    let event = event(&api, actor, request::message(path)?).await?;
+    let kind = (header::CONTENT_TYPE, Mode::STRUCTURED);
+    Ok(([kind], Body::from(event)).into_response())
+}
+
+/// A message as its receiver is handed it, in JSON.
+pub(super) async fn event<G: Gateway>(
+    api: &Api<G>,
+    actor: &Actor,
+    message: MessageId,
+) -> Result<Vec<u8>, Problem> {
     if !api.guard.access.bodies_are_shown() {
         return Err(Problem::new(
             StatusCode::FORBIDDEN,
@@ -76,7 +87,6 @@ pub(super) async fn body<G: Gateway>(
             "set show-bodies = true under [api] and reload, if they may; every look is then in the audit log",
         ));
     }
-    let message = request::message(path)?;
     let Some(handed) = api.gateway.body(actor, message).await? else {
         return Err(Problem::new(
             StatusCode::NOT_FOUND,
@@ -95,12 +105,7 @@ pub(super) async fn body<G: Gateway>(
         let mut event = Vec::new();
         cloudevents::write_event(&header, &body, received, &mut event).map(|()| event)
     });
-    let event = written.await?;
-    Ok((
-        [(header::CONTENT_TYPE, Mode::STRUCTURED)],
-        Body::from(event),
-    )
-        .into_response())
+    Ok(written.await?)
 }
 
 fn read(

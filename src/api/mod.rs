@@ -2,7 +2,7 @@
 //!
 //! A request passes, in this order: [`serve`] (connections, bounded), `front` (one log line, panics, what is left of bodies, the
 //! bound on requests), `guard` (hosts, origins, content types, tokens), the routing table below, and one of the rooms `messages`,
-//! `find`, `inbox`, `attachments`, `queue`, `events` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
+//! `find`, `inbox`, `attachments`, `queue`, `history`, `events` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
 //! a [`Problem`].
 
 mod access;
@@ -16,6 +16,7 @@ mod find;
 mod front;
 mod gateway;
 mod guard;
+mod history;
 mod inbox;
 mod messages;
 mod node;
@@ -46,6 +47,7 @@ pub use gateway::{
     Acted, Action, Cause, Exported, Gateway, Handed, Heard, Imported, InboxAsk, QueueAsk,
     QueueFilter, Refusal, RefusedCall, Settled, Which,
 };
+pub use history::{History, Span};
 pub use problem::{Problem, TYPE_PREFIX};
 pub use server::serve;
 pub use token::{OPERATOR_TOKEN_FILE, Token};
@@ -155,6 +157,7 @@ fn router<G: Gateway>(
         .route("/v1/audit", get(audit::list::<G>))
         .route("/v1/audit/export", get(audit::export::<G>))
         .route("/v1/backup", post(node::backup::<G>))
+        .route("/v1/history", get(history::show::<G>))
         .route("/v1/links", get(node::links::<G>))
         .route("/v1/units", get(node::units::<G>))
         .route("/v1/status", get(node::status::<G>))

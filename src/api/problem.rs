@@ -84,6 +84,11 @@ impl Problem {
         self.slug
     }
 
+    /// What is wrong and what to do, one phrase for people.
+    pub fn detail(&self) -> &str {
+        &self.detail
+    }
+
     /// What is told.
     pub(super) fn document(&self) -> Value {
         let mut members = Map::new();

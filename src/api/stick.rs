@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{
-    Api, Cause, Gateway, Problem, Refusal, Which,
+    Actor, Api, Cause, Gateway, Problem, Refusal, Which,
     access::Caller,
     act::{self, Filter},
     attachments::{blocking, not_kept, write},
@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     blob::{ReadError, Reader},
-    model::{BlobDigest, CHUNK_BYTES, MessageId, Role, UnitId, chunk_count},
+    model::{BlobDigest, CHUNK_BYTES, Lane, MessageId, Role, UnitId, chunk_count},
     wire::{
         STICK_MAGIC, STICK_MESSAGES_MAX, STICK_SEAL_BYTES, StickError, StickHead,
         certificate_bytes, manifest_bytes,
@@ -80,6 +80,38 @@ pub(super) async fn export<G: Gateway>(
     // Whoever has the file can read what messages say.
     let actor = caller.must_be(Role::Administrator)?;
     let asked: Export = request::json(&api.bodies, body).await?;
+    file_of(&api, actor, asked).await
+}
+
+/// All that waits for a neighbour, or all of a lane.
+pub(super) async fn export_all<G: Gateway>(
+    api: &Api<G>,
+    actor: &Actor,
+    neighbour: &UnitId,
+    lane: Option<Lane>,
+    reason: &str,
+) -> Result<Response, Problem> {
+    let filter = Filter {
+        neighbour: Some(neighbour.to_string()),
+        lane: lane.map(|lane| lane.to_string()),
+        ..Filter::default()
+    };
+    let asked = Export {
+        messageids: None,
+        filter: Some(filter),
+        neighbour: None,
+        reason: reason.to_owned(),
+        cursor: None,
+        max: Some(STICK_MESSAGES_MAX as u32),
+    };
+    file_of(api, actor, asked).await
+}
+
+async fn file_of<G: Gateway>(
+    api: &Api<G>,
+    actor: &Actor,
+    asked: Export,
+) -> Result<Response, Problem> {
     let reason = act::reason(&asked.reason)?;
     let mut neighbour = asked.neighbour;
     let which = match (asked.messageids, asked.filter) {
@@ -100,7 +132,7 @@ pub(super) async fn export<G: Gateway>(
             return Err(Problem::invalid("filter", detail));
         }
     };
-    let counted = count(&api)?;
+    let counted = count(api)?;
     let exported = api.gateway.export(actor, which, neighbour, reason).await?;
     if exported.messages.is_empty() {
         let why = match exported.left_out.first() {
@@ -200,9 +232,20 @@ pub(super) async fn import<G: Gateway>(
     request: Request,
 ) -> Result<Response, Problem> {
     let actor = caller.must_be(Role::Operator)?;
-    let _counted = count(&api)?;
+    Ok(request::answer(
+        take(&api, actor, request.into_body()).await?,
+    ))
+}
+
+/// Takes in a file as it comes.
+pub(super) async fn take<G: Gateway>(
+    api: &Api<G>,
+    actor: &Actor,
+    body: Body,
+) -> Result<impl Serialize + use<G>, Problem> {
+    let _counted = count(api)?;
     let mut file = Coming {
-        body: request.into_body(),
+        body,
         buffer: BytesMut::new(),
     };
     let beginning = file.take(STICK_MAGIC.len() + 4).await?;
@@ -223,13 +266,13 @@ pub(super) async fn import<G: Gateway>(
         parcels.push(file.take(carried.bytes as usize).await?);
     }
     for (digest, size) in &manifest.attachments {
-        attachment(&api, &mut file, *digest, *size).await?;
+        attachment(api, &mut file, *digest, *size).await?;
     }
     if file.more().await? {
         return Err(broken_file("there is something behind its end"));
     }
     let imported = api.gateway.import(actor, manifest, parcels).await?;
-    Ok(request::answer(Answer {
+    Ok(Answer {
         from: imported.from,
         taken: imported.taken,
         repeated: imported.repeated,
@@ -243,7 +286,7 @@ pub(super) async fn import<G: Gateway>(
                 why: reason.as_str(),
             })
             .collect(),
-    }))
+    })
 }
 
 /// Takes an attachment of the file as if an application had brought it. One that is not what was announced leaves nothing.

@@ -273,6 +273,15 @@ pub struct LinkView {
     /// What the link carries from here, bits a second, as estimated.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rate_bps: Option<u64>,
+    /// What was sent over the last half minute, UDP payload included, bits a second.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sent_bps: Option<u64>,
+    /// What was received over the last half minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received_bps: Option<u64>,
+    /// Parcels sent over the last half minute, before compression.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub payload_sent_bps: Option<u64>,
     /// What was sent in this session, UDP payload included, bytes.
     pub bytes_sent: u64,
     /// What was received in this session, UDP payload included, bytes.
@@ -606,7 +615,7 @@ fn text_of_time(at: Millis, digits: usize) -> String {
 }
 
 /// Writes milliseconds since the Unix epoch as RFC 3339.
-fn time<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn time<S: Serializer>(at: &Millis, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&text_of_time(*at, 3))
 }
 

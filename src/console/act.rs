@@ -2,15 +2,11 @@
 
 use std::sync::Arc;
 
-use axum::{
-    body::Body,
-    extract::State,
-    response::{IntoResponse as _, Redirect, Response},
-};
+use axum::{body::Body, extract::State, response::Response};
 
 use super::{
     Console,
-    form::{Form, back},
+    form::Form,
     session::Said,
     texts::{Texts, fill},
     visit::Visit,
@@ -42,16 +38,15 @@ async fn make<G: Gateway>(
     body: Body,
 ) -> Result<Response, Wrong> {
     let t = visit.t();
-    let form = Form::read(&console.api.read(body).await?);
-    let open = visit.must_be(Role::Operator, form.text("csrf"))?;
+    let (form, open) = console.form(visit, body, Role::Operator).await?;
     let messages: Vec<MessageId> = form
         .all("id")
         .filter_map(|id| id.parse().ok())
         .take(MESSAGES_MAX)
         .collect();
     let said = match action(t, &form) {
-        _ if messages.is_empty() => bad(t.act_none_chosen),
-        Err(why) => bad(why),
+        _ if messages.is_empty() => Said::bad(t.act_none_chosen),
+        Err(why) => Said::bad(why),
         Ok(action) => {
             let mut done = 0;
             let mut refused = Vec::new();
@@ -79,15 +74,7 @@ async fn make<G: Gateway>(
             }
         }
     };
-    console.sessions.say(open, said);
-    Ok(Redirect::to(back(form.text("back"))).into_response())
-}
-
-fn bad(line: &str) -> Said {
-    Said {
-        good: false,
-        lines: vec![line.to_owned()],
-    }
+    Ok(console.back(open, &form, said))
 }
 
 fn action(t: &Texts, form: &Form) -> Result<Action, &'static str> {

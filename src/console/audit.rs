@@ -9,6 +9,7 @@ use super::{
     Console,
     form::address,
     show::{Chip, Tone, When, local_time},
+    turn::Turn,
     visit::{Frame, Visit, page as render},
     wrong::{Wrong, answer},
 };
@@ -29,8 +30,7 @@ struct Page {
     action: String,
     since: String,
     rows: Vec<Row>,
-    next: String,
-    first: String,
+    turn: Turn,
     chain: Chip,
 }
 
@@ -93,10 +93,13 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         since: asked.text("since").to_owned(),
         rows: found.entries.into_iter().map(row).collect(),
         chain: Chip { tone, text },
-        next: found
-            .next
-            .map_or_else(String::new, |next| again(&next.to_string())),
-        first: if is_first { String::new() } else { again("") },
+        turn: Turn::newest_first(
+            visit.t(),
+            if is_first { String::new() } else { again("") },
+            found
+                .next
+                .map_or_else(String::new, |next| again(&next.to_string())),
+        ),
     })
 }
 

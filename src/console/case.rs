@@ -12,6 +12,7 @@ use super::{
     messages::listed,
     show::{Chip, When},
     texts::Texts,
+    turn::Turn,
     visit::{Frame, Visit, page as render},
     wrong::{Wrong, answer},
 };
@@ -37,7 +38,7 @@ struct Page {
     name: String,
     units: Vec<String>,
     rows: Vec<Row>,
-    next: String,
+    turn: Turn,
     open: usize,
 }
 
@@ -105,9 +106,12 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         f: visit.frame("case", if name.is_empty() { t.case_page } else { &name }),
         units,
         rows: rows.collect(),
-        next: found.next.map_or_else(String::new, |next| {
-            address("/console/case", &[("name", &name), ("cursor", &next)])
-        }),
+        turn: Turn::later(
+            t,
+            found.next.map_or_else(String::new, |next| {
+                address("/console/case", &[("name", &name), ("cursor", &next)])
+            }),
+        ),
         open: found.messages.iter().filter(open).count(),
         name,
     })

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use super::{
     Console,
     form::Form,
-    messages::{Choice, kinds},
+    messages::{Choice, kinds, lanes},
     session::{Said, secret},
     show::{iso, local_time},
     texts::{Texts, fill},
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     api::{Gateway, Refusal},
     cloudevents::{EventError, Submission, write_names},
-    model::{Lane, MessageId, Millis, Role},
+    model::{MessageId, Millis, Role},
 };
 
 /// The kind of a message that only shows the way, and how long it has for it.
@@ -144,13 +144,7 @@ async fn show<G: Gateway>(
             .into_iter()
             .collect(),
         kinds: kinds(t, gateway.intake().kinds, kind),
-        lanes: Lane::ALL
-            .map(|known| Choice {
-                value: known.as_str().into(),
-                text: t.lane(known).text.into(),
-                is_chosen: known.as_str() == lane,
-            })
-            .into(),
+        lanes: lanes(t, lane),
         units: units
             .into_iter()
             .take(SUGGESTED_MAX)
@@ -182,19 +176,12 @@ async fn submit<G: Gateway>(
     body: Body,
 ) -> Result<Response, Wrong> {
     let t = visit.t();
-    let form = Form::read(&console.api.read(body).await?);
-    let open = visit.must_be(Role::Operator, form.text("csrf"))?;
+    let (form, open) = console.form(visit, body, Role::Operator).await?;
     let filled = Filled::of(&form);
     let (kind, lane) = (form.text("kind"), form.text("priority"));
     match put(console, t, &filled, kind, lane).await {
         Ok(message) => {
-            console.sessions.say(
-                open,
-                Said {
-                    good: true,
-                    lines: vec![t.compose_sent.to_owned()],
-                },
-            );
+            console.sessions.say(open, Said::good(t.compose_sent));
             Ok(Redirect::to(&format!("/console/messages/{message}")).into_response())
         }
         Err(fault) => show(console, visit, filled, kind, lane, Some(fault)).await,
@@ -329,8 +316,7 @@ async fn send_test<G: Gateway>(
     body: Body,
 ) -> Result<Response, Wrong> {
     let t = visit.t();
-    let form = Form::read(&console.api.read(body).await?);
-    let open = visit.must_be(Role::Operator, form.text("csrf"))?;
+    let (form, open) = console.form(visit, body, Role::Operator).await?;
     let gateway = console.api.gateway();
     let random = secret().ok_or(Wrong::Broken)?;
     let id = format!("console-test-{}", random.get(..24).unwrap_or_default());
@@ -352,16 +338,13 @@ async fn send_test<G: Gateway>(
     };
     match accept(&**gateway, t, &event).await {
         Ok(message) => {
-            let lines = vec![t.test_sent.to_owned()];
-            console.sessions.say(open, Said { good: true, lines });
+            console.sessions.say(open, Said::good(t.test_sent));
             Ok(Redirect::to(&format!("/console/messages/{message}")).into_response())
         }
         Err(fault) => {
             let Fault { text, detail, .. } = fault;
-            let lines = vec![fill(t.test_not_sent, &[&text, &detail])];
-            console.sessions.say(open, Said { good: false, lines });
-            let back = super::form::back(form.text("back"));
-            Ok(Redirect::to(back).into_response())
+            let said = Said::bad(fill(t.test_not_sent, &[&text, &detail]));
+            Ok(console.back(open, &form, said))
         }
     }
 }
@@ -372,9 +355,7 @@ pub(super) async fn upload<G: Gateway>(
     visit: Visit,
     request: Request,
 ) -> Response {
-    let csrf = request.headers().get("x-csrf");
-    let csrf = csrf.and_then(|csrf| csrf.to_str().ok()).unwrap_or_default();
-    match visit.must_be(Role::Operator, csrf) {
+    match visit.must_call(request.headers(), Role::Operator) {
         Ok(_) => console.api.upload(request).await,
         Err(Wrong::SignIn) => StatusCode::UNAUTHORIZED.into_response(),
         Err(_) => StatusCode::FORBIDDEN.into_response(),

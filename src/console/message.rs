@@ -11,7 +11,7 @@ use axum::{
 use super::{
     Console,
     form::address,
-    messages::listed,
+    messages::{Choice, lanes, listed},
     show::{Chip, When, bytes, span},
     texts::{Texts, fill},
     visit::{Frame, Visit, page as render},
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     api::{AttachedView, Gateway, MessageView, ReceiptView, ReceiverView, StepView},
-    model::{Lane, MessageId, Millis, ReceiptItem, State as MessageState},
+    model::{MessageId, Millis, ReceiptItem, State as MessageState},
 };
 
 #[derive(Template)]
@@ -49,7 +49,9 @@ struct Page {
     incomplete: Vec<String>,
     is_queued: bool,
     is_held: bool,
-    lanes: Vec<(&'static str, &'static str)>,
+    lanes: Vec<Choice>,
+    /// Whether the visitor may read what it says.
+    says: bool,
     reason_max: usize,
 }
 
@@ -138,9 +140,8 @@ async fn make<G: Gateway>(
         incomplete: view.incomplete.iter().map(|gap| gap.why.clone()).collect(),
         is_queued: waits,
         is_held: view.state == MessageState::Held,
-        lanes: Lane::ALL
-            .map(|lane| (lane.as_str(), t.lane(lane).text))
-            .to_vec(),
+        lanes: lanes(t, ""),
+        says: visit.may_act() && console.api.bodies_are_shown(),
         reason_max: ReceiptItem::NOTE_BYTES_MAX,
     })
 }

@@ -13,13 +13,14 @@ use super::{
     form::{Form, address},
     show::{Chip, When, bytes, local_time},
     texts::Texts,
+    turn::Turn,
     visit::{Frame, Visit, page as render},
     wrong::{Wrong, answer},
 };
 use crate::{
     api::{Gateway, MessageView},
     index::{Cursor, Search},
-    model::{MessageId, Pattern, State as MessageState},
+    model::{Lane, MessageId, Pattern, State as MessageState},
 };
 
 /// Messages on a page.
@@ -37,8 +38,11 @@ struct Page {
     kinds: Vec<Choice>,
     states: Vec<Choice>,
     rows: Vec<Row>,
-    next: String,
-    first: String,
+    turn: Turn,
+    lanes: Vec<Choice>,
+    /// The address of the same search in the other order, and whether the oldest come first now.
+    turned: String,
+    is_oldest_first: bool,
     export: String,
     incomplete: Vec<String>,
 }
@@ -92,6 +96,7 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         return Ok(Redirect::to(&format!("/console/messages/{id}")).into_response());
     }
     let (search, mut wrong) = search(t, asked, PAGE);
+    let is_oldest_first = search.forward;
     if asked.given("id").is_some() {
         wrong.push(("id", t.field_id_wrong.to_owned()));
     }
@@ -123,15 +128,14 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
             })
             .collect(),
         rows: found.messages.iter().map(|view| row(t, view)).collect(),
-        next: match next {
-            "" => String::new(),
-            next => again("/console/messages", asked, next),
+        turn: turn(t, asked, next),
+        lanes: lanes(t, asked.text("lane")),
+        turned: match is_oldest_first {
+            true => again("/console/messages", asked, "newest", ""),
+            false => again("/console/messages", asked, "oldest", ""),
         },
-        first: match asked.given("cursor") {
-            None => String::new(),
-            Some(_) => again("/console/messages", asked, ""),
-        },
-        export: again("/console/messages.csv", asked, ""),
+        is_oldest_first,
+        export: again("/console/messages.csv", asked, asked.text("order"), ""),
         incomplete: found.incomplete.iter().map(|gap| gap.why.clone()).collect(),
     })
 }
@@ -146,10 +150,36 @@ pub(super) fn kinds(t: &Texts, known: &crate::model::Kinds, chosen: &str) -> Vec
     known.iter().map(choice).collect()
 }
 
-/// The same search, from another place on.
-fn again(path: &str, asked: &Form, cursor: &str) -> String {
-    let names = ["q", "case", "kind", "state", "from", "to", "since"];
+/// Every lane.
+pub(super) fn lanes(t: &Texts, chosen: &str) -> Vec<Choice> {
+    let choice = |lane: Lane| Choice {
+        value: lane.as_str().into(),
+        text: t.lane(lane).text.into(),
+        is_chosen: lane.as_str() == chosen,
+    };
+    Lane::ALL.map(choice).into()
+}
+
+/// The other pages of the search.
+fn turn(t: &'static Texts, asked: &Form, next: &str) -> Turn {
+    let order = asked.text("order");
+    let at = |cursor| again("/console/messages", asked, order, cursor);
+    let first = asked.given("cursor").map_or_else(String::new, |_| at(""));
+    let next = match next {
+        "" => String::new(),
+        next => at(next),
+    };
+    match order {
+        "oldest" => Turn::oldest_first(t, first, next),
+        _ => Turn::newest_first(t, first, next),
+    }
+}
+
+/// The same search, in this order and from another place on.
+fn again(path: &str, asked: &Form, order: &str, cursor: &str) -> String {
+    let names = ["q", "case", "kind", "lane", "state", "from", "to", "since"];
     let mut parameters: Vec<_> = names.map(|name| (name, asked.text(name))).to_vec();
+    parameters.push(("order", if order == "oldest" { order } else { "" }));
     parameters.push(("cursor", cursor));
     address(path, &parameters)
 }
@@ -191,7 +221,8 @@ pub(super) fn search(t: &Texts, asked: &Form, max: usize) -> (Search, Vec<(&'sta
         max,
         // One that reads as none begins anew.
         cursor: asked.given("cursor").and_then(Cursor::parse),
-        forward: false,
+        forward: asked.text("order") == "oldest",
+        lane: asked.text("lane").parse().ok(),
         state: MessageState::ALL
             .into_iter()
             .find(|state| state.as_str() == asked.text("state")),

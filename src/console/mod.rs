@@ -8,20 +8,24 @@
 mod act;
 mod assets;
 mod audit;
+mod body;
 mod case;
 mod compose;
 mod export;
 mod form;
+mod map;
 mod message;
 mod messages;
 mod overview;
+mod pause;
 mod prefer;
 mod queue;
-mod samples;
 mod session;
 mod show;
 mod sign_in;
+mod stick;
 mod texts;
+mod turn;
 mod units;
 mod visit;
 mod wrong;
@@ -30,15 +34,22 @@ use std::sync::Arc;
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
     http::{HeaderValue, Uri, header},
     middleware::{Next, from_fn},
     response::{IntoResponse as _, Redirect, Response},
-    routing::{get, put},
+    routing::{get, post, put},
 };
 
-use crate::api::{Beside, Gateway};
-use visit::Visit;
+use crate::{
+    api::{Beside, Gateway},
+    model::Role,
+};
+use form::Form;
+use session::{Open, Said};
+use visit::{Guest, Visit};
+use wrong::Wrong;
 
 /// Nothing but what this node serves itself, and nothing that stands in a page: neither scripts nor styles (CSP level 3).
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
@@ -47,17 +58,33 @@ const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'self'; f
 struct Console<G> {
     api: Beside<G>,
     sessions: session::Sessions,
-    samples: Arc<samples::Samples>,
 }
 
-/// The console of a node, as a room beside its API. Samples are taken from now on until the API stops.
+impl<G: Gateway> Console<G> {
+    /// A form of somebody who may do what needs `role`, and who that is.
+    async fn form<'v>(
+        &self,
+        visit: &'v Guest,
+        body: Body,
+        role: Role,
+    ) -> Result<(Form, &'v Open), Wrong> {
+        let form = Form::read(&self.api.read(body).await?);
+        let open = visit.must_be(role, form.text("csrf"))?;
+        Ok((form, open))
+    }
+
+    /// Leads back to where a form came from, and says there what was done.
+    fn back(&self, open: &Open, form: &Form, said: Said) -> Response {
+        self.sessions.say(open, said);
+        Redirect::to(form::back(form.text("back"))).into_response()
+    }
+}
+
+/// The console of a node, as a room beside its API.
 pub fn mount<G: Gateway>(api: Beside<G>) -> Router {
-    let samples = Arc::new(samples::Samples::default());
-    tokio::spawn(samples::keep(samples.clone(), api.clone()));
     let console = Arc::new(Console {
         api,
         sessions: session::Sessions::default(),
-        samples,
     });
     Router::new()
         .route("/console", get(begin))
@@ -65,6 +92,7 @@ pub fn mount<G: Gateway>(api: Beside<G>) -> Router {
         .route("/console/messages", get(messages::page::<G>))
         .route("/console/messages.csv", get(export::messages::<G>))
         .route("/console/messages/{messageid}", get(message::page::<G>))
+        .route("/console/messages/{messageid}/body", post(body::show::<G>))
         .route("/console/queue", get(queue::page::<G>))
         .route("/console/case", get(case::page::<G>))
         .route("/console/units", get(units::page::<G>))
@@ -72,22 +100,21 @@ pub fn mount<G: Gateway>(api: Beside<G>) -> Router {
             "/console/compose",
             get(compose::page::<G>).post(compose::send::<G>),
         )
-        .route(
-            "/console/compose/test",
-            axum::routing::post(compose::test::<G>),
-        )
+        .route("/console/compose/test", post(compose::test::<G>))
+        .route("/console/stick", get(stick::page::<G>))
+        .route("/console/export", post(stick::export::<G>))
+        .route("/console/import", put(stick::import::<G>))
         .route("/console/audit", get(audit::page::<G>))
-        .route("/console/act", axum::routing::post(act::act::<G>))
+        .route("/console/act", post(act::act::<G>))
+        .route("/console/pause", post(pause::pause::<G>))
+        .route("/console/drain", post(pause::drain::<G>))
         .route(
             "/console/sign-in",
             get(sign_in::page::<G>).post(sign_in::sign_in::<G>),
         )
-        .route(
-            "/console/sign-out",
-            axum::routing::post(sign_in::sign_out::<G>),
-        )
+        .route("/console/sign-out", post(sign_in::sign_out::<G>))
         .route("/console/prefer", get(prefer::prefer))
-        .route("/console/samples", get(samples::show::<G>))
+        .route("/console/history", get(history::<G>))
         .route("/console/events", get(events::<G>))
         .route("/console/attachments", put(compose::upload::<G>))
         .route("/console/assets/{name}", get(assets::asset))
@@ -107,6 +134,15 @@ async fn events<G: Gateway>(
     uri: Uri,
 ) -> Response {
     console.api.events(&uri).await
+}
+
+/// What the charts draw.
+async fn history<G: Gateway>(
+    State(console): State<Arc<Console<G>>>,
+    _: Visit,
+    uri: Uri,
+) -> Response {
+    console.api.history(&uri).await
 }
 
 /// Tells browsers how little a page may do.

@@ -7,14 +7,14 @@ use axum::{extract::State, response::Response};
 
 use super::{
     Console, form,
-    samples::Speed,
+    pause::REASON_BYTES_MAX,
     show::{Chip, Tone, age, bytes, count, percent, rate, span},
     texts::{Texts, fill},
     visit::{Frame, Visit, page as render},
     wrong::{Wrong, answer},
 };
 use crate::{
-    api::{Gateway, LinkView, Status, TransferView, UnitView},
+    api::{Gateway, LinkView, Status, TransferView, UnitView, Warning},
     model::{Millis, UnitId},
 };
 
@@ -39,6 +39,8 @@ struct Page {
     queues_more: usize,
     bounds: Vec<Bound>,
     transfers: Vec<TransferRow>,
+    is_draining: bool,
+    reason_max: usize,
     about: String,
 }
 
@@ -46,6 +48,8 @@ struct Warned {
     tone: &'static str,
     text: String,
     detail: String,
+    /// Where something can be done about it.
+    href: String,
 }
 
 struct Figure {
@@ -128,7 +132,7 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
     let t = visit.t();
     let mut waiting: Vec<_> = units.iter().filter(|u| u.mailbox.messages > 0).collect();
     waiting.sort_by_key(|unit| (std::cmp::Reverse(unit.mailbox.messages), &unit.unit));
-    let drains = drains(console, &waiting, &links);
+    let drains = drains(&waiting, &links);
     let queues = waiting.iter().zip(&drains);
     let transfers = status.attachments.under_way.iter().take(TRANSFERS_MAX);
     render(&Page {
@@ -138,10 +142,7 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         links: links
             .iter()
             .take(LINKS_MAX)
-            .map(|link| {
-                let speed = console.samples.speed(&link.neighbour, &link.link);
-                link_row(t, link, speed, now)
-            })
+            .map(|link| link_row(t, link, now))
             .collect(),
         links_more: links.len().saturating_sub(LINKS_MAX),
         queues: queues
@@ -151,6 +152,8 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         queues_more: waiting.len().saturating_sub(QUEUES_MAX),
         bounds: bounds(t, console, &status),
         transfers: transfers.map(|one| transfer_row(t, one)).collect(),
+        is_draining: status.draining,
+        reason_max: REASON_BYTES_MAX,
         about: fill(
             t.about_node,
             &[
@@ -174,6 +177,11 @@ fn warnings(
             tone: if bad { Tone::Bad } else { Tone::Warn }.class(),
             text,
             detail,
+            href: match warning {
+                Warning::Paused { unit, .. } => queue_of(unit),
+                Warning::Drained { .. } => "#maintenance".into(),
+                _ => String::new(),
+            },
         }
     });
     let down = links.iter().filter(|link| !link.up);
@@ -190,6 +198,7 @@ fn warnings(
             ],
         ),
         detail: link.error.clone().unwrap_or_default(),
+        href: String::new(),
     });
     let waits = units.iter().filter(|unit| {
         let is_long = unit
@@ -210,6 +219,7 @@ fn warnings(
             ],
         ),
         detail: String::new(),
+        href: queue_of(&unit.unit),
     });
     let nearly_full = [
         (
@@ -231,6 +241,7 @@ fn warnings(
             tone: Tone::Warn.class(),
             text: fill(t.warn_nearly_full, &[&name, &percent]),
             detail: String::new(),
+            href: String::new(),
         });
     of_node
         .chain(down)
@@ -238,6 +249,10 @@ fn warnings(
         .chain(waits)
         .take(50)
         .collect()
+}
+
+fn queue_of(unit: &UnitId) -> String {
+    form::address("/console/queue", &[("neighbour", unit.as_str())])
 }
 
 fn figures(t: &'static Texts, status: &Status, units: &[UnitView]) -> Vec<Figure> {
@@ -289,7 +304,7 @@ fn figures(t: &'static Texts, status: &Status, units: &[UnitView]) -> Vec<Figure
     figures
 }
 
-fn link_row(t: &'static Texts, link: &LinkView, speed: Speed, now: Millis) -> LinkRow {
+fn link_row(t: &'static Texts, link: &LinkView, now: Millis) -> LinkRow {
     let some = |number: Option<String>| number.unwrap_or_else(|| "–".into());
     let usage = link.usage.as_ref();
     LinkRow {
@@ -303,8 +318,8 @@ fn link_row(t: &'static Texts, link: &LinkView, speed: Speed, now: Millis) -> Li
         rtt: some(link.rtt_ms.map(|ms| format!("{ms:.0} ms"))),
         loss: some(link.loss_percent.map(|percent| format!("{percent:.1} %"))),
         rate: some(link.rate_bps.map(|bps| rate(bps as f64))),
-        up: some(link.up.then(|| rate(speed.up_bps))),
-        down: some(link.up.then(|| rate(speed.down_bps))),
+        up: some(link.sent_bps.map(|bps| rate(bps as f64))),
+        down: some(link.received_bps.map(|bps| rate(bps as f64))),
         flying: some(link.up.then(|| bytes(link.in_flight_bytes))),
         ratio: some(link.ratio_sent.map(|ratio| format!("{ratio:.2}"))),
         budget: usage.and_then(|usage| {
@@ -328,20 +343,18 @@ enum Drain {
     Flows(f64),
 }
 
-fn drains<G: Gateway>(console: &Console<G>, of: &[&UnitView], links: &[LinkView]) -> Vec<Drain> {
-    // What links could carry, when nothing has gone lately.
-    let mut could: HashMap<&UnitId, f64> = HashMap::new();
+fn drains(of: &[&UnitView], links: &[LinkView]) -> Vec<Drain> {
+    // What has gone lately over all links to a neighbour, and what they could carry when nothing has.
+    let mut flows: HashMap<&UnitId, (f64, f64)> = HashMap::new();
     for link in links.iter().filter(|link| link.up) {
+        let (lately, could) = flows.entry(&link.neighbour).or_default();
+        *lately += link.payload_sent_bps.unwrap_or_default() as f64 / 8.0;
         let bytes = link.rate_bps.unwrap_or_default() as f64 / 8.0;
-        *could.entry(&link.neighbour).or_default() +=
-            bytes / link.ratio_sent.unwrap_or(1.0).max(0.05);
+        *could += bytes / link.ratio_sent.unwrap_or(1.0).max(0.05);
     }
-    let drain = |unit: &&UnitView| match could.get(&unit.unit) {
+    let drain = |unit: &&UnitView| match flows.get(&unit.unit) {
         None => Drain::Stands,
-        Some(could) => {
-            let lately = console.samples.drain(&unit.unit);
-            Drain::Flows(if lately > 0.0 { lately } else { *could })
-        }
+        Some((lately, could)) => Drain::Flows(if *lately > 0.0 { *lately } else { *could }),
     };
     of.iter().map(drain).collect()
 }
@@ -350,7 +363,7 @@ fn queue_row(t: &Texts, unit: &UnitView, drain: Drain, now: Millis) -> QueueRow 
     let name = unit.unit.to_string();
     let lanes = &unit.mailbox_lanes;
     QueueRow {
-        href: form::address("/console/queue", &[("neighbour", &name)]),
+        href: queue_of(&unit.unit),
         neighbour: name,
         lanes: [lanes.flash, lanes.urgent, lanes.normal, lanes.bulk].map(count),
         total: count(unit.mailbox.messages),

@@ -8,8 +8,10 @@ use axum::{extract::State, response::Response};
 use super::{
     Console,
     form::address,
-    messages::{Choice, listed},
+    messages::{Choice, lanes, listed},
+    pause::{REASON_BYTES_MAX, Sending},
     show::{Chip, When, age, bytes, count, span},
+    turn::Turn,
     visit::{Frame, Visit, page as render},
     wrong::{Wrong, answer},
 };
@@ -31,10 +33,12 @@ struct Page {
     states: Vec<Choice>,
     rows: Vec<Row>,
     total: String,
-    next: String,
-    first: String,
-    lanes: Vec<(&'static str, &'static str)>,
+    turn: Turn,
+    /// What goes to the neighbour that was chosen.
+    sending: Option<Sending>,
+    lanes: Vec<Choice>,
     reason_max: usize,
+    pause_reason_max: usize,
 }
 
 struct Row {
@@ -54,7 +58,7 @@ struct Row {
     expires_in: String,
 }
 
-/// `GET /console/queue?neighbour=&state=&cursor=`.
+/// `GET /console/queue?neighbour=&state=&lane=&cursor=`.
 pub(super) async fn page<G: Gateway>(
     State(console): State<Arc<Console<G>>>,
     visit: Visit,
@@ -83,6 +87,7 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
             state: waiting
                 .into_iter()
                 .find(|s| s.as_str() == asked.text("state")),
+            lane: asked.text("lane").parse().ok(),
             neighbour: asked.given("neighbour").and_then(|name| name.parse().ok()),
             ..QueueFilter::default()
         },
@@ -93,10 +98,12 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         .as_ref()
         .map_or_else(String::new, ToString::to_string);
     let state = filter.state.map_or("", MessageState::as_str);
+    let lane = filter.lane.map_or("", Lane::as_str);
     let again = |cursor: &str| {
         let parameters = [
             ("neighbour", &*neighbour),
             ("state", state),
+            ("lane", lane),
             ("cursor", cursor),
         ];
         address("/console/queue", &parameters)
@@ -145,13 +152,19 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
             .into(),
         rows: rows.collect(),
         total: count(found.total),
-        next: found.next.as_deref().map_or_else(String::new, again),
-        first: asked
-            .given("cursor")
-            .map_or_else(String::new, |_| again("")),
-        lanes: Lane::ALL
-            .map(|lane| (lane.as_str(), t.lane(lane).text))
-            .to_vec(),
+        turn: Turn::oldest_first(
+            t,
+            asked
+                .given("cursor")
+                .map_or_else(String::new, |_| again("")),
+            found.next.as_deref().map_or_else(String::new, again),
+        ),
+        sending: units
+            .iter()
+            .find(|unit| unit.unit.as_str() == neighbour)
+            .map(|unit| Sending::of(t, unit)),
+        lanes: lanes(t, lane),
         reason_max: ReceiptItem::NOTE_BYTES_MAX,
+        pause_reason_max: REASON_BYTES_MAX,
     })
 }

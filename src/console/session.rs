@@ -51,6 +51,20 @@ pub(super) struct Said {
     pub(super) lines: Vec<String>,
 }
 
+impl Said {
+    /// It was done.
+    pub(super) fn good(line: impl Into<String>) -> Self {
+        let lines = vec![line.into()];
+        Self { good: true, lines }
+    }
+
+    /// It was not done.
+    pub(super) fn bad(line: impl Into<String>) -> Self {
+        let lines = vec![line.into()];
+        Self { good: false, lines }
+    }
+}
+
 impl Sessions {
     /// Begins a session; gives its name, which the browser keeps. None when there is no randomness to be had.
     pub(super) fn begin(&self, actor: Actor, token: blake3::Hash) -> Option<String> {

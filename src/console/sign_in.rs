@@ -129,8 +129,7 @@ async fn end<G: Gateway>(
     guest: &Guest,
     body: Body,
 ) -> Result<Response, Wrong> {
-    let form = Form::read(&console.api.read(body).await?);
-    let open = guest.must_be(Role::Viewer, form.text("csrf"))?;
+    let (_, open) = console.form(guest, body, Role::Viewer).await?;
     console.sessions.end(open);
     let set = format!("{SESSION_COOKIE}=; Path=/console; Max-Age=0; SameSite=Strict; HttpOnly");
     Ok(with_cookie(Redirect::to("/console/").into_response(), &set))

@@ -1,4 +1,4 @@
-//! Every unit that the node knows, by city and county, as on the map.
+//! Every unit that the node knows, by city and county, as a table or as a map.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -8,6 +8,7 @@ use axum::{extract::State, response::Response};
 use super::{
     Console,
     form::address,
+    map::{City, Meaning, cities, legend},
     show::{Chip, Tone, When, age, bytes, count},
     texts::Texts,
     visit::{Frame, Visit, page as render},
@@ -31,7 +32,12 @@ struct Page {
     f: Frame,
     q: String,
     filters: Vec<Filter>,
+    /// The table and the map, of which one is chosen.
+    views: [Filter; 2],
     groups: Vec<Group>,
+    cities: Vec<City>,
+    legend: Vec<Meaning>,
+    view: &'static str,
     shown: usize,
     total: usize,
 }
@@ -59,7 +65,8 @@ struct Row {
     seen: Option<When>,
     seen_ago: String,
     mailbox: String,
-    mailbox_href: String,
+    href: String,
+    is_paused: bool,
     bytes: String,
     oldest: String,
     expires: Option<When>,
@@ -67,7 +74,7 @@ struct Row {
     is_upstream: bool,
 }
 
-/// `GET /console/units?q=&state=`.
+/// `GET /console/units?q=&state=&view=`.
 pub(super) async fn page<G: Gateway>(
     State(console): State<Arc<Console<G>>>,
     visit: Visit,
@@ -94,8 +101,13 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         .filter(|unit| chosen.is_empty() || fits(unit, chosen))
         .take(SHOWN_MAX)
         .collect();
+    let shows_map = visit.query.text("view") == "map";
+    let (view, in_table) = match shows_map {
+        true => ("map", &[][..]),
+        false => ("", &shown[..]),
+    };
     let mut groups: BTreeMap<String, Group> = BTreeMap::new();
-    for unit in &shown {
+    for unit in in_table {
         let name = place(&unit.unit);
         let group = groups.entry(name.clone()).or_insert_with(|| Group {
             name,
@@ -106,20 +118,36 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         let is_upstream = status.upstream.as_ref() == Some(&unit.unit);
         group.rows.push(row(t, unit, is_upstream, now));
     }
+    let here = |view, state| {
+        let parameters = [("q", &*q), ("state", state), ("view", view)];
+        address("/console/units", &parameters)
+    };
     let filter = |value: &'static str| Filter {
         value,
         text: t.unit_filter(value),
         count: units.iter().filter(|unit| fits(unit, value)).count(),
-        href: address("/console/units", &[("q", &q), ("state", value)]),
+        href: here(view, value),
         is_chosen: chosen == value,
     };
     let all = Filter {
         count: units.len(),
         ..filter("")
     };
+    let show_as = |value, text| Filter {
+        value,
+        text,
+        count: 0,
+        href: here(value, chosen),
+        is_chosen: view == value,
+    };
+    let on_map = if shows_map { &shown[..] } else { &[] };
     render(&Page {
         f: visit.frame("units", t.units),
         filters: [all].into_iter().chain(FILTERS.map(filter)).collect(),
+        views: [show_as("", t.units_table), show_as("map", t.units_map)],
+        cities: cities(t, on_map),
+        legend: legend(t, on_map),
+        view,
         groups: groups.into_values().collect(),
         shown: shown.len(),
         total: units.len(),
@@ -144,25 +172,28 @@ fn place(unit: &UnitId) -> String {
     parts.get(..of_place).unwrap_or_default().join(".")
 }
 
-fn row(t: &'static Texts, unit: &UnitView, is_upstream: bool, now: Millis) -> Row {
-    let name = unit.unit.to_string();
+/// How a unit is.
+pub(super) fn state(t: &'static Texts, unit: &UnitView) -> Chip {
     let (tone, text) = match (unit.blocked, unit.connected) {
         (true, _) => (Tone::Bad, t.unit_blocked),
         (_, true) => (Tone::Good, t.connected),
         _ if unit.seen.is_some() => (Tone::Warn, t.not_connected),
         _ => (Tone::Plain, t.never_seen),
     };
+    Chip { tone, text }
+}
+
+fn row(t: &'static Texts, unit: &UnitView, is_upstream: bool, now: Millis) -> Row {
+    let name = unit.unit.to_string();
     Row {
         title: unit.title.clone().unwrap_or_default(),
-        state: Chip { tone, text },
+        state: state(t, unit),
         links: unit.links.join(", "),
         seen: unit.seen.map(When::exact),
         seen_ago: unit.seen.map_or_else(String::new, |seen| age(t, seen, now)),
         mailbox: count(unit.mailbox.messages),
-        mailbox_href: match unit.mailbox.messages {
-            0 => String::new(),
-            _ => address("/console/queue", &[("neighbour", &name)]),
-        },
+        href: address("/console/queue", &[("neighbour", &name)]),
+        is_paused: !unit.paused.is_empty(),
         bytes: bytes(unit.mailbox.bytes),
         oldest: unit
             .oldest

@@ -146,6 +146,13 @@ impl Guest {
         Ok(open)
     }
 
+    /// The same for a call that a script makes.
+    pub(super) fn must_call(&self, headers: &HeaderMap, role: Role) -> Result<&Open, Wrong> {
+        let csrf = headers.get("x-csrf");
+        let csrf = csrf.and_then(|csrf| csrf.to_str().ok()).unwrap_or_default();
+        self.must_be(role, csrf)
+    }
+
     /// What stands around every page.
     pub(super) fn frame(&self, at: &'static str, title: &str) -> Frame {
         let open = self.session.as_ref();
@@ -160,6 +167,7 @@ impl Guest {
             is_ready: self.is_ready,
             actor: open.map(|open| open.actor.clone()),
             may_act: self.may_act(),
+            may_manage: self.has(Role::Administrator),
             csrf: open.map_or_else(String::new, |open| open.csrf.clone()),
             said: self.said.clone(),
             zone: show::zone(),
@@ -181,6 +189,8 @@ pub(super) struct Frame {
     pub(super) is_ready: bool,
     pub(super) actor: Option<Actor>,
     pub(super) may_act: bool,
+    /// Whether the visitor may also drain the node, and export what messages say.
+    pub(super) may_manage: bool,
     pub(super) csrf: String,
     pub(super) said: Option<Said>,
     /// The zone of every time that is shown.

@@ -23,8 +23,8 @@ use crate::{
 pub(super) enum Wrong {
     /// The node does not do it.
     Refused(Refusal),
-    /// The request did not come whole, or is too large.
-    Unread(Problem),
+    /// What a call of the API says instead of an answer.
+    Problem(Problem),
     /// There is no such thing.
     Unknown(&'static str),
     /// It needs somebody who has signed in.
@@ -45,7 +45,7 @@ impl From<Refusal> for Wrong {
 
 impl From<Problem> for Wrong {
     fn from(problem: Problem) -> Self {
-        Self::Unread(problem)
+        Self::Problem(problem)
     }
 }
 
@@ -76,7 +76,10 @@ pub(super) fn answer(guest: &Guest, made: Result<Response, Wrong>) -> Response {
             let title = t.cause(refusal.cause);
             (Problem::from(refusal).status(), title, detail)
         }
-        Wrong::Unread(problem) => (problem.status(), t.wrong_unread, String::new()),
+        Wrong::Problem(problem) => {
+            let detail = problem.detail().to_owned();
+            (problem.status(), t.problem(problem.slug()), detail)
+        }
         Wrong::Unknown(what) => (StatusCode::NOT_FOUND, what, String::new()),
         Wrong::NotAllowed(role) => (
             StatusCode::FORBIDDEN,

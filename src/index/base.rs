@@ -179,7 +179,6 @@ impl Base {
         })
     }
 
-    #[cfg(test)]
     pub(super) fn db(&self) -> &sled::Db {
         &self.db
     }

@@ -1,11 +1,12 @@
 //! The keys of the base. One tree holds everything, so that a batch is one change.
 //!
 //! ```text
-//! p                 position, count, gaps
-//! v                 version
-//! m  key 16         a page of entries, by their keys
-//! n  name 25        a page of names
-//! r  number 8       names that came or went and are in no page yet
+//! p                      position, count, gaps
+//! v                      version
+//! m  key 16              a page of entries, by their keys
+//! n  name 25             a page of names
+//! r  number 8            names that came or went and are in no page yet
+//! s  grain 1  number 8   a page of samples, for charts
 //! ```
 
 use crate::model::{Digest, Location, MessageId, Millis};

@@ -22,6 +22,7 @@ mod lost;
 mod names;
 mod news;
 mod pages;
+mod samples;
 mod search;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ pub use entry::{Entry, Line, Receiver, What};
 pub use feed::{Feed, Health};
 pub use lost::Lost;
 pub use news::{Happening, Listener};
+pub use samples::{Grain, Sample};
 pub use search::{Cursor, Found, Search};
 
 use self::{base::Base, feed::Shared, follow::Follower};
@@ -208,22 +210,48 @@ impl Index {
         self.ask(move |base| search.run(base)).await
     }
 
+    /// Keeps samples for charts. What cannot be kept now is lost; nothing else is.
+    ///
+    /// # Errors
+    /// Some of them are not kept.
+    pub async fn keep_samples(&self, samples: Vec<(Grain, Sample)>) -> Result<(), Unavailable> {
+        self.with_base(move |base| base.keep_samples(&samples))
+            .await
+    }
+
+    /// The samples that are kept, in order.
+    ///
+    /// # Errors
+    /// It cannot answer now.
+    pub async fn samples(&self, grain: Grain, now: Millis) -> Result<Vec<Sample>, Unavailable> {
+        self.with_base(move |base| base.samples(grain, now)).await
+    }
+
     async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Base) -> Result<T, base::BaseError> + Send + 'static,
     ) -> Result<T, Unavailable> {
         self.shared.caught_up(CATCH_UP_WITHIN).await;
+        self.with_base(question).await
+    }
+
+    async fn with_base<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Base) -> Result<T, base::BaseError> + Send + 'static,
+    ) -> Result<T, Unavailable> {
         let base = self.shared.base()?;
-        let asked = tokio::task::spawn_blocking(move || base::guarded(|| question(&base)));
-        let answer = match asked.await {
-            Ok(answer) => answer.map_err(|failure| failure.why),
-            Err(error) => Err(error.to_string()),
+        let done = tokio::task::spawn_blocking(move || base::guarded(|| work(&base)));
+        let (why, is_damage) = match done.await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(failure)) => (failure.why, failure.is_damage),
+            Err(error) => (error.to_string(), true),
         };
-        answer.map_err(|why| {
-            tracing::error!(why, "the index cannot be read");
+        tracing::error!(why, "the index does not do what it should");
+        // What the system refuses for now, such as room, is no reason to begin anew.
+        if is_damage {
             self.shared.suspect(&why);
-            Unavailable::Opening
-        })
+        }
+        Err(Unavailable::Opening)
     }
 }
 

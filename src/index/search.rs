@@ -5,7 +5,7 @@ use super::{
     entry::Entry,
     keys::{Key, Stem},
 };
-use crate::model::{Millis, Pattern, State};
+use crate::model::{Lane, Millis, Pattern, State};
 
 /// Messages that one page looks at, at most: a filter that fits few of many takes several pages.
 const LOOKED_AT_MAX: usize = 100_000;
@@ -19,6 +19,8 @@ pub struct Search {
     pub cursor: Option<Cursor>,
     /// The earliest first; otherwise the newest.
     pub forward: bool,
+    /// In this lane.
+    pub lane: Option<Lane>,
     /// In this state.
     pub state: Option<State>,
     /// Of a kind that this matches.
@@ -133,6 +135,7 @@ impl Search {
         self.case
             .as_ref()
             .is_none_or(|case| entry.case.as_ref() == Some(case))
+            && self.lane.is_none_or(|lane| entry.lane == lane)
             && self.state.is_none_or(|state| entry.state() == state)
             && self
                 .kind

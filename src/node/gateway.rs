@@ -14,9 +14,9 @@ use super::{
 };
 use crate::{
     api::{
-        Acted, Action, Actor, DamageView, Drained, Exported, Gateway, Handed, Heard, Imported,
-        InboxAsk, LinkUsage, LinkView, MessagePage, MessageView, PerLane, QueueAsk, QueuePage,
-        Refusal, RefusedCall, Settled, Status, UnitView, Volume, Warning, Which,
+        Acted, Action, Actor, DamageView, Drained, Exported, Gateway, Handed, Heard, History,
+        Imported, InboxAsk, LinkUsage, LinkView, MessagePage, MessageView, PerLane, QueueAsk,
+        QueuePage, Refusal, RefusedCall, Settled, Span, Status, UnitView, Volume, Warning, Which,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
@@ -178,6 +178,11 @@ impl Gateway for NodeHandle {
         Ok(views)
     }
 
+    fn history(&self, span: Span) -> History {
+        let now = self.shared.clock.wall();
+        self.shared.samples.history(span, now)
+    }
+
     async fn status(&self) -> Result<Status, Refusal> {
         let (epoch, neighbours, inbox, awaiting, on_their_way, lost_attachments) = self
             .look(|machine| {
@@ -314,7 +319,7 @@ impl NodeHandle {
     }
 
     /// Every link and session, with what the machine knows of the sessions with its neighbours.
-    fn link_views(&self, neighbours: Vec<NeighbourView>) -> Vec<LinkView> {
+    pub(super) fn link_views(&self, neighbours: Vec<NeighbourView>) -> Vec<LinkView> {
         let sessions = neighbours.into_iter().flat_map(|n| n.sessions);
         let known = sessions.map(|session| (session.session, session)).collect();
         let live = self.shared.live();
@@ -324,6 +329,12 @@ impl NodeHandle {
             let usage = self.shared.usage.view(&view.link);
             if let Some(usage) = usage.filter(|_| upstream == Some(&view.neighbour)) {
                 show_usage(view, usage);
+            }
+            if view.up {
+                let speed = self.shared.samples.speed(&view.neighbour, &view.link);
+                view.sent_bps = Some(speed.sent);
+                view.received_bps = Some(speed.received);
+                view.payload_sent_bps = Some(speed.payload_sent);
             }
         }
         views

@@ -50,6 +50,7 @@ mod receipts;
 mod remembered;
 mod rules;
 mod running;
+mod samples;
 mod session;
 mod shared;
 mod start;

@@ -18,6 +18,7 @@ use super::{
     live::Live,
     local::LocalTroubles,
     rules::Rules,
+    samples::Samples,
     status::{Status, StatusBoard},
     store::JournalReader,
     usage::Usage,
@@ -68,6 +69,8 @@ pub(super) struct Shared {
     pub(super) board: LinkBoard,
     /// On what terms links are used.
     pub(super) usage: Usage,
+    /// The node over time, for charts.
+    pub(super) samples: Samples,
     /// Search and history, for people.
     pub(super) index: Index,
     /// Dictionaries of neighbours.
@@ -170,6 +173,7 @@ impl Shared {
             audit_damage,
             local: LocalTroubles::default(),
             refused: audit::Refused::default(),
+            samples: Samples::default(),
             index,
             shelf: Shelf::new(&live.settings.data_dir),
             package: Package::default(),

@@ -30,6 +30,7 @@ use super::{
     random,
     receipts::ReceiptMaker,
     running::{LinkTasks, RunningNode},
+    samples,
     shared::{Damaged, Parts, Shared},
     status::{Status, StatusBoard},
     store::{NodeDisk, Store},
@@ -245,6 +246,7 @@ impl Node {
         shared.status.tell(Status::Ready);
         let mut local = LocalTasks::default();
         local.follow(&handle, secret).await;
+        samples::keep(&handle);
         tracing::info!(
             unit = %shared.live().settings.unit,
             api = %api_address,

@@ -462,3 +462,38 @@ async fn requests_beyond_the_bound_are_429_and_probes_are_not() {
         .await;
     assert_eq!(world.get("/v1/status").await.status, StatusCode::OK);
 }
+
+#[tokio::test]
+async fn the_history_has_lists_of_one_length_and_a_null_where_nothing_is_known() {
+    let world = World::new();
+    for (asked, span) in [("", "1h"), ("?span=24h", "24h"), ("?span=30d", "30d")] {
+        let history = world.get(&format!("/v1/history{asked}")).await.body;
+        assert_eq!(history["span"], span);
+        assert_eq!(history["through"], "2026-02-25T06:13:20.000Z");
+        assert_eq!(history["queued"], json!([3, null, 5]));
+        for list in ["at", "sent_bps", "received_bps", "inbox"] {
+            let list = history[list].as_array().expect("a list");
+            assert_eq!(list.len(), 3);
+        }
+    }
+    let wrong = world.get("/v1/history?span=2h").await;
+    assert_eq!(
+        (wrong.problem(), &wrong.body["attribute"]),
+        ("invalid-request", &json!("span"))
+    );
+}
+
+#[tokio::test]
+async fn a_search_is_bounded_by_lane_and_goes_either_way() {
+    let world = World::new();
+    world.get("/v1/messages?lane=flash&order=oldest").await;
+    let search = world.node.told().search.take().expect("it was asked");
+    assert_eq!((search.lane, search.forward), (Some(Lane::Flash), true));
+    world.get("/v1/messages?lane=&order=newest").await;
+    let search = world.node.told().search.take().expect("it was asked");
+    assert_eq!((search.lane, search.forward), (None, false));
+    for wrong in ["lane=express", "order=size"] {
+        let answered = world.get(&format!("/v1/messages?{wrong}")).await;
+        assert_eq!(answered.problem(), "invalid-request", "{wrong}");
+    }
+}

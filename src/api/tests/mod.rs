@@ -373,6 +373,9 @@ impl Gateway for Fake {
             rtt_ms: Some(350.5),
             loss_percent: None,
             rate_bps: None,
+            sent_bps: Some(800),
+            received_bps: Some(1600),
+            payload_sent_bps: Some(3200),
             bytes_sent: 10,
             bytes_received: 20,
             payload_sent: 40,
@@ -398,6 +401,14 @@ impl Gateway for Fake {
     async fn units(&self) -> Result<Vec<UnitView>, Refusal> {
         self.check()?;
         Ok(vec![])
+    }
+
+    fn history(&self, span: Span) -> History {
+        let mut history = History::new(span, 5, NOW - span.millis(), NOW);
+        history.add(NOW - 60_000, [800, 1600, 3, 4]);
+        history.gap(NOW - 5_000);
+        history.add(NOW, [0, 0, 5, 0]);
+        history
     }
 
     async fn status(&self) -> Result<Status, Refusal> {

@@ -6,6 +6,10 @@
   const csrf = find('meta[name="csrf"]').content;
   const fill = (text, ...values) => text.replace(/\{\}/g, () => values.shift());
 
+  // On a narrow screen the pages stand in a row that scrolls.
+  const here = find(".side [aria-current]");
+  if (here) here.parentElement.scrollLeft = here.offsetLeft - here.parentElement.clientWidth / 2 + here.offsetWidth / 2;
+
   // --- Following what happens. -----------------------------------------------------------------------------------------------------
   // A page says with data-follow what it shows; when the node tells of that, the page is asked for anew, at most every two seconds, and
   // htmx takes over the parts that it names. Tabs that nobody sees listen to nothing.
@@ -74,42 +78,57 @@
     return `${Math.round(bps)} bit/s`;
   };
   const count = (number) => `${number}`;
+  const two = (number) => `${number}`.padStart(2, "0");
   const clock = (s, exact) => new Date(s * 1000).toTimeString().slice(0, exact ? 8 : 5);
+  const day = (s) => { const at = new Date(s * 1000); return `${two(at.getMonth() + 1)}-${two(at.getDate())}`; };
+  // How far each span goes back, how often it is asked for anew, and how its times are written; all in seconds.
+  const spans = {
+    "1h": { back: 3600, every: 5, tick: (s) => clock(s), exact: (s) => clock(s, true) },
+    "24h": { back: 86400, every: 60, tick: (s) => clock(s), exact: (s) => `${day(s)} ${clock(s)}` },
+    "30d": { back: 30 * 86400, every: 300, tick: day, exact: (s) => `${day(s)} ${clock(s)}` },
+  };
   const charts = all("[data-chart]");
-  let span = "hour", plots = [];
+  let span = "1h", plots = [], loaded = 0;
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const line = (label, stroke, value) => ({ label, stroke, width: 1.5, fill: `${stroke}1f`, points: { show: false }, value: (_, v) => (v == null ? "–" : value(v)) });
   const draw = (place, series, value) => {
     const { data } = place.dataset.chart === "rate"
-      ? { data: [series.at, series.up, series.down] } : { data: [series.at, series.queued, series.inbox] };
+      ? { data: [series.at, series.sent_bps, series.received_bps] } : { data: [series.at, series.queued, series.inbox] };
     const lines = place.dataset.chart === "rate"
       ? [line(place.dataset.up, colour("--chart-up"), rate), line(place.dataset.down, colour("--chart-down"), rate)]
       : [line(place.dataset.queued, colour("--chart-up"), count), line(place.dataset.inbox, colour("--chart-down"), count)];
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--chart-grid"), width: 1 }, ticks: { show: false }, font: `11px ${colour("--font")}` };
-    const now = Date.now() / 1000, back = span === "day" ? 86400 : 3600;
+    // A line that carries nothing lies at the bottom, and its axis has numbers that differ.
+    const least = place.dataset.chart === "rate" ? 1000 : 4;
+    const now = Date.now() / 1000, { back, tick, exact } = spans[span];
     const plot = new uPlot({
       width: place.clientWidth, height: place.clientHeight - 26, cursor: { drag: { setScale: false } }, legend: { live: true },
-      scales: { x: { range: [now - back, now] }, y: { range: (_, min, max) => [0, Math.max(max || 0, 1) * 1.1] } },
-      series: [{ label: place.dataset.time, value: (_, v) => (v == null ? "–" : clock(v, true)) }, ...lines],
-      axes: [{ ...axis, size: 30, space: 70, values: (_, ticks) => ticks.map((t) => clock(t)) },
+      scales: { x: { range: [now - back, now] }, y: { range: (_, min, max) => [0, Math.max(max || 0, least) * 1.1] } },
+      series: [{ label: place.dataset.time, value: (_, v) => (v == null ? "–" : exact(v)) }, ...lines],
+      axes: [{ ...axis, size: 30, space: 70, values: (_, ticks) => ticks.map((t) => tick(t)) },
         { ...axis, size: 76, space: 28, values: (_, ticks) => ticks.map((t) => (value(t))) }],
     }, data, place);
     // Until somebody points at a moment, the latest is told.
     if (data[0].length) setTimeout(() => plot.status !== 0 && plot.setLegend({ idx: data[0].length - 1 }), 0);
-    const last = (list) => value(list.at(-1) ?? 0);
+    const last = (list) => value(list.findLast((number) => number != null) ?? 0);
     place.setAttribute("aria-label", `${place.previousElementSibling?.textContent.trim().split("\n")[0] ?? ""}: ${lines.map((l, i) => `${l.label} ${last(data[i + 1])}`).join(", ")}`);
     return plot;
   };
   const load = async () => {
-    const answer = await fetch(`/console/samples?span=${span}`, { headers: { "hx-request": "true" } }).catch(() => undefined);
+    const asked = span;
+    const answer = await fetch(`/console/history?span=${asked}`, { headers: { "hx-request": "true" } }).catch(() => undefined);
     if (!answer?.ok) return;
     const series = await answer.json();
+    // Another span may have been chosen meanwhile.
+    if (asked !== span) return;
+    // A node that has just started has yet to read what it kept.
+    loaded = series.at.length ? Date.now() : 0;
     for (const plot of plots) plot.destroy();
     plots = charts.map((place) => draw(place, series, place.dataset.chart === "rate" ? rate : (n) => (Number.isInteger(n) ? count(n) : "")));
   };
   if (charts.length) {
     load();
-    setInterval(() => { if (!document.hidden) load(); }, 5000);
+    setInterval(() => { if (!document.hidden && Date.now() - loaded > spans[span].every * 1000 - 1000) load(); }, 5000);
     addEventListener("resize", () => { clearTimeout(charts.later); charts.later = setTimeout(load, 150); });
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", load);
     for (const button of all("[data-span]")) {
@@ -163,55 +182,99 @@
     count();
   }
 
+  // --- Files that an answer brings. ------------------------------------------------------------------------------------------------
+  // The page stays while the browser saves the file; a cookie tells that it has come, and the page is loaded anew to say what is in it.
+  document.addEventListener("submit", (event) => {
+    const form = event.target.closest("[data-downloads]");
+    if (!form || event.defaultPrevented) return;
+    find("dialog[open]", form)?.close();
+    find("#told").textContent = form.dataset.waits;
+    const come = `casegate_come=${form.dataset.downloads}`;
+    setInterval(() => { if (document.cookie.includes(come)) location.replace(location.href); }, 300);
+  });
+
   // --- Bringing files. -------------------------------------------------------------------------------------------------------------
+  const size = (bytes) => (bytes < 1048576 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`);
+  const make = (tag, text, props = {}) => Object.assign(document.createElement(tag), { textContent: text, ...props });
+  // Sends a file and tells how far it is; `done` is given the answer's status and what it says.
+  const bringFile = (file, to, bar, state, going, done) => {
+    const call = new XMLHttpRequest();
+    call.open("PUT", to);
+    call.setRequestHeader("x-csrf", csrf);
+    call.setRequestHeader("content-type", "application/octet-stream");
+    call.upload.onprogress = (event) => {
+      bar.value = event.loaded;
+      state.textContent = fill(going, size(event.loaded), size(file.size));
+    };
+    call.onloadend = () => {
+      let answer = {};
+      try { answer = JSON.parse(call.responseText); } catch { /* The node said nothing. */ }
+      bar.remove();
+      done(call.status, answer);
+    };
+    call.send(file);
+    return call;
+  };
   const files = find("[data-uploads]");
   if (files) {
     const list = find("#uploads"), send = find("#send"), words = files.dataset, told = find("#told");
-    const size = (bytes) => (bytes < 1048576 ? `${Math.ceil(bytes / 1024)} KiB` : `${(bytes / 1048576).toFixed(1)} MiB`);
     let going = 0;
     const busyWith = (more) => { going += more; send.disabled = going > 0; };
-    const make = (tag, text, props = {}) => Object.assign(document.createElement(tag), { textContent: text, ...props });
     const bring = (file, item) => {
       item.replaceChildren();
       item.className = "";
       const bar = make("progress", "", { max: file.size || 1, value: 0, ariaLabel: file.name }), state = make("small", "");
       const remove = make("button", words.remove, { type: "button", className: "small", ariaLabel: `${words.remove} ${file.name}` });
       item.append(make("span", file.name, { className: "file" }), state, remove, bar);
-      const call = new XMLHttpRequest();
-      remove.addEventListener("click", () => { call.abort(); item.remove(); });
-      call.open("PUT", `/console/attachments?name=${encodeURIComponent(file.name)}`);
-      call.setRequestHeader("x-csrf", csrf);
-      call.setRequestHeader("content-type", "application/octet-stream");
-      call.upload.onprogress = (event) => {
-        bar.value = event.loaded;
-        state.textContent = fill(words.going, size(event.loaded), size(file.size));
-      };
-      call.onloadend = () => {
+      busyWith(1);
+      const to = `/console/attachments?name=${encodeURIComponent(file.name)}`;
+      const call = bringFile(file, to, bar, state, words.going, (status, answer) => {
         busyWith(-1);
-        bar.remove();
-        if (call.status === 201) {
-          const { digest } = JSON.parse(call.responseText);
+        if (status === 201) {
           item.className = "good";
           state.textContent = `${words.done} · ${size(file.size)}`;
           const hidden = (name, value) => make("input", "", { type: "hidden", name, value });
-          item.append(hidden("attachment", digest), hidden("attachment_name", file.name));
+          item.append(hidden("attachment", answer.digest), hidden("attachment_name", file.name));
         } else if (item.isConnected) {
-          let why = "";
-          try { why = JSON.parse(call.responseText).detail ?? ""; } catch { /* The node said nothing. */ }
           item.className = "bad";
-          state.textContent = `${words.failed} ${why}`;
+          state.textContent = `${words.failed} ${answer.detail ?? ""}`;
           const again = make("button", words.again, { type: "button", className: "small" });
           again.addEventListener("click", () => bring(file, item));
           remove.before(again);
         }
         told.textContent = `${file.name}: ${state.textContent}`;
-      };
-      busyWith(1);
-      call.send(file);
+      });
+      remove.addEventListener("click", () => { call.abort(); item.remove(); });
     };
     files.addEventListener("change", () => {
       for (const file of files.files) bring(file, list.appendChild(document.createElement("li")));
       files.value = "";
+    });
+  }
+
+  // --- Importing a queue. ----------------------------------------------------------------------------------------------------------
+  const imports = find("[data-imports]");
+  if (imports) {
+    const file = find("#file", imports), button = find("#do-import", imports), told = find("#imported", imports), words = imports.dataset;
+    file.addEventListener("change", () => { button.disabled = !file.files.length; });
+    button.addEventListener("click", () => {
+      const [chosen] = file.files;
+      const bar = make("progress", "", { max: chosen.size || 1, value: 0, ariaLabel: chosen.name }), state = make("small", "");
+      told.replaceChildren(bar, state);
+      button.disabled = true;
+      const call = bringFile(chosen, "/console/import", bar, state, words.going, (status, answer) => {
+        button.disabled = false;
+        const lines = status === 200
+          ? [fill(words.done, answer.from, answer.taken, answer.repeated, answer.attachments),
+            ...(answer.no_room ? [fill(words.full, answer.no_room)] : []),
+            ...answer.refused.map((one) => `${one.messageid ?? ""} ${words.refused}: ${one.why}`)]
+          : [`${words.failed} ${answer.detail ?? ""}`];
+        const good = status === 200 && lines.length === 1;
+        const said = make("div", "", { className: `said ${good ? "good" : "bad"}`, role: "alert" });
+        said.append(...lines.map((text) => make("p", text)));
+        told.replaceChildren(said);
+      });
+      call.upload.addEventListener("load", () => { state.textContent = words.taking; });
     });
   }
 })();

@@ -35,6 +35,21 @@ impl Texts {
         Chip { tone, text }
     }
 
+    /// Several lanes.
+    pub(in crate::console) fn lanes(&self, lanes: &[Lane]) -> String {
+        let names: Vec<_> = lanes.iter().map(|lane| self.lane(*lane).text).collect();
+        names.join(self.and_between)
+    }
+
+    /// Whether a lane is sent.
+    pub(in crate::console) fn sending(&self, is_paused: bool) -> Chip {
+        let (tone, text) = match is_paused {
+            true => (Tone::Warn, self.paused),
+            false => (Tone::Good, self.sending_goes),
+        };
+        Chip { tone, text }
+    }
+
     /// A role.
     pub(in crate::console) fn role(&self, role: Role) -> &'static str {
         match role {
@@ -191,6 +206,16 @@ impl Texts {
         }
     }
 
+    /// What a call of the API says instead of an answer, by the last part of its type.
+    pub(in crate::console) fn problem(&self, slug: &str) -> &'static str {
+        match slug {
+            "bodies-not-shown" => self.body_not_shown,
+            "unknown-message" => self.body_gone,
+            "busy" => self.cause_busy,
+            _ => self.wrong_unread,
+        }
+    }
+
     /// A warning: whether it is grave, in words, and what the system says.
     pub(in crate::console) fn warning(&self, warning: &Warning) -> (bool, String, String) {
         let none = String::new;
@@ -202,11 +227,7 @@ impl Texts {
                 (false, fill(self.warn_paused, &[unit]), none())
             }
             Warning::Paused { unit, lanes } => {
-                let lanes: Vec<_> = lanes.iter().map(|lane| self.lane(*lane).text).collect();
-                let text = fill(
-                    self.warn_paused_lanes,
-                    &[unit, &lanes.join(self.and_between)],
-                );
+                let text = fill(self.warn_paused_lanes, &[unit, &self.lanes(lanes)]);
                 (false, text, none())
             }
             Warning::DiskFull => (true, self.warn_disk_full.into(), none()),

@@ -164,6 +164,19 @@ texts! {
     chart_span: "Time shown", "时间范围";
     hour: "1 h", "1 小时";
     day: "24 h", "24 小时";
+    month: "30 d", "30 天";
+    look: "Look", "查看";
+    maintenance: "Maintenance", "停机维护";
+    drain: "Drain", "排空";
+    drain_end: "Take messages again", "恢复受理";
+    drain_why: "A node that is drained sends what it has and takes nothing new, so that it can be stopped with an empty queue.", "排空后节点只发送已有报文，不再受理新报文，待队列清空即可停机。";
+    drain_now: "The node is drained: it sends what it has and takes nothing new.", "节点正在排空：继续发送已有报文，不受理新报文。";
+    ask_drain: "Drain the node?", "排空节点？";
+    ask_drain_why: "Applications that submit are told to come back later. What is queued goes on, and what neighbours send is taken.", "应用提交报文会被告知稍后再试；队列中的报文继续发送，邻居节点发来的报文照常接收。";
+    ask_end_drain: "Take messages again?", "恢复受理报文？";
+    ask_end_drain_why: "Applications may submit again at once.", "应用可立即重新提交报文。";
+    drain_begun: "The node is drained from now on", "节点开始排空";
+    drain_ended: "The node takes messages again", "节点已恢复受理报文";
     bounds: "Storage and bounds", "存储与上限";
     bound_journal: "Journal", "日志";
     bound_attachments: "Attachments", "附件";
@@ -186,6 +199,8 @@ texts! {
     link_down: "down", "中断";
 
     // Messages.
+    sort_oldest: "Oldest first", "按时间由早到晚";
+    sort_newest: "Newest first", "按时间由晚到早";
     export: "Export CSV", "导出 CSV";
     export_wrong: "A field of the search cannot be used", "查询条件有误，无法导出";
     since_when: "Accepted since", "受理不早于";
@@ -234,6 +249,14 @@ texts! {
     step_receiver: "for {}", "接收单位 {}";
     step_issuer: "signed by {}", "由 {} 签名";
 
+    body: "What it says", "报文内容";
+    body_show: "Show what it says", "查看内容";
+    body_gone: "What it says is not here any more", "报文内容已不在本节点";
+    body_back: "To the message", "返回报文";
+    body_none: "It says nothing: it has no data.", "报文没有内容。";
+    body_audited: "Every look is in the audit log.", "每次查看均记入审计日志。";
+    body_not_shown: "Operators of this node do not read what messages say (show-bodies).", "本节点未开放操作员查看报文内容（show-bodies）。";
+
     // Actions.
     actions: "Actions", "操作";
     actions_none: "It does not wait here, so there is nothing to do about it.", "报文不在本节点排队，无可执行的操作。";
@@ -274,6 +297,45 @@ texts! {
     chosen: "{} selected", "已选 {} 条";
     waits: "Age", "已等待";
 
+    sending_to: "What goes to", "发往";
+    sending_goes: "goes", "发送";
+    paused: "paused", "已暂停";
+    lanes_all: "All of them", "全部";
+    pause: "Pause", "暂停发送";
+    resume: "Resume", "恢复发送";
+    ask_pause: "Pause what goes to this neighbour?", "暂停发往该邻居节点的报文？";
+    ask_pause_why: "Messages stay queued until somebody resumes. What has left is not called back, and acks and receipts still go.", "报文留在队列中，直到有人恢复；已发出的不会收回，确认与回执不受影响。";
+    ask_resume: "Let it go on?", "恢复发送？";
+    ask_resume_why: "What waits goes as soon as a link is there.", "一有链路即继续发送。";
+    pause_none_now: "Nothing for {} is paused any more", "发往 {} 的报文已全部恢复发送";
+    reason_missing: "Say why: it goes into the audit log", "请填写原因，以便记入审计日志";
+
+    // Carrying by hand.
+    stick: "USB stick", "移动介质";
+    stick_why: "A queue is carried to its neighbour as a sealed file, as if it had gone over a link.", "队列以密封文件的形式带给邻居节点，效果与经链路发送相同。";
+    export_file: "Export to a file", "导出到文件";
+    export_who: "Whoever has the file can read what it says: exporting needs an administrator.", "持有文件者可读取其中的报文，导出须由管理员执行。";
+    export_for: "What waits for", "导出发往以下节点的报文";
+    export_why: "Attachments are in the file. Only the neighbour can take it in.", "文件包含附件，只有该邻居节点能够导入。";
+    export_do: "Export", "导出";
+    ask_export: "Export to a file?", "导出到文件？";
+    ask_export_why: "What is in the file is held here until the neighbour has confirmed it, or somebody releases it. Keep the file safe: whoever has it can read the messages.", "文件中的报文在本节点暂缓发送，直到邻居节点确认收到，或有人手动恢复。请妥善保管文件：持有者可读取其中的报文。";
+    export_waits: "The file is being made…", "正在生成文件…";
+    export_no_neighbour: "Choose for whom", "请选择邻居节点";
+    export_failed: "Nothing was exported: {}", "未导出：{}";
+    export_done: "Exported: {} messages and {} attachments for {}. They are held until it has confirmed them.", "已导出发往 {2} 的报文 {0} 条、附件 {1} 个；在对方确认之前暂缓发送。";
+    export_left_out: "Left out: {}; they are on their way, or their attachments are not here", "未导出 {} 条：正在发送，或附件不在本节点";
+    export_more: "There is more than one file takes: export again", "超出单个文件的容量，请再次导出";
+    import_file: "Import a file", "导入文件";
+    import_choose: "The file of the neighbour", "邻居节点导出的文件";
+    import_why: "Its seal, its signatures and the policy are checked as ever. A file that was imported before does no harm.", "密封、签名与策略照常校验；重复导入同一文件无妨。";
+    import_do: "Import", "导入";
+    import_taking: "The node takes it in…", "节点正在导入…";
+    import_failed: "was not imported", "导入失败";
+    import_done: "From {}: {} messages taken, {} had come before, {} attachments", "来自 {}：导入报文 {} 条，此前已收到 {} 条，附件 {} 个";
+    import_full: "For {} messages there is no room now: make some, and import the file again", "有 {} 条报文暂无空间，请清理后再次导入";
+    import_refused: "refused", "拒收";
+
     // A case.
     case_ask: "Enter the case as its messages name it.", "请输入案号，与报文中的写法一致。";
     case_unknown: "No message that is known here names that case.", "本节点没有该案的报文。";
@@ -286,6 +348,11 @@ texts! {
     unit_blocked: "blocked", "已封禁";
     units_in_all: "{} of {}", "显示 {} / {}";
     units_up: "{} of {} connected", "{} / {} 已连接";
+    units_view: "Shown as", "显示方式";
+    units_table: "Table", "表格";
+    units_map: "Map", "地图";
+    units_of_city: "City", "市本级";
+    legend: "What the colours mean", "图例";
     units_none: "No unit fits.", "没有符合条件的单位。";
     last_seen: "Last seen", "最近在线";
     mailbox: "Mailbox", "信箱";

@@ -236,6 +236,26 @@ async fn messages_of_one_millisecond_are_in_the_order_in_which_they_were_stored(
 }
 
 #[tokio::test]
+async fn a_lane_is_sought_like_anything_else() {
+    let (node, folder) = (Node::default(), folder());
+    let mut world = node.start(&folder, until(0));
+    for n in 1..=5u32 {
+        world.tell(n.into(), &node.accept(n, NOW));
+    }
+    assert!(world.knows(5).await);
+    for (lane, found) in [(Lane::Normal, 5), (Lane::Flash, 0)] {
+        let search = Search {
+            max: 10,
+            lane: Some(lane),
+            ..Search::default()
+        };
+        let page = world.index.search(search).await.expect("it answers");
+        assert_eq!(page.messages.len(), found, "{lane}");
+    }
+    world.thread.stop();
+}
+
+#[tokio::test]
 async fn what_is_replayed_after_a_crash_is_taken_once() {
     let (node, folder) = (Node::default(), folder());
     let events: Vec<_> = (1..=4).map(|n| node.accept(n, NOW)).collect();

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -197,9 +197,20 @@ impl Browser {
 
     /// How wide and high the page is shown.
     pub(super) async fn size(&self, width: u32, height: u32) {
+        let how = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
+        self.tell("Emulation.setDeviceMetricsOverride", how);
+    }
+
+    /// Saves what is downloaded to this folder, without asking.
+    pub(super) fn save_to(&self, folder: &Path) {
+        let how = json!({"behavior": "allow", "downloadPath": folder});
+        self.tell("Browser.setDownloadBehavior", how);
+    }
+
+    /// Tells the browser something for which WebDriver has no call.
+    fn tell(&self, command: &str, parameters: Value) {
         let url = format!("{}/goog/cdp/execute", self.session);
-        let body = json!({"cmd": "Emulation.setDeviceMetricsOverride", "params":
-            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}});
+        let body = json!({"cmd": command, "params": parameters});
         let answer = tokio::task::block_in_place(|| {
             agent()
                 .post(&url)

@@ -388,6 +388,16 @@ async fn a_role_bounds_what_its_bearer_may_do_and_a_session_ends_with_its_token(
     ];
     assert_eq!(viewer.post("/console/act", &hold).status, 403);
     assert_eq!(viewer.get("/console/compose").status, 403);
+    assert_eq!(viewer.get("/console/stick").status, 403);
+    let pause = [
+        ("neighbour", "hebi.hub"),
+        ("action", "pause"),
+        ("reason", "because"),
+        ("csrf", &csrf),
+    ];
+    assert_eq!(viewer.post("/console/pause", &pause).status, 403);
+    let body = format!("/console/messages/{message}/body");
+    assert_eq!(viewer.post(&body, &[("csrf", &csrf)]).status, 403);
     assert_eq!(viewer.get("/console/audit").status, 403);
     assert!(
         !viewer
@@ -404,6 +414,28 @@ async fn a_role_bounds_what_its_bearer_may_do_and_a_session_ends_with_its_token(
         ("csrf", &csrf),
     ];
     assert_eq!(operator.post("/console/act", &hold).status, 303);
+    // What needs an administrator, and what nobody may here.
+    for path in ["/console/drain", "/console/export"] {
+        let form = [
+            ("neighbour", "hebi.hub"),
+            ("action", "drain"),
+            ("reason", "because"),
+            ("csrf", &csrf),
+        ];
+        assert_eq!(operator.post(path, &form).status, 403, "{path}");
+        let forged = [("reason", "because"), ("csrf", "x")];
+        assert_eq!(operator.post(path, &forged).status, 403, "{path}");
+    }
+    let not_shown = operator.post(&body, &[("csrf", &csrf)]);
+    assert_eq!(not_shown.status, 403);
+    assert!(not_shown.text.contains("show-bodies"), "{}", not_shown.text);
+    for (token, status, says) in [("x", 403, ""), (&csrf, 422, "bad-file")] {
+        let kind = ("content-type", "application/octet-stream");
+        let file = [("x-csrf", token), kind];
+        let imported = operator.ask("PUT", "/console/import", &file, "casegate");
+        assert_eq!(imported.status, status, "{}", imported.text);
+        assert!(imported.text.contains(says), "{}", imported.text);
+    }
     let audit = operator.get("/console/audit?actor=li.wei&action=hold");
     assert!(
         audit.status == 200 && audit.text.contains(&format!("/console/messages/{message}")),

@@ -5,10 +5,15 @@
 
 mod acts;
 mod browser;
+mod carry;
 mod door;
+mod halts;
+mod history;
+mod looks;
 mod pages;
+mod tour;
 
-use casegate::config;
+use casegate::config::{self, Settings};
 use serde_json::{Value, json};
 
 use crate::world::{Running, World, eventually, unit};
@@ -29,6 +34,11 @@ pub(crate) const CASE: &str = "浚烟立〔2026〕12号";
 
 impl Town {
     pub(crate) async fn new() -> Self {
+        Self::with(async |_| {}).await
+    }
+
+    /// One whose hub is prepared before it starts.
+    pub(crate) async fn with(prepare: impl AsyncFnOnce(&mut Settings)) -> Self {
         let world = World::new();
         let mut settings = world.hub("hebi.hub");
         settings.units = [
@@ -44,6 +54,7 @@ impl Town {
             blocked: name.ends_with("market"),
         })
         .into();
+        prepare(&mut settings).await;
         let hub = Running::start(settings).await;
         let at = hub.dial_in().await;
         let tobacco = Running::start(world.edge("hebi.xunxian.tobacco", "hebi.hub", at)).await;

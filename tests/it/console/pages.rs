@@ -39,6 +39,19 @@ fn pages(town: &Town) -> Vec<(&'static str, String, &'static str, &'static str)>
             "Certificate until",
             "证书有效期至",
         ),
+        ("map", "/console/units?view=map".into(), "City", "市本级"),
+        (
+            "sending",
+            "/console/queue?neighbour=hebi.police".into(),
+            "What goes to",
+            "发往",
+        ),
+        (
+            "stick",
+            "/console/stick".into(),
+            "Import a file",
+            "导入文件",
+        ),
         (
             "compose",
             "/console/compose?to=hebi.police".into(),
