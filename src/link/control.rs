@@ -9,8 +9,12 @@ use tokio::{sync::mpsc, time::Duration};
 use super::{
     CloseCode, Ended, Event,
     flaw::{Flaw, planted},
-    gate::Gate, profile::CONTROL_BYTES_MAX, receive::lost, room::Class,
-    send::CONTROL_PRIORITY, session::Live,
+    gate::Gate,
+    profile::CONTROL_BYTES_MAX,
+    receive::lost,
+    room::Class,
+    send::CONTROL_PRIORITY,
+    session::Live,
 };
 use crate::codec;
 

@@ -140,7 +140,8 @@ impl Node {
         };
 
         let (index, mut feed) = Index::new();
-        let workers = Workers::start(worker_threads(), outgoing::shed).map_err(StartError::Thread)?;
+        let workers =
+            Workers::start(worker_threads(), outgoing::shed).map_err(StartError::Thread)?;
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
         let for_machine = live.for_machine();
         let shared = Shared::new(Parts {

@@ -54,7 +54,10 @@ pub(super) struct Store {
     checkpointing: bool,
     /// On a paused clock: tells what is done, and keeps time from running while the checkpoint's thread works.
     #[cfg(test)]
-    paused: (mpsc::UnboundedSender<JobDone>, Option<super::tests::paused::Hold>),
+    paused: (
+        mpsc::UnboundedSender<JobDone>,
+        Option<super::tests::paused::Hold>,
+    ),
 }
 
 /// A checkpoint's state on its way to the thread that writes it.

@@ -78,7 +78,9 @@ fn every_promise_holds_in_many_worlds() {
     let began = Instant::now();
     let (failures, [events, inputs]) = sweep(seeds.clone(), Options::default(), 20);
     let rate = events as f64 / began.elapsed().as_secs_f64() / THREADS as f64;
-    println!("seeds {seeds:?}: {events} events, {inputs} inputs, {rate:.0} events a second and thread");
+    println!(
+        "seeds {seeds:?}: {events} events, {inputs} inputs, {rate:.0} events a second and thread"
+    );
     if let Some(first) = failures.first() {
         let all: Vec<u64> = failures.iter().map(|f| f.seed).collect();
         for failure in &failures {

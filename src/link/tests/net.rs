@@ -392,11 +392,7 @@ impl State {
         }
         let is_cut = self.cuts.get(&key).is_some_and(|cuts| *cuts > 0);
         let queued = way.free_at.saturating_duration_since(now);
-        if lost
-            || is_cut
-            || now < way.burst_until
-            || queued > QUEUE_MAX
-            || len > DATAGRAM_BYTES_MAX
+        if lost || is_cut || now < way.burst_until || queued > QUEUE_MAX || len > DATAGRAM_BYTES_MAX
         {
             return None;
         }

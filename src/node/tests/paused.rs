@@ -22,6 +22,7 @@ use crate::{
 thread_local! {
     static HERE: RefCell<Option<Here>> = const { RefCell::new(None) };
     static BUG: Cell<Option<Bug>> = const { Cell::new(None) };
+    static HOLDS: Cell<u32> = const { Cell::new(0) };
 }
 
 /// What nodes of this thread have in place of the system.
@@ -45,6 +46,7 @@ impl Paused {
             wall: SystemTime::now(),
         }));
         BUG.set(bug);
+        HOLDS.set(0);
         Self(())
     }
 }
@@ -104,12 +106,26 @@ pub(in crate::node) fn write(
 
 /// While there is one, time does not go on by itself: tokio lets none pass while a blocking task is under way.
 #[derive(Debug)]
-pub(in crate::node) struct Hold(#[expect(dead_code, reason = "its end is what it is for")] Sender<()>);
+pub(in crate::node) struct Hold(
+    #[expect(dead_code, reason = "its end is what it is for")] Sender<()>,
+);
 
 pub(in crate::node) fn hold() -> Option<Hold> {
     is_here().then(|| {
         let (end, ended) = channel::<()>();
         spawn_blocking(move || ended.recv());
+        HOLDS.set(HOLDS.get() + 1);
         Hold(end)
     })
+}
+
+/// Whether time waits for some node's checkpoint.
+pub(in crate::node) fn is_held() -> bool {
+    HOLDS.get() > 0
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        HOLDS.set(HOLDS.get().saturating_sub(1));
+    }
 }

@@ -8,7 +8,7 @@ use tokio::{
 };
 
 use super::world::{Scene, Seat};
-use crate::{link::tests::net::Line, sim::disk::SplitMix64};
+use crate::{link::tests::net::Line, node::tests::paused::is_held, sim::disk::SplitMix64};
 
 /// Between two faults, at most, milliseconds.
 const PAUSE_MS: u64 = 6_000;
@@ -52,7 +52,11 @@ pub(super) async fn storm(scene: Arc<Scene>, mut dice: SplitMix64, until: Instan
         match dice.below(10) {
             0 | 1 => {
                 tracing::info!(%near, ?lasts, "the line falls silent");
-                under_way.spawn(cut(scene.clone(), vec![(near, scene.hub_ip), (scene.hub_ip, near)], lasts));
+                under_way.spawn(cut(
+                    scene.clone(),
+                    vec![(near, scene.hub_ip), (scene.hub_ip, near)],
+                    lasts,
+                ));
             }
             2 | 3 => {
                 let way = match dice.chance(50) {
@@ -113,6 +117,10 @@ async fn restart(seat: Arc<Seat>, lasts: Duration) {
 /// A node is killed: of this moment is what the disk has, and what the neighbours have seen.
 async fn kill(scene: Arc<Scene>, seat: Arc<Seat>, lasts: Duration) {
     let mut node = seat.node.lock().await;
+    // Files come and go at the end of a checkpoint, in a thread: what is copied meanwhile would be of no moment.
+    while is_held() {
+        sleep(Duration::from_millis(1)).await;
+    }
     let Some(running) = node.take() else { return };
     tracing::info!(unit = %seat.settings.unit, "it is killed");
     seat.leaves();

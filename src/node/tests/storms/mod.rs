@@ -113,7 +113,9 @@ fn mistakes_planted_in_links_and_nodes_are_found() {
         Planted::Machine(Bug::ForgottenWatermark),
     ] {
         let (_, failed) = sweep(0..SEEDS_FOR_A_BUG, Some(planted));
-        let (seed, what) = failed.first().unwrap_or_else(|| panic!("{planted:?}: missed"));
+        let (seed, what) = failed
+            .first()
+            .unwrap_or_else(|| panic!("{planted:?}: missed"));
         println!("{planted:?}: seed {seed}, {what}");
     }
 }

@@ -6,10 +6,7 @@ use std::{
     io::ErrorKind,
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, Once, OnceLock, PoisonError,
-        atomic::Ordering::Relaxed,
-    },
+    sync::{Arc, Mutex, Once, OnceLock, PoisonError, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
@@ -161,8 +158,8 @@ impl Seat {
 
     /// What the disk has at this moment, but for the index, which is derived and written by a thread that time does not wait for.
     pub(super) fn image(&self) -> PathBuf {
-        let image = self.settings.data_dir.with_extension("image");
-        let _ = fs::remove_dir_all(&image);
+        let name = format!("image-of-{}", self.settings.unit);
+        let image = self.settings.data_dir.with_file_name(name);
         copy(&self.settings.data_dir, &image);
         image
     }
