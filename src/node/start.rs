@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     attachments, audit, backup,
     clock::Clock,
-    command::COMMANDS_MAX,
+    command::{COMMANDS_MAX, Command},
     events::Events,
     handle::NodeHandle,
     history::IndexSource,
@@ -227,14 +227,21 @@ impl Node {
         });
 
         let listening = links::listen(&shared);
-        let listener = listening.map_err(|error| {
-            let live = shared.live();
-            let address = live
-                .settings
-                .listen
-                .map_or(address, |listen| listen.address);
-            StartError::Listen { address, error }
-        })?;
+        let listener = match listening {
+            Ok(listener) => listener,
+            Err(error) => {
+                // What has begun ends, and the folder is free.
+                drop(stop_api);
+                let (told, stopped) = oneshot::channel();
+                if shared.command(Command::Stop(told)).await.is_ok() {
+                    let _ = stopped.await;
+                }
+                let _ = tokio::join!(api, owner);
+                let listen = shared.live().settings.listen;
+                let address = listen.map_or(address, |listen| listen.address);
+                return Err(StartError::Listen { address, error });
+            }
+        };
         let links = LinkTasks::start(&shared, listener);
         attachments::keep_house(&shared);
         shared.status.tell(Status::Ready);
