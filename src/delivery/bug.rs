@@ -13,6 +13,8 @@ pub enum Bug {
     ForgottenWatermark,
     /// A restored folder goes on with its old epoch, and numbers are used twice (G3).
     SequenceReuse,
+    /// A folder that is marked as restored goes on with its old epoch (G3).
+    IgnoredMark,
     /// What was leased to a session that died is never sent again (G3).
     DroppedLease,
     /// Predecessors are not named, so that a case's messages overtake each other (G5).

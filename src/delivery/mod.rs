@@ -191,6 +191,8 @@ impl Delivery {
         }
         #[cfg(any(test, feature = "sim"))]
         self.plant_at_start();
+        #[cfg(any(test, feature = "sim"))]
+        let damaged = damaged && !self.has(Bug::IgnoredMark);
         if self.epoch == 0 || damaged {
             self.take_epoch(epoch.max(1), log);
         }

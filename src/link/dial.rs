@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use quinn::{ClientConfig, ConnectError, Runtime as _};
+use quinn::{ClientConfig, ConnectError};
 use quinn_proto::RandomConnectionIdGenerator;
 use tokio::{net::lookup_host, time::timeout};
 
@@ -132,8 +132,7 @@ impl Dialer {
         let settings = &self.settings;
         let socket = socket::dialling(settings.bind, settings.interface.as_deref())?;
         let local = socket.local_addr()?;
-        let runtime = Arc::new(quinn::TokioRuntime);
-        let socket = Counted::new(runtime.wrap_udp_socket(socket)?, settings.wire.clone());
+        let socket = Counted::new(socket, settings.wire.clone());
         let tails = Tails::new(socket);
         let mut kept = self.endpoint.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(endpoint) = &*kept
@@ -146,6 +145,9 @@ impl Dialer {
         let mut keys = settings.keys.clone();
         // An endpoint has one connection at a time, so that what comes needs no ID to be known by: 8 bytes less in every packet.
         keys.cid_generator(|| Box::new(RandomConnectionIdGenerator::new(0)));
+        #[cfg(test)]
+        super::tests::net::seed(&mut keys);
+        let runtime = Arc::new(quinn::TokioRuntime);
         let endpoint =
             quinn::Endpoint::new_with_abstract_socket(keys, None, tails.clone(), runtime)?;
         *kept = Some(endpoint.clone());

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use quinn::{Runtime as _, ServerConfig, ValidationTokenConfig};
+use quinn::{ServerConfig, ValidationTokenConfig};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     task::{AbortHandle, JoinSet},
@@ -65,14 +65,17 @@ impl Listener {
     /// The address is in use, or not this machine's.
     pub fn bind(settings: ListenSettings, identify: Identify) -> io::Result<Self> {
         let base = base(settings.tls);
-        let runtime = Arc::new(quinn::TokioRuntime);
-        let socket = runtime.wrap_udp_socket(socket::listening(settings.address)?)?;
+        let socket = socket::listening(settings.address)?;
         let tails = Tails::new(Arc::new(ShortBursts(socket)));
+        #[cfg_attr(not(test), expect(unused_mut, reason = "a test seeds it"))]
+        let mut keys = settings.keys;
+        #[cfg(test)]
+        super::tests::net::seed(&mut keys);
         let endpoint = quinn::Endpoint::new_with_abstract_socket(
-            settings.keys,
+            keys,
             Some(base.clone()),
             tails.clone(),
-            runtime,
+            Arc::new(quinn::TokioRuntime),
         )?;
         let base = Arc::new(Mutex::new(base));
         let admission = Admission::new(settings.connections, settings.connections_per_unit);

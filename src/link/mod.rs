@@ -25,6 +25,7 @@ mod congestion;
 mod connection_ids;
 mod control;
 mod dial;
+mod flaw;
 mod gate;
 mod identity;
 mod listen;
@@ -39,7 +40,7 @@ mod socket;
 mod stats;
 mod tail;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 pub mod tls;
 mod turns;
 mod wire_count;
@@ -47,6 +48,8 @@ mod wire_count;
 pub use backoff::Backoff;
 pub use close::{CloseCode, Ended};
 pub use dial::{DialError, DialSettings, Dialer};
+#[cfg(test)]
+pub(crate) use flaw::Flaw;
 pub use identity::{Identify, Peer};
 pub use listen::{ListenSettings, Listener};
 pub use profile::LinkKind;

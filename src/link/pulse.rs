@@ -31,6 +31,7 @@ use tokio::{
 use super::{
     Event, PathNews,
     congestion::Valve,
+    flaw::{Flaw, planted},
     tail::{KEPT_MAX, Tails},
 };
 
@@ -193,6 +194,9 @@ impl Pulse {
 
     /// Sends something that the peer's transport answers at once.
     fn probe(&self, control: &WeakSender<Bytes>) {
+        if planted(Flaw::NeverProbes) {
+            return;
+        }
         self.valve.lift(PROBE_BYTES_MAX);
         // No room means that control messages wait, and they do as well.
         if let Some(control) = control.upgrade() {

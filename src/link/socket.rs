@@ -2,9 +2,11 @@
 
 use std::{
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
 };
 
+use quinn::{AsyncUdpSocket, Runtime as _, TokioRuntime};
 use socket2::{Domain, Protocol, Socket, Type};
 
 /// What the system is asked for: a burst of a fast link while this process is busy. It gives less without complaint.
@@ -12,15 +14,26 @@ const LISTEN_BUFFER_BYTES: usize = 4 * 1024 * 1024;
 const DIAL_BUFFER_BYTES: usize = 1024 * 1024;
 
 /// A socket that takes what comes to `address`.
-pub(super) fn listening(address: SocketAddr) -> io::Result<UdpSocket> {
+pub(super) fn listening(address: SocketAddr) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    #[cfg(test)]
+    if let Some(net) = super::tests::net::Net::here() {
+        return net.listening(address);
+    }
     let socket = udp(address, LISTEN_BUFFER_BYTES)?;
     socket.bind(&address.into())?;
-    Ok(socket.into())
+    TokioRuntime.wrap_udp_socket(socket.into())
 }
 
 /// A socket that sends from `bind`, or through `interface` (SO_BINDTODEVICE: a source address alone does not choose the
 /// route), or as the system likes. Without an address it speaks IPv6 and IPv4, where the system has both.
-pub(super) fn dialling(bind: Option<IpAddr>, interface: Option<&str>) -> io::Result<UdpSocket> {
+pub(super) fn dialling(
+    bind: Option<IpAddr>,
+    interface: Option<&str>,
+) -> io::Result<Arc<dyn AsyncUdpSocket>> {
+    #[cfg(test)]
+    if let (Some(net), Some(ip)) = (super::tests::net::Net::here(), bind) {
+        return net.dialling(ip);
+    }
     let Some(ip) = bind else {
         return dialling_from(Ipv6Addr::UNSPECIFIED.into(), interface)
             .or_else(|_| dialling_from(Ipv4Addr::UNSPECIFIED.into(), interface));
@@ -28,7 +41,7 @@ pub(super) fn dialling(bind: Option<IpAddr>, interface: Option<&str>) -> io::Res
     dialling_from(ip, interface)
 }
 
-fn dialling_from(ip: IpAddr, interface: Option<&str>) -> io::Result<UdpSocket> {
+fn dialling_from(ip: IpAddr, interface: Option<&str>) -> io::Result<Arc<dyn AsyncUdpSocket>> {
     let address = SocketAddr::new(ip, 0);
     let socket = udp(address, DIAL_BUFFER_BYTES)?;
     if ip == IpAddr::from(Ipv6Addr::UNSPECIFIED) {
@@ -38,7 +51,7 @@ fn dialling_from(ip: IpAddr, interface: Option<&str>) -> io::Result<UdpSocket> {
         bind_to_interface(&socket, interface)?;
     }
     socket.bind(&address.into())?;
-    Ok(socket.into())
+    TokioRuntime.wrap_udp_socket(socket.into())
 }
 
 fn udp(address: SocketAddr, buffer_bytes: usize) -> io::Result<Socket> {
@@ -73,8 +86,8 @@ fn bind_to_interface(_socket: &Socket, _interface: &str) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_socket_is_bound_to_the_address_it_was_given() {
+    #[tokio::test]
+    async fn a_socket_is_bound_to_the_address_it_was_given() {
         let ip: IpAddr = Ipv4Addr::LOCALHOST.into();
         let socket = dialling(Some(ip), None).expect("a socket");
         assert_eq!(socket.local_addr().expect("an address").ip(), ip);

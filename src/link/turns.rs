@@ -2,11 +2,15 @@
 //!
 //! Quinn wakes writers in an order of its own when there is room in its send buffer, and whoever happens to be first takes it: a
 //! large batch of bulk that is half written can keep a small one of a better lane out until it is done. Here everybody who waits
-//! has a rank, and nobody tries before all of a higher rank have tried. One that has tried and is still waiting stops nobody: what
-//! it waits for may be something else, such as the peer's leave for its own stream.
+//! has a rank, and nobody tries before all of a higher rank have tried since it tried last. One that has tried and is still waiting
+//! stops nobody: what it waits for may be something else, such as the peer's leave for its own stream. Nor does it wake anybody but those who
+//! asked for it to try: writers that only woke each other would never come to rest while there is no room.
 
 use std::{
-    sync::{Mutex, PoisonError},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
     task::{Context, Poll, Waker},
 };
 
@@ -18,6 +22,8 @@ pub(super) struct Turns {
 #[derive(Default)]
 struct State {
     next: u64,
+    /// Tries so far.
+    tries: u64,
     waiting: Vec<Waiting>,
 }
 
@@ -25,8 +31,10 @@ struct Waiting {
     id: u64,
     rank: i32,
     waker: Waker,
-    /// Whether it has tried since anybody of a lower rank did.
-    tried: bool,
+    /// Which of all tries was its last.
+    last: u64,
+    /// Whether it waits for others to try before it.
+    asks: bool,
 }
 
 /// A place among those that wait, given up when dropped.
@@ -34,6 +42,8 @@ pub(super) struct Turn<'a> {
     turns: &'a Turns,
     id: u64,
     rank: i32,
+    /// Which of all tries was its last, or was made last before it came.
+    last: AtomicU64,
 }
 
 impl Turns {
@@ -45,6 +55,7 @@ impl Turns {
             turns: self,
             id: state.next,
             rank,
+            last: AtomicU64::new(state.tries),
         }
     }
 }
@@ -62,22 +73,24 @@ impl Turn<'_> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         state.waiting.retain(|waiting| waiting.id != self.id);
+        let mut last = self.last.load(Relaxed);
         let mut is_first = true;
         for ahead in &state.waiting {
-            if ahead.rank > self.rank && !ahead.tried {
+            if ahead.rank > self.rank && ahead.last <= last {
                 is_first = false;
                 ahead.waker.wake_by_ref();
             }
         }
-        let tried = match is_first {
-            true => attempt(context),
-            false => Poll::Pending,
-        };
-        for other in &mut state.waiting {
-            if is_first && other.rank > self.rank {
-                other.tried = false;
-            } else if is_first && other.rank < self.rank {
-                other.waker.wake_by_ref();
+        let mut tried = Poll::Pending;
+        if is_first {
+            tried = attempt(context);
+            state.tries += 1;
+            last = state.tries;
+            self.last.store(last, Relaxed);
+            for other in &mut state.waiting {
+                if other.rank < self.rank && std::mem::take(&mut other.asks) {
+                    other.waker.wake_by_ref();
+                }
             }
         }
         if tried.is_pending() {
@@ -85,7 +98,8 @@ impl Turn<'_> {
                 id: self.id,
                 rank: self.rank,
                 waker: context.waker().clone(),
-                tried: is_first,
+                last,
+                asks: !is_first,
             });
         }
         tried
@@ -156,6 +170,46 @@ mod tests {
             let mut room = 1;
             assert!(poll(&low, &mut room).is_ready());
         }
+    }
+
+    /// Counts how often it is woken.
+    #[derive(Default)]
+    struct Woken(AtomicU64);
+
+    impl std::task::Wake for Woken {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// It was found with whole nodes on a paused clock: a core was busy for as long as three batches waited for a line that was out.
+    #[test]
+    fn many_that_wait_for_room_come_to_rest() {
+        const MANY: usize = 17;
+        let turns = Turns::default();
+        let waits: Vec<_> = (0..MANY).map(|rank| turns.turn(rank as i32)).collect();
+        let woken: Vec<_> = (0..MANY)
+            .map(|_| std::sync::Arc::new(Woken::default()))
+            .collect();
+        let wakers: Vec<Waker> = woken.iter().cloned().map(Waker::from).collect();
+        let mut tries = vec![0; MANY];
+        // All begin, and later the system wakes each, the lowest first.
+        for first in std::iter::once(None).chain((0..MANY).map(Some)) {
+            for (n, woken) in woken.iter().enumerate() {
+                woken.0.store(u64::from(first.is_none_or(|first| first == n)), Relaxed);
+            }
+            let mut polls = 0;
+            while let Some(n) = (0..MANY).find(|n| woken[*n].0.swap(0, Relaxed) > 0) {
+                polls += 1;
+                assert!(polls <= MANY * MANY, "they wake each other for ever");
+                let polled = waits[n].poll(&mut Context::from_waker(&wakers[n]), |_| {
+                    tries[n] += 1;
+                    Poll::<()>::Pending
+                });
+                assert!(polled.is_pending());
+            }
+        }
+        assert!(tries.iter().all(|tries| *tries > 0), "{tries:?}");
     }
 
     #[test]

@@ -45,6 +45,10 @@ impl Clock {
 
     /// Milliseconds since the Unix epoch; never less than an earlier answer.
     pub(super) fn wall(&self) -> Millis {
+        #[cfg(test)]
+        if let Some(wall) = super::tests::paused::wall() {
+            return self.not_before(wall);
+        }
         let system = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .map_or(0, |since| since.as_millis() as Millis);

@@ -96,6 +96,10 @@ pub fn runtime() -> io::Result<tokio::runtime::Runtime> {
 
 /// A random number. Nothing that must stay secret is made of it.
 fn random() -> u64 {
+    #[cfg(test)]
+    if let Some(random) = tests::paused::random() {
+        return random;
+    }
     let mut bytes = [0; 8];
     match aws_lc_rs::rand::fill(&mut bytes) {
         Ok(()) => u64::from_le_bytes(bytes),

@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     attachments, audit, backup,
     clock::Clock,
-    command::COMMANDS_MAX,
+    command::{COMMANDS_MAX, Command},
     events::Events,
     handle::NodeHandle,
     history::IndexSource,
@@ -147,8 +147,8 @@ impl Node {
         };
 
         let (index, mut feed) = Index::new();
-        let threads = thread::available_parallelism().map_or(2, |cores| cores.get().min(4));
-        let workers = Workers::start(threads, outgoing::shed).map_err(StartError::Thread)?;
+        let workers =
+            Workers::start(worker_threads(), outgoing::shed).map_err(StartError::Thread)?;
         let (commands, waiting) = mpsc::channel(COMMANDS_MAX);
         let for_machine = live.for_machine();
         let shared = Shared::new(Parts {
@@ -203,12 +203,15 @@ impl Node {
             Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
         };
         let Recovered {
-            machine,
+            #[cfg_attr(not(test), expect(unused_mut, reason = "a test plants bugs in it"))]
+            mut machine,
             store,
             damage,
             restored,
             for_index,
         } = recovered;
+        #[cfg(test)]
+        super::tests::paused::plant_in(&mut machine);
         shared.recovered(store.reader(), damage);
         let events = Events::start(metrics, audit.clone(), feed).map_err(StartError::Thread)?;
         let receipts = ReceiptMaker::new(shared.live().settings.unit.clone(), random());
@@ -263,6 +266,15 @@ impl Node {
             local,
         ))
     }
+}
+
+/// Threads of the worker pool.
+fn worker_threads() -> usize {
+    #[cfg(test)]
+    if super::tests::paused::is_here() {
+        return 0;
+    }
+    thread::available_parallelism().map_or(2, |cores| cores.get().min(4))
 }
 
 /// Reads the tokens that settings name.

@@ -52,6 +52,12 @@ pub(super) struct Store {
     /// A checkpoint that waits until all that it covers, up to this record, is durable; and what it waits for.
     checkpoint: Option<(Lsn, SyncSender<()>)>,
     checkpointing: bool,
+    /// On a paused clock: tells what is done, and keeps time from running while the checkpoint's thread works.
+    #[cfg(test)]
+    paused: (
+        mpsc::UnboundedSender<JobDone>,
+        Option<super::tests::paused::Hold>,
+    ),
 }
 
 /// A checkpoint's state on its way to the thread that writes it.
@@ -99,6 +105,8 @@ impl Store {
         // A write and a checkpoint are all that is ever under way, so that this channel needs no bound.
         let (tell, done) = mpsc::unbounded_channel();
         let tell_written = tell.clone();
+        #[cfg(test)]
+        let paused = (tell.clone(), None);
         // The owner waits for every job before it ends.
         let writer = Writer::spawn(move |done| drop(tell_written.send(done)))?;
         let (checkpointer, jobs) = sync_channel::<(CheckpointJob<NodeDisk>, Receiver<()>)>(1);
@@ -125,6 +133,8 @@ impl Store {
             writing: None,
             checkpoint: None,
             checkpointing: false,
+            #[cfg(test)]
+            paused,
         })
     }
 
@@ -266,6 +276,8 @@ impl Store {
             Done::Checkpoint(outcome) => {
                 self.checkpoint = None;
                 self.checkpointing = false;
+                #[cfg(test)]
+                drop(self.paused.1.take());
                 self.journal.checkpointed(&outcome);
                 match outcome {
                     Ok(done) => {
@@ -303,6 +315,11 @@ impl Store {
 
     fn give(&mut self, write: journal::Write<NodeDisk>) {
         self.writing = Some(Instant::now());
+        #[cfg(test)]
+        if let Some(takes) = super::tests::paused::sync_takes() {
+            super::tests::paused::write(write, takes, self.paused.0.clone());
+            return;
+        }
         if let Err(busy) = self.writer.send(Job::Write(write)) {
             unreachable!("one write at a time: {busy}");
         }
@@ -313,6 +330,10 @@ impl Store {
         let synced = self.journal.synced();
         if let Some((_, covered)) = self.checkpoint.take_if(|(lsn, _)| *lsn <= synced) {
             self.checkpointing = true;
+            #[cfg(test)]
+            {
+                self.paused.1 = super::tests::paused::hold();
+            }
             // It may have failed already; then it says so.
             let _ = covered.try_send(());
         }

@@ -41,6 +41,7 @@ pub(super) enum Urgency {
 pub(super) struct WorkerFailed;
 
 struct Pool {
+    threads: usize,
     queue: Arc<Queue>,
     /// One permit for every job that waits or is under way, for each urgency, so that bulk never shuts express out.
     room: [Arc<Semaphore>; 2],
@@ -60,7 +61,7 @@ struct Jobs {
 }
 
 impl Workers {
-    /// A pool of so many threads. Each calls `idle` when it has had nothing to do for [`IDLE_AFTER`].
+    /// A pool of so many threads; without any, work is done where it is asked for. Each calls `idle` when it has had nothing to do for [`IDLE_AFTER`].
     ///
     /// # Errors
     /// The system gives no thread.
@@ -75,6 +76,7 @@ impl Workers {
         }
         let room = || Arc::new(Semaphore::new(threads * JOBS_PER_THREAD_MAX));
         Ok(Self(Arc::new(Pool {
+            threads,
             queue,
             room: [room(), room()],
         })))
@@ -87,6 +89,9 @@ impl Workers {
         urgency: Urgency,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, WorkerFailed> {
+        if self.0.threads == 0 {
+            return catch_unwind(AssertUnwindSafe(work)).map_err(|_| WorkerFailed);
+        }
         let room = self.0.room[urgency as usize].clone();
         let permit = room.acquire_owned().await.map_err(|_| WorkerFailed)?;
         let (done, result) = oneshot::channel();

@@ -31,7 +31,7 @@ impl World {
         self.trace.mark(fault as u64, node as u64);
         match fault {
             Fault::Crash => self.crash(node),
-            Fault::Cut => self.cut(node),
+            Fault::Cut => self.cut(node, [true; 2]),
             Fault::Kill => {
                 let live = self.net.live().to_vec();
                 if let Some(session) = self.rng.pick(&live).copied() {
@@ -100,6 +100,11 @@ impl World {
             Fault::Pause => return self.pause(),
             Fault::Full => self.fill_disk(node),
             Fault::Bad => self.break_disk(node),
+            Fault::Backup => self.back_up_or_restore(node),
+            Fault::OneWay => {
+                let to_child = self.rng.per_mille(500);
+                self.cut(node, [to_child, !to_child]);
+            }
             Fault::Block => {
                 if self.nodes[node].parent.is_some() {
                     let pause = self.rng.below(10 * SECOND);
@@ -239,13 +244,14 @@ impl World {
     }
 
     /// A node's disk is what it was at some earlier time; what was promised since is not.
-    fn set_back(&mut self, node: NodeIndex, to: u64, disk: SimDisk, blobs: BlobDisk) {
+    pub(super) fn set_back(&mut self, node: NodeIndex, to: u64, disk: SimDisk, blobs: BlobDisk) {
         self.stats.set_backs += 1;
         self.attachments.forget(node);
         let this = &mut self.nodes[node];
         this.disk = disk;
         this.blobs = blobs;
         this.is_set_back = true;
+        this.is_marked = false;
         this.rotten.clear();
         this.set_back_to = Some(to);
         if this
@@ -291,26 +297,26 @@ impl World {
         }
     }
 
-    fn cut(&mut self, child: NodeIndex) {
+    /// `ways`: what goes to the node that dials, and what goes to its upstream.
+    fn cut(&mut self, child: NodeIndex, ways: [bool; 2]) {
         let links = self.net.links.get(&child).map_or(0, Vec::len) as u64;
         let link = self.rng.below(links) as usize;
         let pause = self.rng.magnitude(100, 20_000) * MILLISECOND;
         if let Some(cut) = self.net.link(child, link)
-            && !cut.is_cut
+            && !cut.is_cut()
         {
-            cut.is_cut = true;
-            self.line(|| format!("link {link} of n{child} is cut"));
+            self.line(|| format!("link {link} of n{child} is cut: {ways:?}"));
             self.agenda.after(pause, Event::Mend { child, link });
-            self.swallow(child, link);
+            self.swallow(child, link, ways);
         }
     }
 
     /// A link carries nothing any more; its sessions notice in time.
-    fn swallow(&mut self, child: NodeIndex, link: usize) {
+    fn swallow(&mut self, child: NodeIndex, link: usize, ways: [bool; 2]) {
         let Some(cut) = self.net.link(child, link) else {
             return;
         };
-        cut.is_cut = true;
+        cut.cut = ways;
         let patience = (8 * cut.latency).max(600 * MILLISECOND);
         if self.options.faults.silence {
             self.agenda.after(patience, Event::Answers { child, link });
@@ -380,10 +386,13 @@ impl World {
         self.stats.starts += 1;
         self.trace.mark(recovery.last, recovery.replayed);
         self.line(|| format!("n{node} starts: {recovery:?}"));
-        // A folder that came back from a copy looks as good as any; now and then an operator says what was done.
+        // A folder that came back from a copy looks as good as any; now and then an operator says what was done. One that was restored is
+        // marked.
         let is_known = is_set_back && self.rng.per_mille(300);
+        let is_marked = self.nodes[node].is_marked;
         let epoch = self.rng.next() | 1;
-        self.begin(node, epoch, is_known)?;
+        self.begin(node, epoch, is_known || is_marked)?;
+        self.marked_until(node);
         let must_know = std::mem::take(&mut self.nodes[node].must_know);
         if !is_set_back {
             for index in must_know {
@@ -424,7 +433,7 @@ impl World {
                     if let Some(hole) = self.net.link(child, link) {
                         hole.is_hole = true;
                     }
-                    self.swallow(child, link);
+                    self.swallow(child, link, [true; 2]);
                 } else {
                     self.agenda.after(SECOND, Event::Mend { child, link });
                 }

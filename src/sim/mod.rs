@@ -12,6 +12,7 @@
 
 mod agenda;
 mod attachments;
+mod backups;
 mod bounds;
 mod damage;
 pub mod disk;
@@ -117,6 +118,12 @@ pub struct Faults {
     pub full_disks: bool,
     /// Disks fail at reading, writing, syncing and making files for a while.
     pub bad_disks: bool,
+    /// Operators take backups, and nodes are restored from them.
+    pub backups: bool,
+    /// Links carry nothing one way for a while.
+    pub one_way: bool,
+    /// Clocks go too fast or too slow.
+    pub drift: bool,
 }
 
 impl Faults {
@@ -144,6 +151,9 @@ impl Faults {
         damage: true,
         full_disks: true,
         bad_disks: true,
+        backups: true,
+        one_way: true,
+        drift: true,
     };
 
     /// Nothing.
@@ -170,6 +180,9 @@ impl Faults {
         damage: false,
         full_disks: false,
         bad_disks: false,
+        backups: false,
+        one_way: false,
+        drift: false,
     };
 }
 
@@ -213,6 +226,8 @@ pub struct Stats {
     pub damaged_places: u64,
     /// Data folders that were lost or replaced by an old copy.
     pub set_backs: u64,
+    /// Those of them that were restored from an operator's backup.
+    pub restored: u64,
     /// Sessions that were set up.
     pub sessions: u64,
     /// Control frames.

@@ -61,7 +61,8 @@ pub(super) struct Link {
     pub(super) latency: Us,
     pub(super) jitter: Us,
     pub(super) bytes_per_ms: u64,
-    pub(super) is_cut: bool,
+    /// What goes to the node that dials is not carried, and what goes to its upstream.
+    pub(super) cut: [bool; 2],
     /// It stays cut.
     pub(super) is_hole: bool,
     /// On what terms the node that dials wants it to be used.
@@ -131,6 +132,13 @@ pub(super) struct Net {
     pub(super) sessions: Vec<Session>,
     /// Sessions of which an end is not over.
     live: Vec<SessionIndex>,
+}
+
+impl Link {
+    /// Whether it carries nothing at least one way: then nothing is acknowledged over it.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut != [false; 2]
+    }
 }
 
 impl Net {
@@ -270,7 +278,7 @@ impl Net {
         index: SessionIndex,
         end: usize,
     ) -> Option<(Frame, Option<Direction>)> {
-        let is_cut = self.is_cut(index);
+        let is_cut = self.is_cut_to(index, end);
         let session = &mut self.sessions[index];
         let end = &mut session.ends[end];
         if end.state == EndState::Over {
@@ -294,7 +302,7 @@ impl Net {
         batch: Box<Batch>,
         rng: &mut Rng,
     ) -> Option<Box<Batch>> {
-        let is_cut = self.is_cut(index);
+        let is_cut = self.is_cut_to(index, end);
         let session = &mut self.sessions[index];
         let end = &mut session.ends[end];
         match end.state {
@@ -309,11 +317,17 @@ impl Net {
     }
 
     pub(super) fn is_cut(&self, index: SessionIndex) -> bool {
+        self.link_of(index).is_some_and(Link::is_cut)
+    }
+
+    /// Whether nothing reaches an end.
+    fn is_cut_to(&self, index: SessionIndex, end: usize) -> bool {
+        self.link_of(index).is_some_and(|link| link.cut[end])
+    }
+
+    fn link_of(&self, index: SessionIndex) -> Option<&Link> {
         let session = &self.sessions[index];
-        self.links
-            .get(&session.child)
-            .and_then(|links| links.get(session.link))
-            .is_some_and(|link| link.is_cut)
+        self.links.get(&session.child)?.get(session.link)
     }
 
     /// A link works again: what stood still goes on.
@@ -328,7 +342,7 @@ impl Net {
             if link.is_hole {
                 return;
             }
-            link.is_cut = false;
+            link.cut = [false; 2];
         }
         for index in self.live.clone() {
             if self.sessions[index].child != child || self.sessions[index].link != link {

@@ -38,8 +38,9 @@ pub(super) struct Node {
     pub(super) disk: SimDisk,
     pub(super) life: Life,
     pub(super) run: Option<Run>,
-    /// How far its clock is off, milliseconds.
+    /// How far its clock is off, milliseconds, and how much too fast it goes, thousandths.
     pub(super) clock_off: i64,
+    pub(super) drift: i64,
     /// Until when its disk is slow.
     pub(super) slow_until: Us,
     /// Until when its disk is full, and until when it fails.
@@ -51,6 +52,10 @@ pub(super) struct Node {
     pub(super) backup: Option<(Us, SimDisk, BlobDisk)>,
     /// Its attachments.
     pub(super) blobs: BlobDisk,
+    /// What an operator has put by: a backup, and when it was taken.
+    pub(super) put_by: Option<(Us, SimDisk, BlobDisk)>,
+    /// The data folder has the mark of one that was restored.
+    pub(super) is_marked: bool,
     /// The moment that the disk was last set back to.
     pub(super) set_back_to: Option<Us>,
     /// What cannot be read back.
@@ -71,7 +76,10 @@ pub(super) struct Run {
     pub(super) journal: Journal<SimDisk>,
     pub(super) reader: Reader<SimDisk>,
     started: Us,
+    drift: i64,
     wall: Millis,
+    /// The mark of a restored folder goes when this record is durable.
+    pub(super) marked_until: Option<Lsn>,
     /// When the machine's timer is set to go off.
     pub(super) timer: Option<Us>,
     /// Times in a row that the timer went off and was due again at once.
@@ -129,8 +137,8 @@ pub(super) enum Asked {
 
 impl Run {
     pub(super) fn now(&mut self, world: Us, clock_off: i64) -> Now {
-        let mono = (world - self.started) / 1000;
-        let system = (WORLD_BEGINS_MS + world / 1000).saturating_add_signed(clock_off);
+        let mono = drifted(world - self.started, self.drift) / 1000;
+        let system = wall_of(world, clock_off, self.drift);
         // As production's clock: it never steps back while the node runs.
         self.wall = self.wall.max(system);
         Now {
@@ -141,7 +149,8 @@ impl Run {
 
     /// The moment of the world at which the monotonic clock reads `mono`.
     pub(super) fn moment(&self, mono: Millis) -> Us {
-        self.started + mono * 1000
+        // The first at which it does: what was due at `mono` is due then.
+        self.started + (mono * 1_000_000).div_ceil(1000_u64.saturating_add_signed(self.drift))
     }
 
     pub(super) fn room(&self) -> Room {
@@ -154,9 +163,14 @@ impl Run {
     }
 }
 
-/// The wall clock of a node whose clock is off by so much.
-pub(super) fn wall_of(world: Us, clock_off: i64) -> Millis {
-    (WORLD_BEGINS_MS + world / 1000).saturating_add_signed(clock_off)
+/// The wall clock of a node whose clock is off by so much, and goes so much too fast.
+pub(super) fn wall_of(world: Us, clock_off: i64, drift: i64) -> Millis {
+    (WORLD_BEGINS_MS + drifted(world, drift) / 1000).saturating_add_signed(clock_off)
+}
+
+/// How much of time passes by a clock that is so many thousandths too fast.
+fn drifted(time: Us, drift: i64) -> Us {
+    time * 1000_u64.saturating_add_signed(drift) / 1000
 }
 
 impl Node {
@@ -201,7 +215,9 @@ impl Node {
             reader: journal.reader(),
             journal,
             started: world,
+            drift: self.drift,
             wall: 0,
+            marked_until: None,
             timer: None,
             idle_ticks: 0,
             tickets: BTreeMap::new(),

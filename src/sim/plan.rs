@@ -12,6 +12,9 @@ use super::{
     rng::Rng,
 };
 
+/// How much too fast or too slow a clock goes at most, thousandths: a thousand times what quartz does.
+const DRIFT_MOST: u64 = 50;
+
 /// The root of the tree.
 pub(super) const HUB: NodeIndex = 0;
 
@@ -64,6 +67,8 @@ pub(super) struct NodePlan {
     pub(super) links: Vec<(Us, Us, u64)>,
     /// How far its clock is off, milliseconds.
     pub(super) clock_off: i64,
+    /// How much too fast it goes, thousandths.
+    pub(super) drift: i64,
 }
 
 /// A kind of thing that breaks.
@@ -99,6 +104,10 @@ pub(super) enum Fault {
     Full,
     /// A node's disk fails for a while.
     Bad,
+    /// An operator takes a backup of a node, or restores it from the last one.
+    Backup,
+    /// A link carries nothing one way for a while.
+    OneWay,
 }
 
 pub(super) fn unit(name: &str) -> UnitId {
@@ -198,6 +207,7 @@ impl Plan {
                         })
                         .collect(),
                     clock_off: rng.between(0, 2 * clocks) as i64 - clocks as i64,
+                    drift: 0,
                 }
             })
             .collect();
@@ -273,6 +283,17 @@ impl Plan {
         if own.per_mille(300) && allowed.bad_disks {
             plan.faults.extend([Fault::Bad; 3]);
         }
+        if own.per_mille(250) && allowed.backups {
+            plan.faults.extend([Fault::Backup; 3]);
+        }
+        if own.per_mille(300) && allowed.one_way {
+            plan.faults.extend([Fault::OneWay; 3]);
+        }
+        if own.per_mille(250) && allowed.drift {
+            for node in &mut plan.nodes {
+                node.drift = own.below(2 * DRIFT_MOST + 1) as i64 - DRIFT_MOST as i64;
+            }
+        }
         plan.has_history = (plan.calm_at / SECOND) % 2 == 1 && allowed.history;
         plan.has_attachments = (plan.calm_at / SECOND) % 3 == 1 && allowed.attachments;
         plan
@@ -287,7 +308,7 @@ impl NodePlan {
                 latency: *latency,
                 jitter: *jitter,
                 bytes_per_ms: *bytes_per_ms,
-                is_cut: false,
+                cut: [false; 2],
                 is_hole: false,
                 terms: LinkTerms::default(),
             })

@@ -25,7 +25,7 @@ impl World {
         if !(is_rogue || self.is_up(child)) || self.net.has_session(child, link) {
             return Ok(());
         }
-        let is_cut = self.net.link(child, link).is_some_and(|l| l.is_cut);
+        let is_cut = self.net.link(child, link).is_some_and(|l| l.is_cut());
         if is_cut || !self.is_up(parent) {
             let backoff = 100 * MILLISECOND + self.rng.below(5 * SECOND);
             self.agenda.after(backoff, Event::Dial { child, link });

@@ -23,7 +23,7 @@ macro_rules! kinds {
 kinds! {
     crashes, cuts, kills, slow_syncs, lost_hubs, restores, rot, unread, clocks, blocks, rogue, operators, small_limits, county,
     silence, terms, attachments, history, pauses, damage, full_disks,
-    bad_disks,
+    bad_disks, backups, one_way, drift,
 }
 
 /// Looks for ever smaller worlds that fail in the same way, until none is found: without a kind of fault, with half the messages, with

@@ -78,6 +78,8 @@ impl World {
                 };
                 let has_failed = matches!(written, Err(WriteError::Failed { .. }));
                 let synced = run.journal.finished(written);
+                let is_unmarked = run.marked_until.take_if(|lsn| *lsn <= synced).is_some();
+                self.nodes[node].is_marked &= !is_unmarked;
                 if has_failed {
                     self.storage_fails(node);
                     return Ok(());

@@ -9,17 +9,20 @@ use std::{
     sync::Mutex,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
+    time::Instant,
 };
 
 use super::*;
 
-/// Lets the worlds of `seeds` live, on two threads; returns their failures, and the events and inputs of all.
+const THREADS: usize = 2;
+
+/// Lets the worlds of `seeds` live, on [`THREADS`]; returns their failures, and the events and inputs of all.
 fn sweep(seeds: Range<u64>, options: Options, failures_max: usize) -> (Vec<Failure>, [u64; 2]) {
     let next = AtomicU64::new(seeds.start);
     let failures = Mutex::new(Vec::new());
     let sums = [AtomicU64::new(0), AtomicU64::new(0)];
     thread::scope(|scope| {
-        for _ in 0..2 {
+        for _ in 0..THREADS {
             scope.spawn(|| {
                 loop {
                     let seed = next.fetch_add(1, Relaxed);
@@ -72,8 +75,12 @@ fn every_promise_holds_in_many_worlds() {
         return;
     }
     let seeds = seeds_asked_for(10_000);
+    let began = Instant::now();
     let (failures, [events, inputs]) = sweep(seeds.clone(), Options::default(), 20);
-    println!("seeds {seeds:?}: {events} events, {inputs} inputs");
+    let rate = events as f64 / began.elapsed().as_secs_f64() / THREADS as f64;
+    println!(
+        "seeds {seeds:?}: {events} events, {inputs} inputs, {rate:.0} events a second and thread"
+    );
     if let Some(first) = failures.first() {
         let all: Vec<u64> = failures.iter().map(|f| f.seed).collect();
         for failure in &failures {
@@ -138,6 +145,29 @@ fn history_is_used_where_nothing_breaks_and_where_everything_does() {
         }
         assert!(generations > 100, "{generations} of {batches} batches");
     }
+}
+
+#[test]
+fn nodes_are_restored_from_backups_of_operators() {
+    let faults = Faults {
+        backups: true,
+        kills: true,
+        crashes: true,
+        cuts: true,
+        county: true,
+        attachments: true,
+        ..Faults::NONE
+    };
+    let options = Options {
+        faults,
+        ..Options::default()
+    };
+    let mut restored = 0;
+    for seed in 0..400 {
+        let stats = run(seed, options).unwrap_or_else(|failure| panic!("{failure}"));
+        restored += stats.restored;
+    }
+    assert!(restored > 50, "{restored} only");
 }
 
 #[test]

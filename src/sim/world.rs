@@ -81,6 +81,8 @@ pub(super) struct World {
     pub(super) is_recovering: bool,
     /// The farthest that any clock ever was ahead, milliseconds.
     pub(super) clock_ahead: i64,
+    /// The most that any clock is too fast, thousandths.
+    drift_ahead: i64,
     /// What operators hold, or may hold.
     pub(super) holds: BTreeSet<(NodeIndex, MessageId)>,
     /// What operators have stopped, or may have: by whom, towards whom.
@@ -114,6 +116,7 @@ impl World {
             is_done: false,
             is_recovering: false,
             clock_ahead: plan.nodes.iter().map(|n| n.clock_off).max().unwrap_or(0),
+            drift_ahead: plan.nodes.iter().map(|n| n.drift.max(0)).max().unwrap_or(0),
             holds: BTreeSet::new(),
             pauses: BTreeSet::new(),
             own: Rng::new(seed ^ 0x9a05_e5ed),
@@ -149,12 +152,15 @@ impl World {
                 life: 0,
                 run: None,
                 clock_off: node.clock_off,
+                drift: node.drift,
                 slow_until: 0,
                 full_until: 0,
                 bad_until: 0,
                 promised: 0,
                 backup: None,
                 blobs: BlobDisk::default(),
+                put_by: None,
+                is_marked: false,
                 set_back_to: None,
                 rotten: BTreeSet::new(),
                 must_know: Vec::new(),
@@ -299,7 +305,7 @@ impl World {
 
     /// What the clock that is farthest ahead can have read by now.
     pub(super) fn latest_wall(&self) -> Millis {
-        wall_of(self.agenda.now(), self.clock_ahead)
+        wall_of(self.agenda.now(), self.clock_ahead, self.drift_ahead)
     }
 
     pub(super) fn line(&mut self, text: impl FnOnce() -> String) {

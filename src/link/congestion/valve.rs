@@ -46,6 +46,11 @@ struct State {
     again_ms: AtomicU64,
 }
 
+/// The clock of quinn's runtime, which a test may have paused.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
 /// Acks that are remembered.
 const TRIPS: usize = 8;
 /// Acks of which the shortest round trip counts. QUIC's own mean remembers an outage or a queue for dozens of them, which on a link that is little
@@ -58,7 +63,7 @@ const OVERDUE_MIN: Duration = Duration::from_millis(20);
 impl Valve {
     pub(in crate::link) fn new() -> Self {
         Self(Arc::new(State {
-            born: Instant::now(),
+            born: now(),
             open: AtomicBool::new(false),
             lift_bytes: AtomicU64::new(0),
             in_flight_bytes: AtomicU64::new(0),
@@ -74,7 +79,7 @@ impl Valve {
 
     /// Milliseconds since the valve was made.
     pub(in crate::link) fn now_ms(&self) -> u64 {
-        self.0.born.elapsed().as_millis() as u64
+        now().saturating_duration_since(self.0.born).as_millis() as u64
     }
 
     /// When the peer had last acknowledged all that was in flight, on the clock of [`Self::now_ms`].

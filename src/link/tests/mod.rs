@@ -3,5 +3,6 @@
 mod blocked;
 mod carrying;
 mod ending;
+pub(crate) mod net;
 mod returned;
 mod world;

@@ -13,7 +13,7 @@ use super::disk::{Trouble, trouble};
 use crate::{
     config::{self, Settings},
     model::{Allow, Kinds, Limits, Policy, UnitId},
-    node::{Node, RunningNode},
+    node::{Node, RunningNode, StartError},
     pki::{self, Issue},
 };
 
@@ -310,4 +310,23 @@ async fn a_damaged_journal_is_reported_and_gives_a_new_epoch() {
     // The records before the checkpoint are all there still: nothing was compacted.
     assert_eq!(world.take(true).await, ["a", "b", "c"]);
     world.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_cannot_listen_leaves_its_folder_free() {
+    let World {
+        _folder,
+        mut settings,
+        node,
+        ..
+    } = World::new().await;
+    node.stop().await;
+    let taken = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    let address = taken.local_addr().expect("an address");
+    settings.listen = Some(config::Listen { address });
+    let refused = Node::start(settings.clone()).await;
+    assert!(matches!(refused, Err(StartError::Listen { .. })), "{refused:?}");
+    drop(taken);
+    let node = Node::start(settings).await.expect("nothing is left of it");
+    node.stop().await;
 }
