@@ -18,7 +18,7 @@ use tokio::{
 use super::{
     attachments, audit, backup,
     clock::Clock,
-    command::{COMMANDS_MAX, Command},
+    command::COMMANDS_MAX,
     events::Events,
     handle::NodeHandle,
     history::IndexSource,

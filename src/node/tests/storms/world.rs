@@ -308,6 +308,8 @@ fn settings(name: &str, folder: &Path) -> Settings {
             ..Limits::default()
         },
         dictionary: None,
+        spool: None,
+        deliver: None,
         log: config::Log::default(),
     }
 }
