@@ -22,6 +22,8 @@ use super::{
 const SILENT_S: u64 = 5;
 /// Lines of a notice at most.
 const NOTICE_LINES_MAX: usize = 3;
+/// The last line.
+const KEYS: &str = "q leave  Tab next pane  j/k scroll  p pause  ? help";
 /// What is explained on `?`.
 const HELP: [&str; 18] = [
     "q, Esc, Ctrl-C     leave",
@@ -87,8 +89,6 @@ pub(super) fn draw(
     }
     last
 }
-
-const KEYS: &str = "q leave  Tab next pane  j/k scroll  p pause  ? help";
 
 /// Takes so many lines from the top of an area.
 fn take(rest: &mut Rect, lines: u16) -> Rect {
