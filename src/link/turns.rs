@@ -196,7 +196,9 @@ mod tests {
         // All begin, and later the system wakes each, the lowest first.
         for first in std::iter::once(None).chain((0..MANY).map(Some)) {
             for (n, woken) in woken.iter().enumerate() {
-                woken.0.store(u64::from(first.is_none_or(|first| first == n)), Relaxed);
+                woken
+                    .0
+                    .store(u64::from(first.is_none_or(|first| first == n)), Relaxed);
             }
             let mut polls = 0;
             while let Some(n) = (0..MANY).find(|n| woken[*n].0.swap(0, Relaxed) > 0) {

@@ -323,7 +323,10 @@ async fn a_node_that_cannot_listen_leaves_its_folder_free() {
     let address = taken.local_addr().expect("an address");
     settings.listen = Some(config::Listen { address });
     let refused = Node::start(settings.clone()).await;
-    assert!(matches!(refused, Err(StartError::Listen { .. })), "{refused:?}");
+    assert!(
+        matches!(refused, Err(StartError::Listen { .. })),
+        "{refused:?}"
+    );
     drop(taken);
     let node = Node::start(settings).await.expect("nothing is left of it");
     node.stop().await;
