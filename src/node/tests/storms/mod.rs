@@ -99,7 +99,7 @@ fn whole_nodes_bring_everything_once_over_quic_whatever_the_lines_do() {
     println!("{} worlds in {:.1?}: {sum}", all.len(), began.elapsed());
     if let Some((seed, what)) = failed.first() {
         panic!(
-            "seed {seed}: {what}\nsee it again: CASEGATE_QUIC_SEED={seed} cargo test --release --lib storms::whole -- --nocapture"
+            "seed {seed}: {what}\nsee it again: CASEGATE_QUIC_SEED={seed} cargo test --release --lib storms::whole -- --ignored --nocapture"
         );
     }
 }
