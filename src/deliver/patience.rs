@@ -209,7 +209,8 @@ mod tests {
         for _ in 0..12 {
             // Several that were under way fail at once, and count once.
             for n in 0..3 {
-                patience.begun(&message(n), now + 60 * S);
+                // Longer than any pause, so that it has to be given back.
+                patience.begun(&message(n), now + 3600 * S);
             }
             for n in 0..3 {
                 patience.failed(message(n), now, now, &unreachable());
