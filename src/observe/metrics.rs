@@ -648,7 +648,7 @@ mod tests {
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
             metrics += 1;
         }
-        assert_eq!(metrics, 43, "every metric is shown once it was used");
+        assert_eq!(metrics, 50, "every metric is shown once it was used");
     }
 
     #[test]
