@@ -41,6 +41,8 @@ const MESSAGES: u64 = 40;
 const BACK_WITHIN: Duration = Duration::from_secs(40);
 /// And everything else within this.
 const ALL_WITHIN: Duration = Duration::from_secs(240);
+/// Within what time the address of a node that has stopped is free for the next.
+const PORT_FREE_WITHIN: Duration = Duration::from_secs(60);
 /// How long it is looked at what a world at rest sends, and how much it may: each session one packet and its ack every 1.5 s.
 const REST: Duration = Duration::from_secs(60);
 const REST_DATAGRAMS_MAX: u64 = 3 * 2 * 60;
@@ -140,11 +142,15 @@ impl Seat {
     }
 
     pub(super) async fn start(&self) -> RunningNode {
+        let deadline = tokio::time::Instant::now() + PORT_FREE_WITHIN;
         let node = loop {
             match Node::start(self.settings.clone()).await {
                 Ok(node) => break node,
                 // The last packets of a node that has stopped are still on their way out.
-                Err(StartError::Listen { error, .. }) if error.kind() == ErrorKind::AddrInUse => {
+                Err(StartError::Listen { error, .. })
+                    if error.kind() == ErrorKind::AddrInUse
+                        && tokio::time::Instant::now() < deadline =>
+                {
                     sleep(Duration::from_millis(50)).await;
                 }
                 Err(error) => panic!("{} does not start: {error}", self.settings.unit),
