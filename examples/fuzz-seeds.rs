@@ -72,6 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             compression,
             effort: Effort::Level(19),
             against,
+            ..wire::Settings::default()
         };
         let batch = wire::pack(&entries, &settings, &mut Compressor::new());
         write("batch", name, &batch)?;

@@ -38,6 +38,7 @@ fuzz_target!(|data: &[u8]| {
             compression,
             effort: Effort::Level(1),
             against: Against::Nothing,
+            ..Settings::default()
         };
         let packed = pack(&entries, &settings, &mut Compressor::new());
         // Written plainly, it may be longer than it was.

@@ -351,6 +351,9 @@ fn kinds(document: &Document<'_>, root: &Section<'_, '_>, limits: &Limits) -> Ki
         let read_receipt = section
             .field("read-receipt")
             .and_then(|field| field.boolean());
+        let compressed = section
+            .field("compression")
+            .and_then(|field| field.choice(&[("on", true), ("off", false)]));
         section.finish();
         let (Some(kind), Some(at)) = (name, at) else {
             continue;
@@ -368,6 +371,7 @@ fn kinds(document: &Document<'_>, root: &Section<'_, '_>, limits: &Limits) -> Ki
             lane: Lane::Normal,
             expires_days: days_max.min(30),
             read_receipt: true,
+            compressed: true,
         });
         kinds.insert(
             kind,
@@ -375,6 +379,7 @@ fn kinds(document: &Document<'_>, root: &Section<'_, '_>, limits: &Limits) -> Ki
                 lane: lane.unwrap_or(inherited.lane),
                 expires_days: expires_days.unwrap_or(inherited.expires_days),
                 read_receipt: read_receipt.unwrap_or(inherited.read_receipt),
+                compressed: compressed.unwrap_or(inherited.compressed),
             },
         );
     }

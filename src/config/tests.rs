@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{Lane, Limits, Role},
+    model::{KindRule, Lane, Limits, Role},
     observe::{LogFormat, LogLevel},
 };
 
@@ -124,8 +124,16 @@ fn every_commented_setting_of_the_shipped_files_is_the_default() {
         assert_eq!(all.units, plain.units);
         let kind = all.kinds.get(&"inspection.report".parse().expect("a kind"));
         assert_eq!(
-            kind.map(|rule| (rule.lane, rule.expires_days, rule.read_receipt)),
-            Some((Lane::Normal, 30, true))
+            kind.map(|rule| {
+                let KindRule {
+                    lane,
+                    expires_days,
+                    read_receipt,
+                    compressed,
+                } = rule;
+                (lane, expires_days, read_receipt, compressed)
+            }),
+            Some((Lane::Normal, 30, true, true))
         );
     }
     let link = |text| good(text).upstream.expect("an upstream").links.remove(0);

@@ -7,7 +7,8 @@
 //! 16        preface (bincode), the state as a zstd frame, the state's length (u64), BLAKE3 of all before it (32 bytes)
 //! ```
 //!
-//! The state comes in parts and is written as it comes: there is never a whole copy of it in memory.
+//! The state comes in parts and is written as it comes: there is never a whole copy of it in memory. A second file of the same bytes stands in for
+//! one that rots: what it lets go is not to be had again.
 
 use std::{
     fmt,
@@ -42,6 +43,8 @@ const PART_BYTES: usize = 64 * 1024;
 pub(super) const BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// What the name of a file has while it is written.
 pub(super) const UNFINISHED: &str = ".tmp";
+/// What the name of a checkpoint's second file ends with.
+const COPY: &str = ".copy";
 
 /// What a checkpoint says beside the state.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -68,10 +71,16 @@ pub(super) fn name(lsn: Lsn) -> String {
     format!("checkpoint-{lsn:020}")
 }
 
-/// The record that the checkpoint in the file of this name reaches to.
+/// The name of its second file.
+pub(super) fn copy_name(lsn: Lsn) -> String {
+    name(lsn) + COPY
+}
+
+/// The record that the checkpoint in the file of this name, its first or its second, reaches to.
 pub(super) fn lsn(file_name: &str) -> Option<Lsn> {
-    let lsn = file_name.strip_prefix("checkpoint-")?.parse().ok()?;
-    (name(lsn) == file_name).then_some(lsn)
+    let first = file_name.strip_suffix(COPY).unwrap_or(file_name);
+    let lsn = first.strip_prefix("checkpoint-")?.parse().ok()?;
+    (name(lsn) == first).then_some(lsn)
 }
 
 /// What stands before the state.
@@ -218,13 +227,13 @@ pub struct WrittenCheckpoint<D: Disk> {
 pub struct Checkpointed {
     /// It stands for all records up to this one.
     pub lsn: Lsn,
-    /// The size of its file, in bytes.
+    /// The size of its files, in bytes.
     pub bytes: u64,
     /// How many bytes the state has.
     pub state_bytes: u64,
     /// The segments that were removed.
     pub removed: Vec<u32>,
-    /// Why not all superfluous files could be removed; the next checkpoint tries again.
+    /// Why it has no second file, or why not all superfluous ones could be removed; the next checkpoint tries again.
     pub left: Option<io::Error>,
 }
 
@@ -316,7 +325,12 @@ impl<D: Disk> WrittenCheckpoint<D> {
         if let Err(error) = settled {
             return Err(failed(disk, &unfinished, error));
         }
-        let mut left = self.remove_older().err();
+        // Without it the checkpoint holds all the same, and may be what makes room.
+        let (copy_bytes, mut left) = match self.copy() {
+            Ok(bytes) => (bytes, None),
+            Err(error) => (0, Some(error)),
+        };
+        left = self.remove_older().err().or(left);
         let mut removed = Vec::with_capacity(self.doomed.len());
         for number in self.doomed {
             match self.shared.remove(number) {
@@ -326,11 +340,38 @@ impl<D: Disk> WrittenCheckpoint<D> {
         }
         Ok(Checkpointed {
             lsn,
-            bytes: self.bytes,
+            bytes: self.bytes + copy_bytes,
             state_bytes: self.state_bytes,
             removed,
             left,
         })
+    }
+
+    /// Writes the second file, and tells its size.
+    fn copy(&self) -> io::Result<u64> {
+        let disk = &self.shared.disk;
+        let name = copy_name(self.lsn);
+        let unfinished = name.clone() + UNFINISHED;
+        let write = || {
+            let file = create(disk, &unfinished)?;
+            let mut written = Ok(());
+            read_chunks(&self.file, 0, self.bytes, |at, chunk| {
+                written = file.write_at(chunk, at);
+                written.is_ok()
+            });
+            written?;
+            if !planted(Flaw::CheckpointNotSynced) {
+                file.sync_data()?;
+            }
+            disk.rename(&unfinished, &name)?;
+            disk.sync()
+        };
+        let written = write();
+        if written.is_err() {
+            // As below.
+            let _ = disk.remove(&unfinished);
+        }
+        written.map(|()| self.bytes)
     }
 
     fn remove_older(&self) -> io::Result<()> {
@@ -354,6 +395,17 @@ fn failed<D: Disk>(disk: &D, unfinished: &str, error: io::Error) -> CheckpointEr
     }
 }
 
+/// Makes a file in place of one that was not finished.
+fn create<D: Disk>(disk: &D, name: &str) -> io::Result<D::File> {
+    match disk.create(name) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            disk.remove(name)?;
+            disk.create(name)
+        }
+        created => created,
+    }
+}
+
 /// Writes a whole file; tells how long the state was, and the file is.
 fn write<D: Disk>(
     disk: &D,
@@ -361,13 +413,7 @@ fn write<D: Disk>(
     preface: &Preface,
     state: impl Iterator<Item = Vec<u8>>,
 ) -> io::Result<(D::File, u64, u64)> {
-    let file = match disk.create(name) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            disk.remove(name)?;
-            disk.create(name)?
-        }
-        created => created?,
-    };
+    let file = create(disk, name)?;
     let mut out = Hashed {
         file: &file,
         at: 0,
@@ -482,7 +528,9 @@ mod tests {
     #[test]
     fn a_name_belongs_to_one_record() {
         assert_eq!(lsn(&name(u64::MAX)), Some(u64::MAX));
+        assert_eq!(lsn(&copy_name(3)), Some(3));
         assert_eq!(lsn(&(name(3) + UNFINISHED)), None);
+        assert_eq!(lsn(&(copy_name(3) + UNFINISHED)), None);
         assert_eq!(lsn("checkpoint-3"), None);
     }
 }

@@ -134,7 +134,7 @@ impl<D: Disk> Journal<D> {
                 bytes: checkpoint.as_ref().map_or(0, |(_, bytes, _)| *bytes),
                 state_bytes: checkpoint.as_ref().map_or(0, |(_, _, bytes)| *bytes),
                 since,
-                forced: !report.is_clean(),
+                forced: !report.is_clean() || report.from_copy,
                 ..CheckpointState::default()
             },
         };
@@ -160,7 +160,7 @@ struct Recoverer<'a, D: Disk, R> {
 }
 
 impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
-    /// The newest checkpoint that is whole and that `replay` takes, with its size and its state's.
+    /// The newest checkpoint that is whole and that `replay` takes, with the size of its files and its state's.
     fn load_checkpoint(
         &mut self,
         names: &[String],
@@ -175,25 +175,15 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
             found.extend(checkpoint::lsn(name));
         }
         found.sort_unstable();
+        found.dedup();
         for lsn in found.into_iter().rev() {
             let name = checkpoint::name(lsn);
-            let file = self.disk.open(&name);
-            match file.map_err(|_| Unfit::Damaged).and_then(Found::check) {
-                Ok(found)
-                    if found.preface.lsn == lsn
-                        && found
-                            .state()
-                            .is_ok_and(|mut state| self.replay.checkpoint(lsn, &mut state)) =>
-                {
+            for (file, is_copy) in [(&name, false), (&checkpoint::copy_name(lsn), true)] {
+                if let Some((preface, bytes, state_bytes)) = self.checkpoint_in(file, lsn)? {
                     self.report.checkpoint = Some(lsn);
-                    let (bytes, state_bytes) = (found.bytes(), found.state_bytes());
-                    return Ok(Some((found.preface, bytes, state_bytes)));
+                    self.report.from_copy = is_copy;
+                    return Ok(Some((preface, bytes, state_bytes)));
                 }
-                // Its records may be gone: without it, what they told would be lost.
-                Err(Unfit::Version(version)) => {
-                    return Err(OpenError::Version { name, version });
-                }
-                Ok(_) | Err(Unfit::Damaged) => {}
             }
             let bytes = self
                 .disk
@@ -211,6 +201,32 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
             });
         }
         Ok(None)
+    }
+
+    /// What the checkpoint in a file says, if it is whole and `replay` takes it, with the size of both its files and its state's.
+    fn checkpoint_in(
+        &mut self,
+        name: &str,
+        lsn: Lsn,
+    ) -> Result<Option<(Preface, u64, u64)>, OpenError> {
+        let file = self.disk.open(name);
+        match file.map_err(|_| Unfit::Damaged).and_then(Found::check) {
+            Ok(found)
+                if found.preface.lsn == lsn
+                    && found
+                        .state()
+                        .is_ok_and(|mut state| self.replay.checkpoint(lsn, &mut state)) =>
+            {
+                let (bytes, state_bytes) = (2 * found.bytes(), found.state_bytes());
+                Ok(Some((found.preface, bytes, state_bytes)))
+            }
+            // Its records may be gone: without it, what they told would be lost.
+            Err(Unfit::Version(version)) => Err(OpenError::Version {
+                name: name.to_owned(),
+                version,
+            }),
+            Ok(_) | Err(Unfit::Damaged) => Ok(None),
+        }
     }
 
     fn take_over(&mut self, preface: &Preface, numbers: &BTreeSet<u32>) {

@@ -22,6 +22,8 @@ pub trait Replay {
 pub struct Recovery {
     /// The checkpoint that was used: it stands for all records up to this one.
     pub checkpoint: Option<Lsn>,
+    /// Its first file was not what was written, and its second one was read instead. Nothing was lost by that.
+    pub from_copy: bool,
     /// How many records were replayed after it.
     pub replayed: u64,
     /// The number of the last record; the next one gets the number after it.

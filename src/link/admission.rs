@@ -14,6 +14,7 @@ use crate::model::UnitId;
 #[derive(Debug)]
 pub(super) struct Admission {
     places: Arc<Semaphore>,
+    places_max: usize,
     per_unit: usize,
     units: Mutex<HashMap<UnitId, Vec<Arc<Live>>>>,
 }
@@ -29,8 +30,10 @@ pub(super) struct Admitted {
 
 impl Admission {
     pub(super) fn new(connections: usize, per_unit: usize) -> Arc<Self> {
+        let places_max = connections.min(Semaphore::MAX_PERMITS);
         Arc::new(Self {
-            places: Arc::new(Semaphore::new(connections.min(Semaphore::MAX_PERMITS))),
+            places: Arc::new(Semaphore::new(places_max)),
+            places_max,
             per_unit: per_unit.max(1),
             units: Mutex::new(HashMap::new()),
         })
@@ -39,6 +42,11 @@ impl Admission {
     /// A place for a connection whose unit is not known yet, if there is one.
     pub(super) fn place(&self) -> Option<OwnedSemaphorePermit> {
         self.places.clone().try_acquire_owned().ok()
+    }
+
+    /// How many places are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.places_max - self.places.available_permits()
     }
 
     /// Enters a session under its unit. Where the unit has as many as it may have, the one that was silent longest makes room:

@@ -27,6 +27,11 @@ const ACCEPTED_WAITING: usize = 16;
 const ATTEMPT_BYTES_MAX: u64 = 16 * 1024;
 const ATTEMPTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const ATTEMPTS_MAX: usize = 1024;
+/// Connections without a place above which a client has to prove its address first, and above which there is no room for another. Most are on their
+/// way out and gone after three probe timeouts (RFC 9000, section 10.2), but quinn-proto 0.11.19 keeps one whose very first packet closes it until
+/// its idle timeout, and anybody can send such packets.
+const LEFT_RETRY_ABOVE: usize = 64;
+const LEFT_MAX: usize = 1_024;
 /// Address tokens that a client is given for its next connection.
 const TOKENS: u32 = 1;
 
@@ -175,7 +180,7 @@ impl Door {
             tokio::select! {
                 attempt = endpoint.accept() => match attempt {
                     Some(attempt) => {
-                        if let Some((attempt, turn, place)) = self.let_in(attempt) {
+                        if let Some((attempt, turn, place)) = self.let_in(attempt, &endpoint) {
                             handshakes.spawn(self.clone().shake_hands(attempt, turn, place));
                         }
                     }
@@ -190,16 +195,21 @@ impl Door {
     fn let_in(
         &self,
         attempt: quinn::Incoming,
+        endpoint: &quinn::Endpoint,
     ) -> Option<(quinn::Incoming, OwnedSemaphorePermit, OwnedSemaphorePermit)> {
         let busy = self.handshakes_max - self.handshakes.available_permits();
-        let proven = attempt.remote_address_validated();
-        if busy >= RETRY_ABOVE.min(self.handshakes_max / 2) && !proven && attempt.may_retry() {
+        let left = endpoint
+            .open_connections()
+            .saturating_sub(self.admission.taken());
+        let crowded = busy >= RETRY_ABOVE.min(self.handshakes_max / 2) || left >= LEFT_RETRY_ABOVE;
+        if crowded && !attempt.remote_address_validated() && attempt.may_retry() {
             // Cannot fail: `may_retry` was asked.
             let _ = attempt.retry();
             return None;
         }
         let turn = self.handshakes.clone().try_acquire_owned().ok();
-        let (Some(turn), Some(place)) = (turn, self.admission.place()) else {
+        let place = self.admission.place().filter(|_| left < LEFT_MAX);
+        let (Some(turn), Some(place)) = (turn, place) else {
             tracing::debug!(address = %attempt.remote_address(), "no room for another connection");
             attempt.refuse();
             return None;

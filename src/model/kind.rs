@@ -1,6 +1,11 @@
 //! Kinds of message.
 
-use std::{collections::BTreeMap, fmt, str::FromStr, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+    sync::Arc,
+};
 
 use bincode::{
     Decode, Encode,
@@ -107,6 +112,8 @@ pub struct KindRule {
     pub expires_days: u16,
     /// Whether the sender is told that the receiving application took it (`read`), beside `delivered`.
     pub read_receipt: bool,
+    /// Whether what this node sends of it is compressed, and what comes after it against it.
+    pub compressed: bool,
 }
 
 /// The kinds that this node lets applications submit, with their rules.
@@ -122,6 +129,12 @@ impl Kinds {
     /// Adds a kind, or replaces its rule.
     pub fn insert(&mut self, kind: Kind, rule: KindRule) {
         self.0.insert(kind, rule);
+    }
+
+    /// Those that are not compressed.
+    pub fn plain(&self) -> BTreeSet<Kind> {
+        let plain = self.iter().filter(|(_, rule)| !rule.compressed);
+        plain.map(|(kind, _)| kind.clone()).collect()
     }
 
     /// Every kind, in order of name.
@@ -169,6 +182,7 @@ impl Default for Kinds {
                         lane,
                         expires_days,
                         read_receipt,
+                        compressed: true,
                     };
                     (Kind(name.into()), rule)
                 })

@@ -141,7 +141,7 @@ pub(super) fn judge(
         Err(error) => return Judged::Broken(error),
     };
     if let Some(history) = &origin.history {
-        history.keep(Way::Came, &parcels);
+        history.keep(Way::Came, &parcels, &BTreeSet::new());
     }
     let bench = Bench {
         signers: &live.signers,

@@ -8,7 +8,7 @@ use crate::{
     config::{self, DictionaryFileError, Settings},
     delivery::{self, KnownUnit},
     link::{ClientTls, Peer, ServerTls, tls},
-    model::{Millis, UnitId},
+    model::{Kind, Millis, UnitId},
     pki::{Identity, IdentityError, SignerStore, TrustError},
     wire::Trained,
 };
@@ -32,6 +32,8 @@ pub(super) struct Live {
     pub(super) dictionary: Option<Trained>,
     /// Units that are cut off.
     pub(super) blocked: BTreeSet<UnitId>,
+    /// Kinds that are not compressed.
+    pub(super) plain: Arc<BTreeSet<Kind>>,
     attesting: BTreeSet<UnitId>,
 }
 
@@ -92,6 +94,7 @@ impl Live {
         attesting.extend(settings.upstream.as_ref().map(|up| up.hub.clone()));
         Ok(Self {
             blocked: units(|unit| unit.blocked),
+            plain: Arc::new(settings.kinds.plain()),
             dictionary,
             attesting,
             client_tls,

@@ -1,6 +1,6 @@
 //! Batches on their way out: parcels read from the journal and packed, in the worker pool.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{cell::RefCell, collections::BTreeSet, sync::Arc};
 
 use bytes::Bytes;
 
@@ -13,7 +13,7 @@ use crate::{
     },
     journal::ReadError,
     link::LinkKind,
-    model::{Location, UnitId},
+    model::{Kind, Location, UnitId},
     parcel::Parcel,
     wire::{self, Against, Compression, Compressor, Effort},
 };
@@ -62,6 +62,8 @@ pub(super) struct Common {
     pub(super) history: Option<OfHop>,
     /// What of it is agreed on.
     pub(super) agreed: Agreed,
+    /// Kinds that are compressed against nothing, and nothing against them.
+    pub(super) plain: Arc<BTreeSet<Kind>>,
 }
 
 impl Common {
@@ -116,13 +118,14 @@ pub(super) fn pack(
     let effort = effort(kind, entries.len());
     let settings = wire::Settings {
         compression,
+        plain: common.plain.clone(),
         effort,
         against: common.of(&entries, effort),
     };
     let bytes =
         COMPRESSOR.with_borrow_mut(|compressor| wire::pack(&entries, &settings, compressor));
     let senders = match &common.history {
-        Some(history) => history.keep(Way::Sent, &entries),
+        Some(history) => history.keep(Way::Sent, &entries, &common.plain),
         None => BTreeSet::new(),
     };
     Ok(Packed {

@@ -10,7 +10,7 @@ use crate::{
         generations::{Agreed, Epochs, Text, Way},
         hop::{Entry, Generation},
     },
-    model::UnitId,
+    model::{Kind, UnitId},
     parcel::Parcel,
     wire::{self, Against, Dictionary, Effort, History},
 };
@@ -72,11 +72,19 @@ impl OfHop {
         Some(joined(generation, base, &texts))
     }
 
-    /// Keeps what later batches may repeat. Whoever of the batch's senders it was kept of.
-    pub(super) fn keep(&self, way: Way, entries: &[(Entry, Parcel)]) -> BTreeSet<UnitId> {
+    /// Keeps what later batches may repeat, which no parcel of the `plain` kinds is. Whoever of the batch's senders it was kept of.
+    pub(super) fn keep(
+        &self,
+        way: Way,
+        entries: &[(Entry, Parcel)],
+        plain: &BTreeSet<Kind>,
+    ) -> BTreeSet<UnitId> {
         let takes = self.shared.generations().takes(bytes_of(entries));
         let texts: Vec<Text> = match takes {
-            true => entries.iter().filter_map(text).collect(),
+            true => entries
+                .iter()
+                .filter_map(|entry| text(entry, plain))
+                .collect(),
             false => Vec::new(),
         };
         if texts.is_empty() {
@@ -103,12 +111,19 @@ fn joined(generation: &Generation, base: &Dictionary, texts: &[Bytes]) -> Histor
     History::new(generation.id, base, texts.iter().map(Bytes::as_ref))
 }
 
-fn text((entry, parcel): &(Entry, Parcel)) -> Option<Text> {
+fn text((entry, parcel): &(Entry, Parcel), plain: &BTreeSet<Kind>) -> Option<Text> {
+    let header = parcel.header().ok()?;
+    let is_left_out = plain.contains(&header.kind);
+    let bytes = match is_left_out {
+        true => Bytes::new(),
+        false => wire::history_text(parcel)?.into(),
+    };
     Some(Text {
         seq: entry.seq,
-        sender: parcel.header().ok()?.sender,
+        sender: header.sender,
         parcel: parcel.digest(),
-        bytes: wire::history_text(parcel)?.into(),
+        bytes,
+        is_left_out,
     })
 }
 

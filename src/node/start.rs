@@ -420,6 +420,11 @@ pub(super) fn report(recovery: &Recovery) -> u64 {
             "the end of the last write, which was promised to nobody, was cut off"
         );
     }
+    if recovery.from_copy {
+        tracing::warn!(
+            "the journal's checkpoint was damaged and its copy was read; nothing is lost, and another is written: look after the disk"
+        );
+    }
     for damage in &recovery.damage {
         tracing::error!(%damage, "the journal is damaged; the node goes on and takes a new epoch");
     }

@@ -282,7 +282,7 @@ impl Store {
                 match outcome {
                     Ok(done) => {
                         if let Some(error) = done.left {
-                            tracing::warn!(%error, "a file of the journal that is superfluous could not be removed");
+                            tracing::warn!(%error, "a checkpoint has no second file, or files that it makes superfluous stay; the next one tries again");
                         }
                         Landed::Checkpoint
                     }

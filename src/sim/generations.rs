@@ -284,6 +284,7 @@ fn texts<'a>(entries: impl Iterator<Item = (&'a Entry, &'a Parcel)>) -> Vec<Text
                 sender: parcel.header().ok()?.sender,
                 parcel: parcel.digest(),
                 bytes: Bytes::copy_from_slice(parcel.bytes()),
+                is_left_out: false,
             })
         })
         .collect()

@@ -1,6 +1,9 @@
 //! A batch: several parcels in few bytes, for one trip over one link.
 
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 
@@ -12,7 +15,7 @@ use super::{
 };
 use crate::{
     delivery::hop::Entry,
-    model::UnitId,
+    model::{Kind, UnitId},
     parcel::{Header, Parcel},
 };
 
@@ -46,6 +49,8 @@ pub enum Compression {
 pub struct Settings {
     /// What may share a compressed frame.
     pub compression: Compression,
+    /// Kinds that are not compressed.
+    pub plain: Arc<BTreeSet<Kind>>,
     /// How much work goes into it.
     pub effort: Effort,
     /// What it is compressed against.
@@ -56,6 +61,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             compression: Compression::Isolated,
+            plain: Arc::default(),
             effort: Effort::Level(9),
             against: Against::BuiltIn,
         }
@@ -154,14 +160,14 @@ pub fn pack(
     };
     let mut out = Vec::new();
     put_head(&mut out, against);
-    for group in groups(entries, settings.compression) {
-        let (plain, random) = columns::write(&group);
+    for Group { items, is_plain } in groups(entries, settings.compression, &settings.plain) {
+        let (plain, random) = columns::write(&items);
         let plain_bytes = plain.len();
-        let (method, packed) = match settings.compression {
-            Compression::Off => (Method::Stored, plain),
-            _ => compressor.squeeze(plain, settings.effort, against.text()),
+        let (method, packed) = match is_plain {
+            true => (Method::Stored, plain),
+            false => compressor.squeeze(plain, settings.effort, against.text()),
         };
-        varint::put(&mut out, (group.len() as u64) << 2 | method as u64);
+        varint::put(&mut out, (items.len() as u64) << 2 | method as u64);
         varint::put(&mut out, plain_bytes as u64);
         if method != Method::Stored {
             varint::put(&mut out, packed.len() as u64);
@@ -174,9 +180,9 @@ pub fn pack(
 
 /// The bytes of a batch that get compressed, when all of `entries` share a frame: what a dictionary is trained on.
 pub fn compressible(entries: &[(Entry, Parcel)]) -> Vec<u8> {
-    groups(entries, Compression::Shared)
+    groups(entries, Compression::Shared, &BTreeSet::new())
         .iter()
-        .flat_map(|group| columns::compressible(group))
+        .flat_map(|group| columns::compressible(&group.items))
         .collect()
 }
 
@@ -292,35 +298,47 @@ fn take_head(rest: &mut &[u8]) -> Result<(u8, u64), BatchError> {
     Ok((what, number))
 }
 
-/// The entries, by who may share a frame; groups in the order of their first entry, each with its entries in order.
-fn groups(entries: &[(Entry, Parcel)], compression: Compression) -> Vec<Vec<Item<'_>>> {
-    let items = entries
-        .iter()
-        .enumerate()
-        .map(|(position, (entry, parcel))| Item {
+/// What stands together in a batch.
+struct Group<'a> {
+    items: Vec<Item<'a>>,
+    is_plain: bool,
+}
+
+/// The entries, by what may share a frame; groups in the order of their first entry, each with its entries in order.
+fn groups<'a>(
+    entries: &'a [(Entry, Parcel)],
+    compression: Compression,
+    plain: &BTreeSet<Kind>,
+) -> Vec<Group<'a>> {
+    let mut groups: Vec<Group<'_>> = Vec::new();
+    let mut known: HashMap<(Option<UnitId>, bool), usize> = HashMap::new();
+    for (position, (entry, parcel)) in entries.iter().enumerate() {
+        let header = parcel.header().ok();
+        let kind = header.as_ref().map(|header: &Header| &header.kind);
+        let is_plain =
+            compression == Compression::Off || kind.is_some_and(|kind| plain.contains(kind));
+        let sender = match (compression, &header) {
+            (Compression::Isolated, Some(header)) => Some(header.sender.clone()),
+            _ => None,
+        };
+        // Whose header does not read has no sender to share a frame with.
+        let is_alone = compression == Compression::Isolated && sender.is_none();
+        let at = match is_alone {
+            true => groups.len(),
+            false => *known.entry((sender, is_plain)).or_insert(groups.len()),
+        };
+        let item = Item {
             position: position as u64,
             entry,
             parcel,
-            header: parcel.header().ok(),
-        });
-    if compression != Compression::Isolated {
-        return vec![items.collect()];
-    }
-    let mut groups: Vec<Vec<Item<'_>>> = Vec::new();
-    let mut of_sender: HashMap<UnitId, usize> = HashMap::new();
-    for item in items {
-        // Whose header does not read has no sender to share a frame with.
-        let sender = item
-            .header
-            .as_ref()
-            .map(|header: &Header| header.sender.clone());
-        let at = match sender {
-            Some(sender) => *of_sender.entry(sender).or_insert(groups.len()),
-            None => groups.len(),
+            header,
         };
         match groups.get_mut(at) {
-            Some(group) => group.push(item),
-            None => groups.push(vec![item]),
+            Some(group) => group.items.push(item),
+            None => groups.push(Group {
+                items: vec![item],
+                is_plain,
+            }),
         }
     }
     groups

@@ -90,6 +90,7 @@ fn packed(entries: &[(Entry, Parcel)], compression: Compression, effort: Effort)
         compression,
         effort,
         against: Against::BuiltIn,
+        ..Settings::default()
     };
     pack(entries, &settings, &mut Compressor::new()).to_vec()
 }
@@ -108,6 +109,7 @@ fn a_mailbox_comes_back_in_order_whatever_the_settings() {
                     compression,
                     effort,
                     against: against.clone(),
+                    ..Settings::default()
                 };
                 let bytes = pack(&entries, &settings, &mut Compressor::new());
                 assert!(bytes.len() <= BatchLimits::default().packed_bytes_max());
@@ -339,6 +341,37 @@ fn what_does_not_get_smaller_is_stored() {
 }
 
 #[test]
+fn kinds_that_are_not_compressed_stand_as_they_are_beside_those_that_are() {
+    let entries = backlog(5, "hebi.tobacco", 24);
+    let kind_of = |entry: &(Entry, Parcel)| entry.1.header().expect("a header").kind;
+    let plain = kind_of(&entries[0]);
+    let of_it = |entry: &&(Entry, Parcel)| kind_of(entry) == plain;
+    let bodies = entries
+        .iter()
+        .filter(of_it)
+        .map(|(_, parcel)| parcel.body());
+    let bodies: Vec<_> = bodies.collect();
+    assert!((1..entries.len()).contains(&bodies.len()), "some are of it");
+    for compression in [Compression::Isolated, Compression::Shared] {
+        let settings = Settings {
+            compression,
+            plain: Arc::new([plain.clone()].into()),
+            ..Settings::default()
+        };
+        let bytes = pack(&entries, &settings, &mut Compressor::new());
+        assert_eq!(unpacked(&bytes), Ok(entries.clone()));
+        let stands = |body: &[u8]| bytes.windows(body.len()).any(|part| part == body);
+        assert!(bodies.iter().all(|body| stands(body)));
+        let others = entries.iter().filter(|entry| !of_it(entry));
+        assert!(
+            !others
+                .map(|(_, parcel)| parcel.body())
+                .any(|body| stands(&body))
+        );
+    }
+}
+
+#[test]
 fn a_header_that_does_not_read_travels_as_it_is() {
     let fine = backlog(6, "hebi.tobacco", 3);
     // The header's bytes are nonsense, or the same fields in another encoding: a receiver has to see, and refuse, just these.
@@ -559,7 +592,7 @@ proptest! {
         with_dictionary: bool,
     ) {
         let against = if with_dictionary { Against::BuiltIn } else { Against::Nothing };
-        let settings = Settings { compression, effort: Effort::Level(level), against };
+        let settings = Settings { compression, effort: Effort::Level(level), against, ..Settings::default() };
         let bytes = pack(&entries, &settings, &mut Compressor::new());
         prop_assert!(bytes.len() <= BatchLimits::default().packed_bytes_max());
         prop_assert_eq!(unpacked(&bytes), Ok(entries));

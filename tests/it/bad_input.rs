@@ -149,6 +149,7 @@ pub(crate) fn batch_of(parcel: Parcel) -> Vec<u8> {
         compression: Compression::Isolated,
         effort: Effort::Level(3),
         against: Against::Nothing,
+        ..wire::Settings::default()
     };
     wire::pack(&[(entry, parcel)], &settings, &mut Compressor::new()).to_vec()
 }

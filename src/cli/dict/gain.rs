@@ -75,6 +75,7 @@ fn sent(entries: &[(Entry, Parcel)], against: &Against, effort: Effort, bytes: u
         compression: Compression::Shared,
         effort,
         against: against.clone(),
+        ..Settings::default()
     };
     let mut compressor = Compressor::new();
     let mut sent = 0;

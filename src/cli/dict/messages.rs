@@ -188,6 +188,7 @@ fn kinds_with(kind: Kind) -> Kinds {
             lane: Lane::Normal,
             expires_days: 30,
             read_receipt: true,
+            compressed: true,
         };
         kinds.insert(kind, rule);
     }

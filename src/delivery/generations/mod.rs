@@ -75,6 +75,8 @@ pub struct Text {
     pub parcel: Digest,
     /// What later batches may repeat.
     pub bytes: Bytes,
+    /// Nothing may repeat it: no generation has it, and the neighbour is told so.
+    pub is_left_out: bool,
 }
 
 /// Which way parcels go over a hop.

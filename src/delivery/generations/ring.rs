@@ -27,6 +27,7 @@ struct Kept {
     parcel: Digest,
     bytes: Bytes,
     is_acked: bool,
+    is_left_out: bool,
 }
 
 /// What can be offered.
@@ -50,7 +51,11 @@ impl Ring {
 
     pub(super) fn put(&mut self, text: Text, bytes_max: usize) {
         let Text {
-            seq, parcel, bytes, ..
+            seq,
+            parcel,
+            bytes,
+            is_left_out,
+            ..
         } = text;
         // It may have been acked by an earlier session.
         let before = self.texts.get(&seq);
@@ -60,6 +65,7 @@ impl Ring {
             parcel,
             bytes,
             is_acked,
+            is_left_out,
         };
         self.bytes += kept.size();
         self.texts.insert(seq, kept);
@@ -90,7 +96,7 @@ impl Ring {
         newest: Option<&Generation>,
         any: bool,
     ) -> Option<Span> {
-        let acked = |kept: &Kept| kept.is_acked || any;
+        let acked = |kept: &Kept| (kept.is_acked || any) && !kept.is_left_out;
         let size = |texts: std::collections::btree_map::Range<'_, Seq, Kept>| {
             let sizes = texts.map(|(_, kept)| kept).filter(|kept| acked(kept));
             sizes.map(|kept| kept.bytes.len()).sum::<usize>()

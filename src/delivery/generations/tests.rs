@@ -33,6 +33,7 @@ fn text(sender: &str, seq: Seq) -> Text {
         sender: unit(sender),
         parcel: Digest::of(&bytes),
         bytes,
+        is_left_out: false,
     }
 }
 
@@ -168,6 +169,26 @@ fn a_generation_is_named_once_it_is_acked_and_the_neighbour_says_that_it_has_it(
         assert!(matches!(pair.receives.named(number), Ok(Named::Here(_))));
     }
     assert_eq!(pair.offer(), None, "nothing is new");
+}
+
+#[test]
+fn what_nothing_may_repeat_is_in_no_generation_and_the_others_are() {
+    let mut pair = Pair::new();
+    pair.carry(1..=5);
+    let secret = Text {
+        bytes: Bytes::new(),
+        is_left_out: true,
+        ..text(WRITER, 3)
+    };
+    pair.from
+        .remember(0, (&unit("hub"), EPOCHS), Way::Sent, vec![secret]);
+    pair.ack(1..=5);
+    let generation = pair.agree();
+    assert_eq!((generation.first, generation.last), (1, 5));
+    assert_eq!(generation.without, ranges([3]));
+    let texts = pair.ours(&generation).expect("it is here");
+    assert_eq!(texts.len(), 4);
+    assert_eq!(Some(texts), pair.theirs(&generation));
 }
 
 #[test]

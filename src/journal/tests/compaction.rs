@@ -66,14 +66,28 @@ fn a_checkpoint_and_the_records_after_it_are_what_all_records_are() {
                 .collect()
         };
         let names = checkpoints(&disk);
-        assert_eq!(names.len(), 1, "exactly one is kept");
+        assert_eq!(names.len(), 2, "exactly one is kept, and its copy");
         let mut with = Found::default();
         let (_, recovery) = Journal::open(disk.fork(), SMALL, seed(1), &mut with).expect("opens");
         assert!(recovery.checkpoint.is_some() && recovery.replayed < 5);
         assert_eq!(with.state, world.state);
 
+        for rotten in &names {
+            let damaged = disk.fork();
+            assert!(damaged.flip(rotten, 300));
+            let mut all = Found::default();
+            let (journal, recovery) =
+                Journal::open(damaged, SMALL, seed(2), &mut all).expect("opens");
+            assert!(recovery.is_clean(), "seed {n}: {recovery:?}");
+            assert_eq!(recovery.from_copy, *rotten == names[0]);
+            assert!(journal.checkpoint_due() || !recovery.from_copy);
+            assert_eq!(all.state, world.state, "seed {n}");
+        }
+
         let without = disk.fork();
-        without.remove(&names[0]).expect("there");
+        for name in &names {
+            without.remove(name).expect("there");
+        }
         let mut all = Found::default();
         let (_, recovery) = Journal::open(without, SMALL, seed(2), &mut all).expect("opens");
         assert!(
@@ -83,7 +97,7 @@ fn a_checkpoint_and_the_records_after_it_are_what_all_records_are() {
         assert_eq!(all.state, world.state, "seed {n}");
 
         let damaged = disk.fork();
-        assert!(damaged.flip(&names[0], 300));
+        assert!(names.iter().all(|name| damaged.flip(name, 300)));
         let mut all = Found::default();
         let (_, recovery) = Journal::open(damaged, SMALL, seed(3), &mut all).expect("opens");
         assert_eq!(recovery.damage.len(), 1);

@@ -3,6 +3,7 @@
 mod blocked;
 mod carrying;
 mod ending;
+mod flood;
 pub(crate) mod net;
 mod returned;
 mod world;

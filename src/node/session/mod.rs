@@ -571,6 +571,7 @@ impl Pump {
                     choice: self.talk.choice(),
                     history: self.history_of_sent(),
                     agreed: self.agreed(),
+                    plain: self.shared.live().plain.clone(),
                 };
                 let small = parcels.len() <= SMALL_BATCH_PARCELS;
                 self.packing += usize::from(small);

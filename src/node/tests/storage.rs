@@ -292,12 +292,15 @@ async fn a_damaged_journal_is_reported_and_gives_a_new_epoch() {
     world.node.stop().await;
     let names = std::fs::read_dir(&journal).expect("a folder");
     let names = names.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let checkpoint = names.filter(|name| name.starts_with("checkpoint-")).max();
-    let checkpoint = journal.join(checkpoint.expect("a stop leaves one"));
-    let mut bytes = std::fs::read(&checkpoint).expect("read");
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&checkpoint, bytes).expect("written");
+    let files = names.filter(|name| name.starts_with("checkpoint-"));
+    let files: Vec<_> = files.map(|name| journal.join(name)).collect();
+    assert_eq!(files.len(), 2, "a stop leaves one, and its copy");
+    for file in files {
+        let mut bytes = std::fs::read(&file).expect("read");
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        std::fs::write(&file, bytes).expect("written");
+    }
 
     let node = Node::start(world.settings.clone())
         .await

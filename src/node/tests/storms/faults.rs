@@ -84,7 +84,7 @@ pub(super) async fn storm(scene: Arc<Scene>, mut dice: SplitMix64, until: Instan
                     true => scene.seats[seat].clone(),
                     false => scene.seats[0].clone(),
                 };
-                under_way.spawn(restart(seat, lasts / 4));
+                under_way.spawn(restart(scene.clone(), seat, lasts / 4));
             }
         }
     }
@@ -104,12 +104,17 @@ async fn cut(scene: Arc<Scene>, ways: Vec<(IpAddr, IpAddr)>, lasts: Duration) {
 }
 
 /// A node ends in peace and starts again.
-async fn restart(seat: Arc<Seat>, lasts: Duration) {
+async fn restart(scene: Arc<Scene>, seat: Arc<Seat>, lasts: Duration) {
     let mut node = seat.node.lock().await;
     let Some(running) = node.take() else { return };
     tracing::info!(unit = %seat.settings.unit, "it stops");
     seat.leaves();
     running.stop().await;
+    // The process is gone, and its sockets with it, whatever QUIC would still have waited for.
+    for ip in &seat.ips {
+        scene.net.switch_off(*ip);
+        scene.net.switch_on(*ip);
+    }
     sleep(lasts).await;
     *node = Some(seat.start().await);
 }

@@ -40,6 +40,8 @@ struct Message {
     accepted: bool,
     first_handed: Option<Instant>,
     handed: u32,
+    /// The application has said that it is done with it, and may have got no answer.
+    is_told: bool,
     is_taken: bool,
 }
 
@@ -62,6 +64,7 @@ impl Ledger {
             accepted: false,
             first_handed: None,
             handed: 0,
+            is_told: false,
             is_taken: false,
         };
         lock(&self.messages).entry(id).or_insert(message);
@@ -100,11 +103,11 @@ impl Ledger {
         }
     }
 
-    fn taken(&self, ids: &[MessageId]) {
+    fn each(&self, ids: &[MessageId], change: impl Fn(&mut Message)) {
         let mut messages = lock(&self.messages);
         for id in ids {
             if let Some(message) = messages.get_mut(id) {
-                message.is_taken = true;
+                change(message);
             }
         }
     }
@@ -117,7 +120,8 @@ impl Ledger {
     /// Messages, those that no application has said to be done with, and times that one was handed over again.
     pub(super) fn counts(&self) -> (u64, u64, u64) {
         let messages = lock(&self.messages);
-        let open = messages.values().filter(|m| !(m.accepted && m.is_taken));
+        let is_done = |m: &&Message| m.accepted && m.handed > 0 && m.is_told;
+        let open = messages.values().filter(|m| !is_done(m));
         let again = messages.values().map(|m| u64::from(m.handed.max(1)) - 1);
         (messages.len() as u64, open.count() as u64, again.sum())
     }
@@ -220,9 +224,10 @@ pub(super) async fn take(seat: &Seat, ledger: &Ledger) {
         if ids.is_empty() {
             continue;
         }
+        ledger.each(&ids, |message| message.is_told = true);
         let acked = timeout(ANSWER_WITHIN, handle.inbox_ack(ids.clone())).await;
         if matches!(acked, Ok(Ok(_))) && seat.handle().0 == life {
-            ledger.taken(&ids);
+            ledger.each(&ids, |message| message.is_taken = true);
         }
     }
 }
