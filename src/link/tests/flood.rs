@@ -13,7 +13,7 @@ use crate::link::{Dialer, LinkKind, Listener, socket, tls::SERVER_NAME};
 
 const ATTEMPTS: u8 = 200;
 
-/// Of each, what comes first is that it is given up: everything before was lost.
+/// The clock is paused: what sleeps here lets the network go on. Of each, what comes first is that it is given up: everything before was lost.
 #[tokio::test(start_paused = true)]
 async fn attempts_that_begin_with_their_end_fill_no_memory_and_keep_nobody_out() {
     let net = Net::start(1);
