@@ -9,12 +9,13 @@ use std::{
 use axum::http::{HeaderMap, StatusCode};
 
 use super::{
+    door::Door,
     problem::Problem,
     token::{self, Token},
 };
-use crate::model::Role;
+use crate::model::{Role, Sha256};
 
-/// Somebody whom a token, or a session that began with one, has told from others.
+/// Somebody whom a token or a certificate, or a session that began with one, has told from others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Actor {
     /// Their name, as the audit log has it.
@@ -36,6 +37,15 @@ impl Actor {
     }
 }
 
+/// What a session of somebody's began with: when that is nobody's any more, the session is over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The digest of a token.
+    Token(blake3::Hash),
+    /// A certificate.
+    Certificate(Sha256),
+}
+
 /// Who is let in, and as whom. All copies are one, so that a reload changes what the API goes by.
 #[derive(Clone, Debug)]
 pub struct Access(Arc<RwLock<Rules>>);
@@ -46,6 +56,8 @@ struct Rules {
     application: Option<Token>,
     /// A handful: each is compared, so that the time says nothing of which it is.
     actors: Vec<(Token, Actor)>,
+    /// Whose certificate is whose.
+    holders: Vec<(Sha256, Actor)>,
     show_bodies: bool,
 }
 
@@ -66,6 +78,7 @@ impl Access {
         Self(Arc::new(RwLock::new(Rules {
             application: None,
             actors: vec![(operator, administrator)],
+            holders: Vec::new(),
             show_bodies: false,
         })))
     }
@@ -123,6 +136,25 @@ impl Access {
         })
     }
 
+    /// Lets somebody in who shows this certificate to the network's door.
+    pub fn hold(&self, certificate: Sha256, actor: Actor) {
+        self.change(|rules| rules.holders.push((certificate, actor)));
+    }
+
+    /// Whether any certificate is somebody's.
+    pub(super) fn has_holders(&self) -> bool {
+        self.read(|rules| !rules.holders.is_empty())
+    }
+
+    /// Who showed their certificate at this door, and the proof with which a session of theirs begins.
+    pub fn holder(&self, door: Door) -> Option<(Actor, Proof)> {
+        let shown = door.certificate()?;
+        self.read(|rules| {
+            let known = rules.holders.iter().find(|(known, _)| *known == shown);
+            known.map(|(_, actor)| (actor.clone(), Proof::Certificate(shown)))
+        })
+    }
+
     /// Whether operators may see what messages say.
     pub fn show_bodies(&self, show: bool) {
         self.change(|rules| rules.show_bodies = show);
@@ -143,11 +175,17 @@ impl Access {
         })
     }
 
-    /// Whether a token with this digest is still the one of this actor, in this role.
-    pub fn is_still(&self, actor: &Actor, digest: &blake3::Hash) -> bool {
-        self.read(|rules| {
-            let mut all = rules.actors.iter();
-            all.any(|(token, known)| token.has_digest(digest) && known == actor)
+    /// Whether this is still the proof of this actor, in this role.
+    pub fn is_still(&self, actor: &Actor, proof: &Proof) -> bool {
+        self.read(|rules| match proof {
+            Proof::Token(digest) => {
+                let mut all = rules.actors.iter();
+                all.any(|(token, known)| token.has_digest(digest) && known == actor)
+            }
+            Proof::Certificate(shown) => {
+                let mut all = rules.holders.iter();
+                all.any(|(certificate, known)| certificate == shown && known == actor)
+            }
         })
     }
 
@@ -156,10 +194,14 @@ impl Access {
         self.read(|rules| rules.show_bodies)
     }
 
-    /// Who sent a request.
-    pub(super) fn caller(&self, headers: &HeaderMap) -> Caller {
+    /// Who sent a request. A token says more than a certificate, which a browser shows unasked.
+    pub(super) fn caller(&self, headers: &HeaderMap, door: Door) -> Caller {
         let Some(bearer) = token::borne(headers) else {
-            return Caller::Nobody;
+            return match (self.holder(door), door.certificate()) {
+                (Some((actor, _)), _) => Caller::Actor(actor),
+                (None, Some(_)) => Caller::Stranger,
+                (None, None) => Caller::Nobody,
+            };
         };
         if let Some(actor) = self.actor(bearer) {
             return Caller::Actor(actor);
@@ -188,12 +230,12 @@ impl Access {
     }
 }
 
-/// Who sent a request, as far as its token tells.
+/// Who sent a request, as far as its token or the client's certificate tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// It bears no token.
+    /// It bears no token, and no certificate was shown.
     Nobody,
-    /// It bears one that is nobody's.
+    /// What it bears, or was shown, is nobody's.
     Stranger,
     /// One of the machine's applications.
     Application,
@@ -240,7 +282,7 @@ impl Caller {
 fn needed(an: &str, role: Role) -> String {
     format!(
         "this needs the token of {an} {role}: of operator.token in the node's data-dir, or of an [[api.token]], \
-         as \"Authorization: Bearer TOKEN\""
+         as \"Authorization: Bearer TOKEN\", or, with TLS, the certificate of an [[api.certificate]]"
     )
 }
 
@@ -266,7 +308,7 @@ mod tests {
         let mut headers = HeaderMap::new();
         let value = format!("Bearer {}", letter.repeat(32));
         headers.insert("authorization", value.parse().expect("a value"));
-        access.caller(&headers)
+        access.caller(&headers, Door::Loopback)
     }
 
     #[test]

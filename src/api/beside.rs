@@ -12,8 +12,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{
-    Actor, Api, Gateway, Problem, attachments, events, history, messages, request, stick,
-    until_stopped,
+    Actor, Api, Door, Gateway, Problem, Proof, attachments, events, history, messages, request,
+    stick, until_stopped,
 };
 use crate::model::{Lane, Limits, MessageId, UnitId};
 
@@ -41,9 +41,9 @@ impl<G: Gateway> Beside<G> {
         &self.0.limits
     }
 
-    /// Whether looking needs a token too. The room asks for it itself: a browser's address line has none.
-    pub fn is_closed(&self) -> bool {
-        self.0.guard.access.is_closed()
+    /// Whether looking needs a token too, or a certificate. The room asks for it itself: a browser's address line has none.
+    pub fn is_closed(&self, door: Door) -> bool {
+        self.0.guard.access.is_closed() || door.is_network()
     }
 
     /// Who bears this token, if it is somebody's.
@@ -51,9 +51,14 @@ impl<G: Gateway> Beside<G> {
         self.0.guard.access.actor(bearer)
     }
 
-    /// Whether a token with this digest is still this actor's.
-    pub fn is_still(&self, actor: &Actor, token: &blake3::Hash) -> bool {
-        self.0.guard.access.is_still(actor, token)
+    /// Who showed their certificate at this door, and the proof of it.
+    pub fn holder(&self, door: Door) -> Option<(Actor, Proof)> {
+        self.0.guard.access.holder(door)
+    }
+
+    /// Whether this is still this actor's proof.
+    pub fn is_still(&self, actor: &Actor, proof: &Proof) -> bool {
+        self.0.guard.access.is_still(actor, proof)
     }
 
     /// Reads a whole body, within the bounds of the API.

@@ -22,7 +22,7 @@ use super::{
     RefusedCall,
     access::Caller,
     body,
-    guard::{Guard, PROBES},
+    guard::{self, Guard, PROBES},
     problem::{Problem, Slug},
 };
 use crate::observe::Metrics;
@@ -108,7 +108,8 @@ pub(super) async fn pass(
     let method = request.method().clone();
     let path: String = request.uri().path().chars().take(LOGGED_PATH_MAX).collect();
 
-    let caller = front.guard.access.caller(request.headers());
+    let door = guard::door(request.extensions());
+    let caller = front.guard.access.caller(request.headers(), door);
     let route = request.extensions().get::<MatchedPath>().cloned();
     let (parts, whole) = request.into_parts();
     let (readable, rest) = body::tap(whole);

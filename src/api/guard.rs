@@ -6,10 +6,11 @@
 
 use std::net::IpAddr;
 
-use axum::http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
+use axum::http::{Extensions, HeaderMap, Method, StatusCode, Uri, header, request::Parts};
 
 use super::{
     access::{Access, Caller, unauthorized},
+    door::Door,
     problem::Problem,
 };
 use crate::{cloudevents::is_json, model::Role};
@@ -31,7 +32,7 @@ impl Guard {
     /// Checks what every request must fulfil, and tells who sent it.
     pub(super) fn admit(&self, request: &Parts) -> Result<Caller, Problem> {
         let headers = &request.headers;
-        let host = self.check_host(headers, &request.uri)?;
+        let host = self.check_host(headers, &request.uri, door(&request.extensions))?;
         let is_page = is_page(request.uri.path());
         if !(is_page && is_visit(request)) {
             check_origin(headers, &host)?;
@@ -53,9 +54,11 @@ impl Guard {
                 "a POST needs the content type application/json or application/cloudevents+json, or ce- headers",
             ));
         }
-        let caller = self.access.caller(headers);
+        let door = door(&request.extensions);
+        let caller = self.access.caller(headers, door);
         let path = request.uri.path();
-        if is_page || !self.access.is_closed() || PROBES.contains(&path) {
+        let is_closed = self.access.is_closed() || door.is_network();
+        if is_page || !is_closed || PROBES.contains(&path) {
             return Ok(caller);
         }
         match &caller {
@@ -77,19 +80,24 @@ impl Guard {
             )
             .about("authorization")),
             Caller::Nobody | Caller::Stranger => Err(unauthorized(
-                "send the token of the file that token-file names, as \"Authorization: Bearer TOKEN\"",
+                "send the token of the file that token-file names, as \"Authorization: Bearer TOKEN\"; people send theirs, or show their certificate where there is TLS",
             )),
         }
     }
 
     /// The name that the request is addressed to, if it is one of this node's.
-    fn check_host(&self, headers: &HeaderMap, uri: &Uri) -> Result<String, Problem> {
+    fn check_host(&self, headers: &HeaderMap, uri: &Uri, door: Door) -> Result<String, Problem> {
         let refused = || {
             Problem::new(
                 StatusCode::FORBIDDEN,
                 "foreign-host",
                 "the request is addressed to another host",
-                "address the request to 127.0.0.1, localhost or [::1]",
+                match door {
+                    Door::Loopback => "address the request to 127.0.0.1, localhost or [::1]",
+                    Door::Network { .. } => {
+                        "address the request to the node's address, or to a name that api.tls.hosts lists"
+                    }
+                },
             )
             .about("host")
         };
@@ -99,14 +107,16 @@ impl Guard {
         };
         let host = host.to_str().map_err(|_| refused())?;
         let in_uri = uri.authority().map(|authority| authority.as_str());
-        if self.is_ours(host) && in_uri.is_none_or(|authority| self.is_ours(authority)) {
+        let is_ours = |host: &str| self.is_ours(host, door);
+        if is_ours(host) && in_uri.is_none_or(is_ours) {
             Ok(host.to_owned())
         } else {
             Err(refused())
         }
     }
 
-    fn is_ours(&self, host: &str) -> bool {
+    /// A page of somebody else's is addressed by a name when its name leads here (DNS rebinding), never by an address.
+    fn is_ours(&self, host: &str, door: Door) -> bool {
         let (name, port) = if let Some(rest) = host.strip_prefix('[') {
             match rest.split_once(']') {
                 Some((name, port)) => (
@@ -125,13 +135,20 @@ impl Guard {
             port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok()
         });
         let name_is_ours = name.eq_ignore_ascii_case("localhost")
-            || name.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback())
+            || name
+                .parse::<IpAddr>()
+                .is_ok_and(|ip| door.is_network() || ip.is_loopback())
             || self
                 .hosts
                 .iter()
                 .any(|ours| ours.eq_ignore_ascii_case(name));
         port_is_plain && name_is_ours
     }
+}
+
+/// By which door a request came.
+pub(super) fn door(extensions: &Extensions) -> Door {
+    extensions.get().copied().unwrap_or_default()
 }
 
 /// Whether a path is that of a page, or of what belongs to one.

@@ -1,4 +1,4 @@
-//! The HTTP API: what applications and operators ask of a node, over loopback.
+//! The HTTP API: what applications and operators ask of a node, over loopback, and over the network with TLS.
 //!
 //! A request passes, in this order: [`serve`] (connections, bounded), `front` (one log line, panics, what is left of bodies, the
 //! bound on requests), `guard` (hosts, origins, content types, tokens), the routing table below, and one of the rooms `messages`,
@@ -11,6 +11,7 @@ mod attachments;
 mod audit;
 mod beside;
 mod body;
+mod door;
 mod events;
 mod find;
 mod front;
@@ -28,6 +29,7 @@ mod server;
 mod stick;
 #[cfg(test)]
 mod tests;
+mod tls;
 mod token;
 mod view;
 
@@ -41,15 +43,17 @@ use axum::{
 };
 use tokio::sync::{Semaphore, watch};
 
-pub use access::{Access, Actor, TokenError};
+pub use access::{Access, Actor, Proof, TokenError};
 pub use beside::Beside;
+pub use door::Door;
 pub use gateway::{
     Acted, Action, Cause, Exported, Gateway, Handed, Heard, Imported, InboxAsk, QueueAsk,
     QueueFilter, Refusal, RefusedCall, Settled, Which,
 };
 pub use history::{History, Span};
 pub use problem::{Problem, TYPE_PREFIX};
-pub use server::serve;
+pub use server::{Doors, serve};
+pub use tls::{Tls, TlsError};
 pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
     AttachedView, AttachmentsView, DamageView, Drained, GapView, HappeningView, LinkUsage,

@@ -1,19 +1,26 @@
 //! Connections: accepted up to a bound, served one request after another, ended in peace.
 
-use std::{future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    io,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::{Router, body::Body, extract::Request};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::{Semaphore, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::JoinSet,
     time::{sleep, timeout},
 };
 use tower::ServiceExt as _;
 
-use super::{Beside, Gateway, Settings, inbox::Unwritten, router, until_stopped};
+use super::{Beside, Door, Gateway, Settings, Tls, inbox::Unwritten, router, until_stopped};
 
 /// How long a client may take over a request's head, and how long a connection may be idle.
 const HEAD_TIME_MAX: Duration = Duration::from_secs(60);
@@ -28,10 +35,19 @@ const CONNECTIONS_PER_REQUEST: usize = 2;
 /// How long to wait when a connection cannot be accepted, most often for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves the API, and the room that `beside` makes, on `listener` until `stop` is done; then accepts nothing more, ends long polls with what they have, lets
+/// Where the API listens.
+#[derive(Debug)]
+pub struct Doors {
+    /// For this machine.
+    pub loopback: TcpListener,
+    /// For the network.
+    pub network: Option<(TcpListener, Tls)>,
+}
+
+/// Serves the API, and the room that `beside` makes, at `doors` until `stop` is done; then accepts nothing more, ends long polls with what they have, lets
 /// requests under way finish for 10 s, and returns.
 pub async fn serve<G: Gateway>(
-    listener: TcpListener,
+    doors: Doors,
     gateway: Arc<G>,
     settings: Settings,
     beside: impl FnOnce(Beside<G>) -> Router,
@@ -39,17 +55,25 @@ pub async fn serve<G: Gateway>(
 ) {
     let (stopping, stopped) = watch::channel(false);
     let slots = settings.limits.api_requests as usize * CONNECTIONS_PER_REQUEST;
-    let slots = Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS)));
+    // Each door has as many, so that nobody from the network keeps this machine's applications out.
+    let [for_loopback, for_network] =
+        [(); 2].map(|()| Arc::new(Semaphore::new(slots.clamp(1, Semaphore::MAX_PERMITS))));
+    let Doors { loopback, network } = doors;
     let router = router(gateway.clone(), settings, beside, stopped.clone());
     let mut connections = JoinSet::new();
     let accept = async {
         loop {
-            // Whoever connects beyond the bound waits in the kernel's backlog. The semaphore is never closed.
-            let Ok(slot) = slots.clone().acquire_owned().await else {
-                return;
+            let (accepted, tls) = tokio::select! {
+                accepted = next(&loopback, &for_loopback) => (accepted, None),
+                (accepted, tls) = async {
+                    match &network {
+                        Some((listener, tls)) => (next(listener, &for_network).await, Some(tls.clone())),
+                        None => pending().await,
+                    }
+                } => (accepted, tls),
             };
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
+            let (stream, slot) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "the API cannot accept a connection");
                     sleep(ACCEPT_PAUSE).await;
@@ -57,9 +81,18 @@ pub async fn serve<G: Gateway>(
                 }
             };
             while connections.try_join_next().is_some() {}
-            let connection = connection(stream, router.clone(), gateway.clone(), stopped.clone());
+            let (router, gateway, stopped) = (router.clone(), gateway.clone(), stopped.clone());
             connections.spawn(async move {
-                connection.await;
+                prepare(&stream);
+                match tls {
+                    None => connection(stream, Door::Loopback, router, gateway, stopped).await,
+                    Some(tls) => match tls.greet(stream).await {
+                        Ok((stream, door)) => {
+                            connection(stream, door, router, gateway, stopped).await
+                        }
+                        Err(error) => tracing::debug!(%error, "a TLS handshake of the API failed"),
+                    },
+                }
                 drop(slot);
             });
         }
@@ -68,7 +101,7 @@ pub async fn serve<G: Gateway>(
         () = accept => {}
         () = stop => {}
     }
-    drop(listener);
+    drop((loopback, network));
     // Nobody may listen any more, which is as well.
     let _ = stopping.send(true);
     let ended = timeout(STOP_TIME_MAX, async {
@@ -80,18 +113,34 @@ pub async fn serve<G: Gateway>(
     }
 }
 
+/// The next connection, and its place: whoever connects beyond the bound waits in the kernel's backlog.
+async fn next(
+    listener: &TcpListener,
+    slots: &Arc<Semaphore>,
+) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    // The semaphore is never closed.
+    let slot = slots
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(io::Error::other)?;
+    let (stream, _) = listener.accept().await?;
+    Ok((stream, slot))
+}
+
 async fn connection<G: Gateway>(
-    stream: TcpStream,
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    door: Door,
     router: Router,
     gateway: Arc<G>,
     stopped: watch::Receiver<bool>,
 ) {
-    prepare(&stream);
     let unwritten = Unwritten::default();
     let leases = unwritten.clone();
     let service = service_fn(move |mut request: Request<Incoming>| {
         leases.put(Vec::new());
         request.extensions_mut().insert(leases.clone());
+        request.extensions_mut().insert(door);
         router.clone().oneshot(request.map(Body::new))
     });
     let mut connection = pin!(

@@ -59,6 +59,8 @@ pub(super) struct Lines {
     pub(super) token_file: usize,
     /// Of every `[[api.token]]`.
     pub(super) tokens: Vec<usize>,
+    pub(super) tls_certificate: usize,
+    pub(super) tls_key: usize,
     pub(super) dictionary: usize,
     pub(super) spool_in: usize,
     pub(super) spool_out: usize,
@@ -125,15 +127,34 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
     let named = lines.tokens.iter().zip(&api.tokens).enumerate();
     let named =
         named.map(|(at, (line, token))| (*line, format!("api.token[{at}].file"), &token.file));
-    for (line, key, path) in application.chain(named) {
+    let tokens = application.chain(named);
+    const TOKEN: &str = "make the file with a long random token in it, readable by this user only";
+    let mut secrets: Vec<_> = tokens
+        .map(|(line, key, path)| (line, key, path, TOKEN))
+        .collect();
+    if let Some(tls) = &api.tls {
+        const KEY: &str =
+            "put the key of api.tls.certificate there, in PEM, readable by this user only";
+        secrets.push((lines.tls_key, "api.tls.key".to_owned(), &tls.key, KEY));
+        if !tls.certificate.is_file() {
+            warn(
+                Severity::Absent,
+                lines.tls_certificate,
+                "api.tls.certificate",
+                format!("{} is not there", shown(&tls.certificate)),
+                "put the certificate there, in PEM, and below it those that lead to its CA"
+                    .to_owned(),
+            );
+        }
+    }
+    for (line, key, path, how) in secrets {
         if !path.is_file() {
             warn(
                 Severity::Absent,
                 line,
                 &key,
                 format!("{} is not there", shown(path)),
-                "make the file with a long random token in it, readable by this user only"
-                    .to_owned(),
+                how.to_owned(),
             );
         } else if others_may_read(path) {
             warn(

@@ -2,10 +2,11 @@
 //! its key and what to write instead.
 //!
 //! The way of a file: `files` reads it, `document` parses it and keeps every value's place (`syntax` explains what is not
-//! TOML), `read`, `link`, `local` and `limits` take it apart section by section, and [`Settings`] comes out, or every error does.
+//! TOML), `read`, `api`, `link`, `local` and `limits` take it apart section by section, and [`Settings`] comes out, or every error does.
 //! A key is known because something asks for it, so there is no second list of keys to keep in step.
 
 mod address;
+mod api;
 mod dictionary;
 mod document;
 mod field;
@@ -32,8 +33,8 @@ pub use hours::{Hours, HoursError};
 pub use local::{Deliver, Spool, SpoolFolder};
 pub use reload::{Changes, NotReloadable};
 pub use settings::{
-    Api, ApiToken, Compression, Identity, Link, LinkKind, Listen, Local, Log, Settings, Unit,
-    Upstream,
+    Api, ApiCertificate, ApiTls, ApiToken, Compression, Identity, Link, LinkKind, Listen, Local,
+    Log, Settings, Unit, Upstream,
 };
 
 use document::Document;
@@ -141,6 +142,8 @@ fn examine_text(text: &str, file: &Path) -> (Examination, Option<Lines>, BTreeSe
         identity_dir: document.line(offsets.identity_dir),
         token_file: document.line(offsets.token_file),
         tokens: offsets.tokens.iter().map(|at| document.line(*at)).collect(),
+        tls_certificate: document.line(offsets.tls_certificate),
+        tls_key: document.line(offsets.tls_key),
         dictionary: document.line(offsets.dictionary),
         spool_in: document.line(offsets.spool_in),
         spool_out: document.line(offsets.spool_out),

@@ -6,16 +6,15 @@ use std::{
 };
 
 use super::{
+    api,
     document::{Document, Section},
     field::{Field, quoted},
     limits, link, local,
-    settings::{Api, ApiToken, Identity, Listen, Log, Settings, Unit, beside},
+    settings::{Identity, Listen, Log, Settings, Unit, beside},
     suggest::nearest,
 };
 use crate::{
-    model::{
-        Allow, Kind, KindRule, Kinds, Lane, Limits, Pattern, Policy, RECEIPT_KIND, Role, UnitId,
-    },
+    model::{Allow, Kind, KindRule, Kinds, Lane, Limits, Pattern, Policy, RECEIPT_KIND, UnitId},
     observe::{LogFormat, LogLevel},
 };
 
@@ -39,6 +38,8 @@ pub(super) struct Offsets {
     pub(super) token_file: usize,
     /// Of every `[[api.token]]`.
     pub(super) tokens: Vec<usize>,
+    pub(super) tls_certificate: usize,
+    pub(super) tls_key: usize,
     pub(super) dictionary: usize,
     pub(super) spool_in: usize,
     pub(super) spool_out: usize,
@@ -63,7 +64,7 @@ pub(super) fn settings<'d, 't>(
             field.path_beside(file)
         });
     let identity = identity(document, root, file, &mut offsets);
-    let api = api(document, &root.section("api"), file, &mut offsets);
+    let api = api::api(document, &root.section("api"), file, &mut offsets);
     let listen_section = root.section("listen");
     let listen = listen(&listen_section);
     let limits = limits::read(document, &root.section("limits"));
@@ -125,99 +126,6 @@ fn identity(
     });
     section.finish();
     Some(Identity { dir: dir? })
-}
-
-fn api(
-    document: &Document<'_>,
-    section: &Section<'_, '_>,
-    file: &Path,
-    offsets: &mut Offsets,
-) -> Api {
-    let listen = section.field("listen").and_then(|field| {
-        let address = field.socket(Api::LISTEN)?;
-        if !address.ip().is_loopback() {
-            field.error(
-                format!("\"{address}\" is not a loopback address, and the API has no TLS of its own"),
-                format!(
-                    "write \"127.0.0.1:{}\" and put a reverse proxy with TLS and a token-file in front of it",
-                    address.port()
-                ),
-            );
-        }
-        Some(address)
-    });
-    let token_file = section.field("token-file").and_then(|field| {
-        offsets.token_file = field.at();
-        field.path_beside(file)
-    });
-    let show_bodies = section
-        .field("show-bodies")
-        .and_then(|field| field.boolean());
-    let tokens = tokens(document, section, file, offsets);
-    section.finish();
-    Api {
-        listen: listen.unwrap_or(Api::LISTEN),
-        token_file,
-        tokens,
-        show_bodies: show_bodies.unwrap_or_default(),
-    }
-}
-
-fn tokens(
-    document: &Document<'_>,
-    section: &Section<'_, '_>,
-    file: &Path,
-    offsets: &mut Offsets,
-) -> Vec<ApiToken> {
-    let sections = section.sections("token");
-    if let Some(beyond) = sections.get(ApiToken::COUNT_MAX) {
-        document.error(
-            beyond.at(),
-            "api.token",
-            format!("{} tokens are too many", sections.len()),
-            format!("write at most {}", ApiToken::COUNT_MAX),
-        );
-    }
-    let mut tokens = Vec::new();
-    let mut lines = BTreeMap::new();
-    for section in &sections {
-        let name = section.required("name", "\"li.wei\"");
-        let at = name.as_ref().map(Field::at);
-        let name = name.and_then(|field| {
-            let name = field.line_of_text(ApiToken::NAME_BYTES_MAX)?.trim();
-            if name.is_empty() || ApiToken::TAKEN.contains(&name) {
-                field.error(
-                    format!("{} means something else in the audit log", quoted(name)),
-                    "write a person's name, such as \"li.wei\"",
-                );
-                return None;
-            }
-            Some(name.to_owned())
-        });
-        let role = section.required("role", "\"operator\"");
-        let role =
-            role.and_then(|field| field.choice(&Role::ALL.map(|role| (role.as_str(), role))));
-        let path = section.required("file", "\"/etc/casegate/li.wei.token\"");
-        let path = path.and_then(|field| field.path_beside(file));
-        section.finish();
-        let (Some(name), Some(at)) = (name, at) else {
-            continue;
-        };
-        if let Some(line) = lines.insert(name.clone(), document.line(at)) {
-            document.error(
-                at,
-                &section.path_of("name"),
-                format!("{} is listed already, on line {line}", quoted(&name)),
-                "keep one of the two entries",
-            );
-            continue;
-        }
-        if let (Some(role), Some(file)) = (role, path) {
-            offsets.tokens.push(at);
-            tokens.push(ApiToken { name, role, file });
-        }
-    }
-    tokens
 }
 
 fn dictionary(

@@ -2,7 +2,7 @@
 
 use super::{
     Deliver, Spool,
-    settings::{Link, Log, Settings, Unit},
+    settings::{Api, Link, Log, Settings, Unit},
 };
 use crate::{
     model::{Kinds, Limits, Policy},
@@ -86,6 +86,12 @@ impl Settings {
             fixed("data-dir", &old.data_dir, data_dir),
             fixed("identity.dir", &old.identity.dir, &identity.dir),
             fixed("api.listen", &old.api.listen, &api.listen),
+            fixed(
+                "api.tls.listen",
+                &old.api.tls.as_ref().map(|tls| tls.listen),
+                &api.tls.as_ref().map(|tls| tls.listen),
+            ),
+            fixed("api.tls.hosts", &hosts(&old.api), &hosts(api)),
             fixed("api.token-file", &old.api.token_file, &api.token_file),
             fixed(
                 "listen.address",
@@ -115,6 +121,10 @@ impl Settings {
             deliver: changed(&old.deliver, deliver),
         })
     }
+}
+
+fn hosts(api: &Api) -> Option<String> {
+    api.tls.as_ref().map(|tls| tls.hosts.join(", "))
 }
 
 fn changed<T: Clone + PartialEq>(old: &T, new: &T) -> Option<T> {
@@ -163,6 +173,7 @@ macro_rules! shown {
 }
 
 shown!(
+    String,
     crate::model::UnitId,
     std::net::SocketAddr,
     crate::observe::LogFormat

@@ -8,7 +8,7 @@ use std::{
 
 use super::{Address, Deliver, Hours, Spool};
 use crate::{
-    model::{Kinds, Limits, Pattern, Policy, Role, UnitId},
+    model::{Kinds, Limits, Pattern, Policy, Role, Sha256, UnitId},
     observe::{LogFormat, LogLevel},
 };
 
@@ -70,12 +70,47 @@ impl Identity {
 pub struct Api {
     /// A loopback address; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// The door to the network, if there is one.
+    pub tls: Option<ApiTls>,
     /// Holds the token that every call must bear; without it only operators' actions need one.
     pub token_file: Option<PathBuf>,
     /// Who else may look and act, in the order of the file: names are unique, and none is that of `operator.token`.
     pub tokens: Vec<ApiToken>,
+    /// Who may look and act by showing a certificate to that door, in the order of the file: nobody is in this list and in the other.
+    pub certificates: Vec<ApiCertificate>,
     /// Whether operators may read what messages say.
     pub show_bodies: bool,
+}
+
+/// The API's door to the network: with TLS 1.3, and for nobody without a token or a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiTls {
+    /// A TCP address; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The PEM file with the door's certificate, and below it those that lead to a CA.
+    pub certificate: PathBuf,
+    /// The PEM file with its key.
+    pub key: PathBuf,
+    /// Names, besides the door's addresses, that requests may be addressed to.
+    pub hosts: Vec<String>,
+}
+
+impl ApiTls {
+    /// The port that a mended address is given.
+    pub const PORT: u16 = 8441;
+    /// Most names.
+    pub const HOSTS_MAX: usize = 16;
+}
+
+/// Somebody whom a client certificate tells from others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiCertificate {
+    /// Their name, as that of an [`ApiToken`].
+    pub name: String,
+    /// What they may do.
+    pub role: Role,
+    /// Which certificate it is. Whoever issued it, it counts as long as it is listed and in its time.
+    pub sha256: Sha256,
 }
 
 /// Somebody whom a token of their own tells from others.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
-    model::{KindRule, Lane, Limits, Role},
+    model::{KindRule, Lane, Limits, Role, Sha256},
     observe::{LogFormat, LogLevel},
 };
 
@@ -234,7 +234,7 @@ level = "information
             "1: data-dir: is missing; write data-dir = \"/var/lib/casegate\"",
             "2: data_dir: no such key; did you mean \"data-dir\"?",
             "4: identity.dir: is a number, not text; write it in quotes: \"7\"",
-            "6: api.listen: \"0.0.0.0:8440\" is not a loopback address, and the API has no TLS of its own; write \"127.0.0.1:8440\" and put a reverse proxy with TLS and a token-file in front of it",
+            "6: api.listen: \"0.0.0.0:8440\" is not a loopback address, and this door has no TLS; write \"127.0.0.1:8440\"; [api.tls] opens another door, to the network",
             "11: upstream.link[0].kind: \"wifi\" is not a choice; write one of \"exclusive\", \"3g\", \"lan\"",
             "12: upstream.link[0].address: \"10.1.0.1\" has no port; write \"10.1.0.1:4433\"",
             "14: upstream.link[1].name: \"a\" is the name of another link, on line 10; write another name; every link needs its own",
@@ -610,6 +610,51 @@ fn people_have_names_roles_and_tokens_of_their_own() {
         "api.token[0].role: \"root\" is not a choice; write one of \"viewer\", \"operator\", \"administrator\"",
         "api.token[2].file: is missing",
         "api.token[2].name: \"li\" is listed already",
+    ] {
+        assert!(
+            wrong.iter().any(|line| line.contains(part)),
+            "{part}: {wrong:#?}"
+        );
+    }
+}
+
+#[test]
+fn the_door_to_the_network_and_whose_certificates_it_knows_are_what_the_file_says() {
+    let with = |more: &str| SMALL.replace("[identity]", &format!("{more}\n[identity]"));
+    let [door, held] = [
+        "[api.tls]\nlisten = '10.1.0.8:8441'\ncertificate = 'api.pem'\nkey = 'api.key'\nhosts = ['gateway.hebi.example']\n",
+        "[[api.certificate]]\nname = 'li.wei'\nrole = 'operator'\nsha256 = '",
+    ];
+    let sum = Sha256::of(b"a certificate");
+    let settings = good(&with(&format!("{door}{held}{sum}'")));
+    let tls = settings.api.tls.expect("a door");
+    assert_eq!(tls.listen, ([10, 1, 0, 8], 8441).into());
+    assert_eq!(tls.certificate, PathBuf::from("conf/api.pem"));
+    assert_eq!(tls.hosts, ["gateway.hebi.example"]);
+    let [li] = settings.api.certificates.as_slice() else {
+        panic!("one: {:?}", settings.api.certificates)
+    };
+    assert_eq!(
+        (li.name.as_str(), li.role, li.sha256),
+        ("li.wei", Role::Operator, sum)
+    );
+    assert_eq!(good(SMALL).api.tls, None);
+
+    let wrong = errors(&with(&format!(
+        "[[api.token]]\nname = 'wang'\nrole = 'viewer'\nfile = 'a'\n\
+         [api.tls]\nhosts = ['10.1.0.8', 'a.example:8441']\n\
+         {held}abc'\n{held}{sum}'\n\
+         [[api.certificate]]\nname = 'wang'\nrole = 'viewer'\nsha256 = '{sum}'",
+    )));
+    for part in [
+        "api.tls.listen: is missing; write listen = \"0.0.0.0:8441\"",
+        "api.tls.certificate: is missing",
+        "api.tls.key: is missing",
+        "api.tls.hosts[0]: \"10.1.0.8\" is not a host name",
+        "api.tls.hosts[1]: \"a.example:8441\" is not a host name",
+        "api.certificate[0].sha256: \"abc\" is not a SHA-256 fingerprint",
+        "api.certificate[1].name: \"li.wei\" is listed already",
+        "api.certificate[2].name: \"wang\" is listed already",
     ] {
         assert!(
             wrong.iter().any(|line| line.contains(part)),

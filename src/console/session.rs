@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::api::Actor;
+use crate::api::{Actor, Proof};
 
 /// Sessions at a time; a new one ends the one that was used the longest ago.
 const SESSIONS_MAX: usize = 64;
@@ -22,8 +22,7 @@ pub(super) struct Sessions(Mutex<HashMap<blake3::Hash, Session>>);
 
 struct Session {
     actor: Actor,
-    /// The digest of the token that it began with: when that is nobody's any more, the session is over.
-    token: blake3::Hash,
+    proof: Proof,
     csrf: String,
     began: Instant,
     used: Instant,
@@ -36,8 +35,8 @@ pub(super) struct Open {
     key: blake3::Hash,
     /// Who has signed in.
     pub(super) actor: Actor,
-    /// The digest of their token.
-    pub(super) token: blake3::Hash,
+    /// What they signed in with.
+    pub(super) proof: Proof,
     /// What every form of theirs carries.
     pub(super) csrf: String,
 }
@@ -67,7 +66,7 @@ impl Said {
 
 impl Sessions {
     /// Begins a session; gives its name, which the browser keeps. None when there is no randomness to be had.
-    pub(super) fn begin(&self, actor: Actor, token: blake3::Hash) -> Option<String> {
+    pub(super) fn begin(&self, actor: Actor, proof: Proof) -> Option<String> {
         let (name, csrf) = (secret()?, secret()?);
         let now = Instant::now();
         let mut sessions = self.lock();
@@ -79,7 +78,7 @@ impl Sessions {
         }
         let session = Session {
             actor,
-            token,
+            proof,
             csrf,
             began: now,
             used: now,
@@ -104,7 +103,7 @@ impl Sessions {
         Some(Open {
             key,
             actor: session.actor.clone(),
-            token: session.token,
+            proof: session.proof,
             csrf: session.csrf.clone(),
         })
     }
@@ -165,7 +164,7 @@ mod tests {
     fn a_session_is_found_by_its_name_until_it_ends() {
         let sessions = Sessions::default();
         let name = sessions
-            .begin(actor("li"), blake3::hash(b"t"))
+            .begin(actor("li"), Proof::Token(blake3::hash(b"t")))
             .expect("begins");
         let open = sessions.open(&name).expect("it is open");
         assert_eq!(&*open.actor.name, "li");
@@ -186,7 +185,8 @@ mod tests {
     #[test]
     fn there_are_never_more_sessions_than_the_bound() {
         let sessions = Sessions::default();
-        let begin = |n: usize| sessions.begin(actor(&n.to_string()), blake3::hash(b"t"));
+        let begin =
+            |n: usize| sessions.begin(actor(&n.to_string()), Proof::Token(blake3::hash(b"t")));
         let first = begin(0).expect("begins");
         let second = begin(1).expect("begins");
         for n in 2..SESSIONS_MAX {
@@ -206,7 +206,7 @@ mod tests {
     fn an_old_session_is_over_however_much_it_is_used() {
         let sessions = Sessions::default();
         let name = sessions
-            .begin(actor("li"), blake3::hash(b"t"))
+            .begin(actor("li"), Proof::Token(blake3::hash(b"t")))
             .expect("begins");
         let Some(long_ago) = Instant::now().checked_sub(AGE_MAX) else {
             panic!("the machine has not run for so long");

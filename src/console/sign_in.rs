@@ -1,4 +1,4 @@
-//! Signing in with a token, and out.
+//! Signing in with a token or a certificate, and out.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use super::{
     wrong::{Wrong, answer},
 };
 use crate::{
-    api::{Gateway, RefusedCall},
+    api::{Actor, Gateway, Proof, RefusedCall},
     model::Role,
 };
 
@@ -34,6 +34,8 @@ struct Page {
     /// Whether the token that was sent is nobody's.
     is_wrong: bool,
     is_closed: bool,
+    /// Whose certificate the browser showed, if it is somebody's.
+    holder: Option<Actor>,
 }
 
 /// `GET /console/sign-in?back=`.
@@ -59,13 +61,14 @@ fn show<G: Gateway>(
         .map(str::to_owned)
         .or_else(secret)
         .ok_or(Wrong::Broken)?;
-    let set = format!("{FORM_COOKIE}={token}; Path=/console; SameSite=Strict; HttpOnly");
+    let set = guest.keeps(&format!("{FORM_COOKIE}={token}"), "");
     let shown = render(&Page {
         f: guest.frame("sign-in", guest.t().sign_in),
         back,
         form: token,
         is_wrong,
-        is_closed: console.api.is_closed(),
+        is_closed: console.api.is_closed(guest.door),
+        holder: console.api.holder(guest.door).map(|(actor, _)| actor),
     })?;
     Ok(with_cookie(shown, &set))
 }
@@ -94,7 +97,15 @@ async fn begin<G: Gateway>(
         return Err(Wrong::StaleForm);
     }
     let token = form.text("token").as_bytes();
-    let Some(actor) = console.api.actor(token) else {
+    let known = match token {
+        // Whoever shows a certificate writes no token.
+        [] => console.api.holder(guest.door),
+        token => {
+            let actor = console.api.actor(token);
+            actor.map(|actor| (actor, Proof::Token(blake3::hash(token))))
+        }
+    };
+    let Some((actor, proof)) = known else {
         console.api.gateway().refused(RefusedCall {
             actor: "-".to_owned(),
             call: "POST /console/sign-in".to_owned(),
@@ -108,9 +119,9 @@ async fn begin<G: Gateway>(
     if let Some(open) = &guest.session {
         console.sessions.end(open);
     }
-    let name = console.sessions.begin(actor, blake3::hash(token));
+    let name = console.sessions.begin(actor, proof);
     let name = name.ok_or(Wrong::Broken)?;
-    let set = format!("{SESSION_COOKIE}={name}; Path=/console; SameSite=Strict; HttpOnly");
+    let set = guest.keeps(&format!("{SESSION_COOKIE}={name}"), "");
     Ok(with_cookie(Redirect::to(&back).into_response(), &set))
 }
 
@@ -131,7 +142,7 @@ async fn end<G: Gateway>(
 ) -> Result<Response, Wrong> {
     let (_, open) = console.form(guest, body, Role::Viewer).await?;
     console.sessions.end(open);
-    let set = format!("{SESSION_COOKIE}=; Path=/console; Max-Age=0; SameSite=Strict; HttpOnly");
+    let set = guest.keeps(&format!("{SESSION_COOKIE}="), "; Max-Age=0");
     Ok(with_cookie(Redirect::to("/console/").into_response(), &set))
 }
 

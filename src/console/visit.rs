@@ -20,7 +20,7 @@ use super::{
     wrong::Wrong,
 };
 use crate::{
-    api::{Actor, Gateway},
+    api::{Actor, Door, Gateway},
     model::Role,
 };
 
@@ -49,6 +49,8 @@ pub(super) struct Guest {
     pub(super) here: String,
     /// The parameters in it.
     pub(super) query: Form,
+    /// By which door the request came.
+    pub(super) door: Door,
     /// Who has signed in.
     pub(super) session: Option<Open>,
     said: Option<Said>,
@@ -64,7 +66,7 @@ impl<G: Gateway> FromRequestParts<Arc<Console<G>>> for Visit {
         console: &Arc<Console<G>>,
     ) -> Result<Self, Response> {
         let Ok(guest) = Guest::from_request_parts(parts, console).await;
-        if guest.session.is_some() || !console.api.is_closed() {
+        if guest.session.is_some() || !console.api.is_closed(guest.door) {
             return Ok(Self(guest));
         }
         if parts.headers.contains_key("hx-request") || parts.headers.contains_key("x-csrf") {
@@ -86,7 +88,7 @@ impl<G: Gateway> FromRequestParts<Arc<Console<G>>> for Guest {
         let headers = &parts.headers;
         let session = cookie(headers, SESSION_COOKIE)
             .and_then(|name| console.sessions.open(name))
-            .filter(|open| console.api.is_still(&open.actor, &open.token));
+            .filter(|open| console.api.is_still(&open.actor, &open.proof));
         // What a page asks for behind somebody's back shows nothing of this.
         let shows_page = !headers.contains_key("hx-request")
             && headers
@@ -109,6 +111,7 @@ impl<G: Gateway> FromRequestParts<Arc<Console<G>>> for Guest {
             query: Form::of_query(parts.uri.query()),
             said: said.and_then(|open| console.sessions.said(open)),
             session,
+            door: parts.extensions.get().copied().unwrap_or_default(),
             unit: console.api.gateway().intake().unit.to_string(),
             is_ready: console.api.gateway().ready().is_ok(),
         })
@@ -151,6 +154,16 @@ impl Guest {
         let csrf = headers.get("x-csrf");
         let csrf = csrf.and_then(|csrf| csrf.to_str().ok()).unwrap_or_default();
         self.must_be(role, csrf)
+    }
+
+    /// A cookie that this browser shows to this node alone, at the door where it was set.
+    pub(super) fn keeps(&self, cookie: &str, rest: &str) -> String {
+        let secure = if self.door.is_network() {
+            "; Secure"
+        } else {
+            ""
+        };
+        format!("{cookie}; Path=/console; SameSite=Strict; HttpOnly{secure}{rest}")
     }
 
     /// What stands around every page.

@@ -12,6 +12,7 @@ mod policy;
 mod ranges;
 mod receipt;
 mod role;
+mod sha256;
 mod time;
 mod unit;
 
@@ -26,5 +27,6 @@ pub use policy::{Allow, Policy};
 pub use ranges::Ranges;
 pub use receipt::{Outcome, Reason, ReceiptItem, State};
 pub use role::{Role, RoleError};
+pub use sha256::{Sha256, Sha256Error};
 pub use time::{Millis, Now};
 pub use unit::{UnitId, UnitIdError};

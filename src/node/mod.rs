@@ -29,6 +29,7 @@ mod board;
 mod clock;
 mod command;
 mod dictionaries;
+mod doors;
 mod events;
 mod examine;
 mod fault;

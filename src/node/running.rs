@@ -11,6 +11,7 @@ use tokio::{
 use super::{
     audit,
     command::Command,
+    doors,
     handle::NodeHandle,
     links,
     live::{Live, LiveError},
@@ -21,7 +22,7 @@ use super::{
     usage,
 };
 use crate::{
-    api::TokenError,
+    api::{TlsError, TokenError},
     config::{self, Changes, NotReloadable, Settings},
     deliver::SecretError,
     delivery::Input,
@@ -38,7 +39,7 @@ const PEERS_TOLD_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct RunningNode {
     handle: NodeHandle,
-    api_address: SocketAddr,
+    doors: doors::Open,
     api: JoinHandle<()>,
     stop_api: oneshot::Sender<()>,
     owner: JoinHandle<()>,
@@ -58,6 +59,9 @@ pub enum ReloadError {
     /// A token cannot be read; the node goes on with those that it has.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The door to the network cannot show what it should; it goes on with what it has.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The secret of posts cannot be read; the node goes on with the one that it has.
     #[error(transparent)]
     Secret(#[from] SecretError),
@@ -69,7 +73,7 @@ pub enum ReloadError {
 impl RunningNode {
     pub(super) fn new(
         handle: NodeHandle,
-        api_address: SocketAddr,
+        doors: doors::Open,
         api: JoinHandle<()>,
         stop_api: oneshot::Sender<()>,
         owner: JoinHandle<()>,
@@ -78,7 +82,7 @@ impl RunningNode {
     ) -> Self {
         Self {
             handle,
-            api_address,
+            doors,
             api,
             stop_api,
             owner,
@@ -94,7 +98,12 @@ impl RunningNode {
 
     /// Where the API listens; with port 0 in the settings, the port that was found.
     pub fn api_address(&self) -> SocketAddr {
-        self.api_address
+        self.doors.loopback
+    }
+
+    /// Where the API's door to the network listens, if there is one.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.doors.network()
     }
 
     /// Where units dial in, at a hub.
@@ -119,6 +128,7 @@ impl RunningNode {
             .map_err(ReloadError::NeedsRestart)?;
         let access = start::access(&settings)?;
         let secret = local::secret(&settings)?;
+        let api_tls = doors::tls(&settings, &shared.access)?;
         let live = Live::load(settings, shared.clock.wall())?;
         let machine = Input::Settings(Box::new(live.for_machine()));
         let server_tls = live.server_tls.clone();
@@ -127,6 +137,7 @@ impl RunningNode {
         let renewed = is_renewed.then(|| audit::seal(&live));
         shared.set_live(live);
         shared.access.replace(&access);
+        self.doors.show(api_tls.as_ref());
         shared
             .command(Command::Tell(machine))
             .await

@@ -10,15 +10,13 @@ use std::{
     thread,
 };
 
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, oneshot},
-};
+use tokio::sync::{mpsc, oneshot};
 
 use super::{
     attachments, audit, backup,
     clock::Clock,
     command::COMMANDS_MAX,
+    doors,
     events::Events,
     handle::NodeHandle,
     history::IndexSource,
@@ -37,7 +35,7 @@ use super::{
     workers::Workers,
 };
 use crate::{
-    api::{self, Access, Actor, OPERATOR_TOKEN_FILE, TokenError},
+    api::{self, Access, Actor, OPERATOR_TOKEN_FILE, TlsError, TokenError},
     config, console,
     deliver::SecretError,
     delivery::{self, Delivery, Output, ReplayError},
@@ -69,14 +67,17 @@ pub enum StartError {
     /// A token cannot be read or made.
     #[error(transparent)]
     Token(#[from] TokenError),
+    /// The door to the network cannot be opened.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// The secret of posts cannot be read or made.
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// The API cannot listen.
-    #[error(
-        "api.listen: {address} cannot be listened on: {error}; stop what uses it, or write another"
-    )]
+    #[error("{key}: {address} cannot be listened on: {error}; stop what uses it, or write another")]
     Api {
+        /// Where the address stands in the configuration.
+        key: &'static str,
         /// The address.
         address: SocketAddr,
         /// What the system said.
@@ -130,14 +131,11 @@ impl Node {
         let secret = local::secret(&settings)?;
         let api_settings = api::Settings {
             limits: settings.limits,
-            hosts: Vec::new(),
+            hosts: doors::hosts(&settings),
             access: access.clone(),
             metrics: metrics.clone(),
         };
-        let address = settings.api.listen;
-        let bound = |error| StartError::Api { address, error };
-        let api = TcpListener::bind(address).await.map_err(bound)?;
-        let api_address = api.local_addr().map_err(bound)?;
+        let (doors, open) = doors::open(&settings, &access).await?;
 
         let opening = settings.clone();
         let opened = tokio::task::spawn_blocking(move || attachments::open(&opening)).await;
@@ -175,13 +173,13 @@ impl Node {
             let address = live
                 .settings
                 .listen
-                .map_or(address, |listen| listen.address);
+                .map_or(open.loopback, |listen| listen.address);
             StartError::Listen { address, error }
         })?;
 
         let (stop_api, api_stops) = oneshot::channel::<()>();
         let api = tokio::spawn(api::serve(
-            api,
+            doors,
             Arc::new(handle.clone()),
             api_settings,
             console::mount,
@@ -252,18 +250,12 @@ impl Node {
         samples::keep(&handle);
         tracing::info!(
             unit = %shared.live().settings.unit,
-            api = %api_address,
+            api = %open.loopback,
             millis = shared.clock.mono(),
             "the node is ready"
         );
         Ok(RunningNode::new(
-            handle,
-            api_address,
-            api,
-            stop_api,
-            owner,
-            links,
-            local,
+            handle, open, api, stop_api, owner, links, local,
         ))
     }
 }
@@ -289,12 +281,16 @@ pub(super) fn access(settings: &config::Settings) -> Result<Access, TokenError> 
         })
         .collect();
     let operator = settings.data_dir.join(OPERATOR_TOKEN_FILE);
-    Access::load(
+    let access = Access::load(
         &operator,
         api.token_file.as_deref(),
         &others,
         api.show_bodies,
-    )
+    )?;
+    for held in &api.certificates {
+        access.hold(held.sha256, Actor::new(held.name.as_str(), held.role));
+    }
+    Ok(access)
 }
 
 fn index_settings(settings: &config::Settings) -> index::Settings {

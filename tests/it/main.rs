@@ -26,6 +26,7 @@ mod power;
 mod printed;
 mod processes;
 mod reload;
+mod remote;
 mod roles;
 mod rot;
 mod sighup;

@@ -119,8 +119,10 @@ impl World {
             },
             api: config::Api {
                 listen: ([127, 0, 0, 1], 0).into(),
+                tls: None,
                 token_file: None,
                 tokens: Vec::new(),
+                certificates: Vec::new(),
                 show_bodies: false,
             },
             listen: None,

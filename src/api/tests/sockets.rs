@@ -70,8 +70,12 @@ impl World {
         let until = async {
             let _ = stopped.await;
         };
+        let doors = Doors {
+            loopback: listener,
+            network: None,
+        };
         let task = tokio::spawn(serve(
-            listener,
+            doors,
             self.node.clone(),
             self.settings.clone(),
             |_| Router::new(),

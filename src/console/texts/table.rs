@@ -400,8 +400,10 @@ texts! {
     send: "Send", "发送";
 
     // Signing in, and what goes wrong.
-    sign_in_to_look: "This node shows itself to those only who have a token.", "本节点须登录后才能查看。";
+    sign_in_to_look: "This node shows itself to those only who sign in.", "本节点须登录后才能查看。";
     sign_in_to_act: "Everybody on this machine may look. To act, sign in with your token.", "本机用户均可查看；执行操作须用令牌登录。";
+    certificate_shown: "Your browser shows the certificate of", "浏览器出示的证书属于";
+    sign_in_with_certificate: "Sign in with this certificate", "用此证书登录";
     token: "Token", "令牌";
     token_help: "Yours, or that of operator.token in the node's data folder", "您的令牌，或数据目录中 operator.token 的内容";
     token_wrong: "This token is nobody's.", "令牌无效。";

@@ -56,8 +56,10 @@ impl World {
             identity: config::Identity { dir: identity },
             api: config::Api {
                 listen: ([127, 0, 0, 1], 0).into(),
+                tls: None,
                 token_file: None,
                 tokens: Vec::new(),
+                certificates: Vec::new(),
                 show_bodies: false,
             },
             listen: None,

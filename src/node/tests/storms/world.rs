@@ -280,8 +280,10 @@ fn settings(name: &str, folder: &Path) -> Settings {
         },
         api: config::Api {
             listen: ([127, 0, 0, 1], 0).into(),
+            tls: None,
             token_file: None,
             tokens: Vec::new(),
+            certificates: Vec::new(),
             show_bodies: false,
         },
         listen: None,
