@@ -15,6 +15,7 @@ pub mod cloudevents;
 pub mod codec;
 pub mod config;
 pub mod console;
+mod csv;
 pub mod deliver;
 pub mod delivery;
 pub mod emulator;

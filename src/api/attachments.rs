@@ -28,7 +28,7 @@ use crate::{
 /// Uploads and downloads that are under way at once. Each has [`BUFFER_BYTES`] and a chunk in memory.
 pub(super) const CALLS_MAX: usize = 32;
 /// How much is written at a time.
-const BUFFER_BYTES: usize = 128 * 1024;
+pub(super) const BUFFER_BYTES: usize = 128 * 1024;
 /// Longest name of a file, in bytes: what file systems take.
 const NAME_BYTES_MAX: usize = 255;
 
@@ -59,12 +59,7 @@ pub(super) async fn upload<G: Gateway>(
     let mut body = request.into_body();
     let size = body.size_hint().lower();
     // Told before it is sent, when its sender says how much it is.
-    if let Err(error) = blobs.has_room(size) {
-        if matches!(error, StoreError::Full { .. }) {
-            api.gateway.make_room(size).await;
-        }
-        blobs.has_room(size).map_err(not_kept)?;
-    }
+    make_room(&api, &blobs, size).await?;
     let mut upload = blocking(move || blobs.upload()).await.map_err(not_kept)?;
     let mut buffer = Vec::with_capacity(BUFFER_BYTES);
     while let Some(frame) = timeout(PAUSE_MAX, body.frame())
@@ -85,6 +80,21 @@ pub(super) async fn upload<G: Gateway>(
     api.gateway.attached(digest, size).await?;
     let answer = request::answer(Brought { digest, size, name });
     Ok((StatusCode::CREATED, answer).into_response())
+}
+
+/// Makes sure that there is room for so many bytes.
+pub(super) async fn make_room<G: Gateway>(
+    api: &Api<G>,
+    blobs: &Blobs,
+    size: u64,
+) -> Result<(), Problem> {
+    if let Err(error) = blobs.has_room(size) {
+        if matches!(error, StoreError::Full { .. }) {
+            api.gateway.make_room(size).await;
+        }
+        blobs.has_room(size).map_err(not_kept)?;
+    }
+    Ok(())
 }
 
 /// Writes what the buffer has, and gives it back empty.
@@ -251,22 +261,27 @@ impl<G: Gateway> Sending<G> {
 
 fn name(query: Result<Query<Parameters>, QueryRejection>) -> Result<Option<String>, Problem> {
     let Parameters { name } = request::parameters(query)?;
-    let bad = |name: &String| {
-        name.is_empty()
-            || name.len() > NAME_BYTES_MAX
-            || name.contains(['/', '\\'])
-            || name.chars().any(char::is_control)
-    };
-    match name {
-        Some(name) if bad(&name) => Err(Problem::invalid(
-            "name",
-            format!("a file's name has 1 to {NAME_BYTES_MAX} bytes, no slash and no control"),
-        )),
-        name => Ok(name),
+    if let Some(name) = &name {
+        check_name(name)?;
     }
+    Ok(name)
 }
 
-fn count<G>(api: &Api<G>) -> Result<OwnedSemaphorePermit, Problem> {
+/// Refuses what is no name of a file.
+pub(super) fn check_name(name: &str) -> Result<(), Problem> {
+    let bad = name.is_empty()
+        || name.len() > NAME_BYTES_MAX
+        || name.contains(['/', '\\'])
+        || name.chars().any(char::is_control);
+    if !bad {
+        return Ok(());
+    }
+    let detail = format!("a file's name has 1 to {NAME_BYTES_MAX} bytes, no slash and no control");
+    Err(Problem::invalid("name", detail))
+}
+
+/// Takes a place among the calls under way.
+pub(super) fn count<G>(api: &Api<G>) -> Result<OwnedSemaphorePermit, Problem> {
     api.attachments.clone().try_acquire_owned().map_err(|_| {
         body::busy("too many attachments are on their way in and out")
             .bounded("attachment-calls", CALLS_MAX as u64)

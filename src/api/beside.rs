@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::{
     body::Body,
-    extract::{Query, Request, State},
+    extract::{Path, Query, Request, State},
     http::Uri,
     response::{IntoResponse as _, Response},
 };
@@ -12,8 +12,8 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{
-    Actor, Api, Door, Gateway, Problem, Proof, attachments, events, history, messages, request,
-    stick, until_stopped,
+    Actor, Api, Door, Gateway, Problem, Proof, events, history, messages, request, stick,
+    until_stopped, uploads,
 };
 use crate::model::{Lane, Limits, MessageId, UnitId};
 
@@ -82,10 +82,23 @@ impl<G: Gateway> Beside<G> {
         answer.into_response()
     }
 
-    /// What `PUT /v1/attachments` answers.
-    pub async fn upload(&self, request: Request) -> Response {
+    /// What `POST /v1/uploads` answers.
+    pub async fn begin_upload(&self, body: Body) -> Response {
+        let answer = uploads::begin(State(self.0.clone()), body).await;
+        answer.into_response()
+    }
+
+    /// What `GET /v1/uploads/{upload}` answers.
+    pub async fn show_upload(&self, upload: String) -> Response {
+        let answer = uploads::show(State(self.0.clone()), Ok(Path(upload))).await;
+        answer.into_response()
+    }
+
+    /// What `PUT /v1/uploads/{upload}` answers.
+    pub async fn go_on_with_upload(&self, upload: String, request: Request) -> Response {
         let query = Query::try_from_uri(request.uri());
-        let answer = attachments::upload(State(self.0.clone()), query, request).await;
+        let path = Ok(Path(upload));
+        let answer = uploads::go_on(State(self.0.clone()), path, query, request).await;
         answer.into_response()
     }
 
@@ -114,6 +127,19 @@ impl<G: Gateway> Beside<G> {
         reason: &str,
     ) -> Result<Response, Problem> {
         stick::export_all(&self.0, actor, neighbour, lane, reason).await
+    }
+
+    /// The same for messages that are named.
+    ///
+    /// # Errors
+    /// Nothing was exported.
+    pub async fn export_named(
+        &self,
+        actor: &Actor,
+        messages: &[MessageId],
+        reason: &str,
+    ) -> Result<Response, Problem> {
+        stick::export_named(&self.0, actor, messages, reason).await
     }
 
     /// What `PUT /v1/import` answers to an operator.

@@ -205,6 +205,7 @@ fn is_of_applications(method: &Method, path: &str) -> bool {
     };
     under("/v1/inbox")
         || under("/v1/attachments")
+        || under("/v1/uploads")
         || (under("/v1/messages") && !matches!(*method, Method::GET | Method::HEAD))
 }
 

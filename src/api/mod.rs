@@ -2,7 +2,7 @@
 //!
 //! A request passes, in this order: [`serve`] (connections, bounded), `front` (one log line, panics, what is left of bodies, the
 //! bound on requests), `guard` (hosts, origins, content types, tokens), the routing table below, and one of the rooms `messages`,
-//! `find`, `inbox`, `attachments`, `queue`, `history`, `events` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
+//! `find`, `inbox`, `attachments`, `uploads`, `queue`, `history`, `events` and `node`. Behind them stands a [`Gateway`], which the node's shell implements. Whatever is not an answer is
 //! a [`Problem`].
 
 mod access;
@@ -31,6 +31,7 @@ mod stick;
 mod tests;
 mod tls;
 mod token;
+mod uploads;
 mod view;
 
 use std::sync::Arc;
@@ -82,6 +83,7 @@ struct Api<G> {
     guard: Arc<guard::Guard>,
     bodies: body::Bodies,
     attachments: Arc<Semaphore>,
+    uploads: Arc<uploads::Uploads>,
     /// Files of queues that are exported or imported.
     sticks: Arc<Semaphore>,
     listeners: Arc<Semaphore>,
@@ -121,6 +123,7 @@ fn router<G: Gateway>(
         guard,
         bodies: body::Bodies::new(limits.request_kib),
         attachments: Arc::new(Semaphore::new(attachments::CALLS_MAX)),
+        uploads: Arc::default(),
         sticks: Arc::new(Semaphore::new(1)),
         listeners: Arc::new(Semaphore::new(events::LISTENERS_MAX)),
         limits,
@@ -140,6 +143,11 @@ fn router<G: Gateway>(
         .route("/v1/inbox/release", post(inbox::release::<G>))
         .route("/v1/attachments", put(attachments::upload::<G>))
         .route("/v1/attachments/{digest}", get(attachments::download::<G>))
+        .route("/v1/uploads", post(uploads::begin::<G>))
+        .route(
+            "/v1/uploads/{upload}",
+            put(uploads::go_on::<G>).get(uploads::show::<G>),
+        )
         .route("/v1/queue", get(queue::list::<G>))
         .route("/v1/queue/actions", post(act::actions::<G>))
         .route("/v1/queue/export", post(stick::export::<G>))

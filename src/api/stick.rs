@@ -107,6 +107,24 @@ pub(super) async fn export_all<G: Gateway>(
     file_of(api, actor, asked).await
 }
 
+/// These messages, which wait for one neighbour.
+pub(super) async fn export_named<G: Gateway>(
+    api: &Api<G>,
+    actor: &Actor,
+    messages: &[MessageId],
+    reason: &str,
+) -> Result<Response, Problem> {
+    let asked = Export {
+        messageids: Some(messages.iter().map(ToString::to_string).collect()),
+        filter: None,
+        neighbour: None,
+        reason: reason.to_owned(),
+        cursor: None,
+        max: None,
+    };
+    file_of(api, actor, asked).await
+}
+
 async fn file_of<G: Gateway>(
     api: &Api<G>,
     actor: &Actor,

@@ -16,7 +16,10 @@ use super::{
     show, stick,
     table::{Table, bytes, moment},
 };
-use crate::model::{Lane, MessageId, Pattern, UnitId};
+use crate::{
+    csv,
+    model::{Lane, MessageId, Pattern, UnitId},
+};
 
 /// Most entries of one call.
 const PAGE_MAX: u32 = 1000;
@@ -25,6 +28,7 @@ const PAGE_MAX: u32 = 1000;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  \
         casegate queue list --all --json | jq -r .messageid\n  \
+        casegate queue list --all --csv > queue.csv\n  \
         casegate queue drop MESSAGEID --reason 'sent by mistake, see note 17'\n  \
         casegate queue export --out /media/stick/queue.casegate --neighbour hebi.hub\n  \
         casegate queue expire --all --kind statistics.monthly --older-than 7d --reason 'the month is over'\n\n\
@@ -55,6 +59,9 @@ enum Action {
         /// Everything, page by page
         #[arg(long, conflicts_with_all = ["max", "cursor"])]
         all: bool,
+        /// Print a table for a spreadsheet (RFC 4180)
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
     },
     /// Tell everything that is known of a message
     Show {
@@ -190,11 +197,16 @@ impl QueueCommand {
                 max,
                 cursor,
                 all,
+                csv,
             } => {
                 let listing = Listing {
                     client: &client,
                     filter,
-                    json: self.json,
+                    shape: match (self.json, csv) {
+                        (true, _) => Shape::Json,
+                        (_, true) => Shape::Csv,
+                        _ => Shape::Table,
+                    },
                 };
                 return listing.list(max, cursor, all);
             }
@@ -212,7 +224,7 @@ impl QueueCommand {
                 let listing = Listing {
                     client: &client,
                     filter,
-                    json: true,
+                    shape: Shape::Json,
                 };
                 return listing.export();
             }
@@ -332,12 +344,48 @@ fn act_on_all(
     told.map_err(|error| Failure::lost(&error))
 }
 
+/// A value of an entry in a spreadsheet's cell.
+fn cell(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
 /// Looking through the queue.
 struct Listing<'a> {
     client: &'a Client,
     filter: Filter,
-    json: bool,
+    shape: Shape,
 }
+
+/// How entries are printed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    /// For people.
+    Table,
+    /// One object a line.
+    Json,
+    /// For a spreadsheet.
+    Csv,
+}
+
+/// What of an entry a spreadsheet is given, by the names that the API has for it.
+const COLUMNS: [&str; 12] = [
+    "messageid",
+    "neighbour",
+    "state",
+    "exported",
+    "paused",
+    "priority",
+    "type",
+    "caseid",
+    "from",
+    "bytes",
+    "accepted",
+    "expires",
+];
 
 impl Listing<'_> {
     fn page(&self, max: u32, cursor: Option<&str>) -> Result<Page, CallError> {
@@ -357,6 +405,12 @@ impl Listing<'_> {
     fn list(&self, max: u32, mut cursor: Option<String>, all: bool) -> Result<(), Failure> {
         let mut out = BufWriter::new(io::stdout().lock());
         let max = if all { PAGE_MAX } else { max };
+        if self.shape == Shape::Csv {
+            let mut head = String::new();
+            csv::line(&mut head, &COLUMNS);
+            out.write_all(head.as_bytes())
+                .map_err(|error| Failure::output(&error))?;
+        }
         loop {
             let page = self.page(max, cursor.as_deref())?;
             self.write(&mut out, &page.messages)
@@ -377,10 +431,19 @@ impl Listing<'_> {
     }
 
     fn write(&self, out: &mut impl Write, entries: &[Value]) -> io::Result<()> {
-        if self.json {
-            return entries
-                .iter()
-                .try_for_each(|entry| writeln!(out, "{entry}"));
+        match self.shape {
+            Shape::Table => {}
+            Shape::Json => {
+                let mut entries = entries.iter();
+                return entries.try_for_each(|entry| writeln!(out, "{entry}"));
+            }
+            Shape::Csv => {
+                return entries.iter().try_for_each(|entry| {
+                    let mut text = String::new();
+                    csv::line(&mut text, &COLUMNS.map(|name| cell(&entry[name])));
+                    out.write_all(text.as_bytes())
+                });
+            }
         }
         if entries.is_empty() {
             return Ok(());

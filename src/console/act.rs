@@ -39,11 +39,7 @@ async fn make<G: Gateway>(
 ) -> Result<Response, Wrong> {
     let t = visit.t();
     let (form, open) = console.form(visit, body, Role::Operator).await?;
-    let messages: Vec<MessageId> = form
-        .all("id")
-        .filter_map(|id| id.parse().ok())
-        .take(MESSAGES_MAX)
-        .collect();
+    let messages = chosen(&form);
     let said = match action(t, &form) {
         _ if messages.is_empty() => Said::bad(t.act_none_chosen),
         Err(why) => Said::bad(why),
@@ -77,7 +73,18 @@ async fn make<G: Gateway>(
     Ok(console.back(open, &form, said))
 }
 
+/// The messages that a form names.
+pub(super) fn chosen(form: &Form) -> Vec<MessageId> {
+    let named = form.all("id").filter_map(|id| id.parse().ok());
+    named.take(MESSAGES_MAX).collect()
+}
+
 fn action(t: &Texts, form: &Form) -> Result<Action, &'static str> {
+    let told = |field: &str| {
+        let reason = form.text(field);
+        let fits = (1..=ReceiptItem::NOTE_BYTES_MAX).contains(&reason.len());
+        fits.then(|| reason.to_owned()).ok_or(t.act_no_reason)
+    };
     match form.text("action") {
         "hold" => Ok(Action::Hold),
         "release" => Ok(Action::Release),
@@ -86,12 +93,8 @@ fn action(t: &Texts, form: &Form) -> Result<Action, &'static str> {
             let lane = form.text("priority").parse();
             lane.map(Action::Reprioritise).map_err(|_| t.act_no_lane)
         }
-        "drop" => {
-            let reason = form.text("reason");
-            let fits = (1..=ReceiptItem::NOTE_BYTES_MAX).contains(&reason.len());
-            fits.then(|| Action::Drop(reason.to_owned()))
-                .ok_or(t.act_no_reason)
-        }
+        "drop" => told("reason").map(Action::Drop),
+        "expire" => told("expire-reason").map(Action::Expire),
         _ => Err(t.act_unknown),
     }
 }

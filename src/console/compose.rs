@@ -5,8 +5,8 @@ use std::sync::Arc;
 use askama::Template;
 use axum::{
     body::Body,
-    extract::{Request, State},
-    http::StatusCode,
+    extract::{Path, Request, State},
+    http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Redirect, Response},
 };
 use bytes::Bytes;
@@ -349,16 +349,49 @@ async fn send_test<G: Gateway>(
     }
 }
 
-/// `PUT /console/attachments?name=`: as the call of the API, for whoever has signed in.
-pub(super) async fn upload<G: Gateway>(
+/// `POST /console/uploads`: as the call of the API, for whoever has signed in.
+pub(super) async fn begin_upload<G: Gateway>(
     State(console): State<Arc<Console<G>>>,
     visit: Visit,
     request: Request,
 ) -> Response {
-    match visit.must_call(request.headers(), Role::Operator) {
-        Ok(_) => console.api.upload(request).await,
-        Err(Wrong::SignIn) => StatusCode::UNAUTHORIZED.into_response(),
-        Err(_) => StatusCode::FORBIDDEN.into_response(),
+    match may_upload(&visit, request.headers()) {
+        Ok(()) => console.api.begin_upload(request.into_body()).await,
+        Err(status) => status.into_response(),
+    }
+}
+
+/// `GET /console/uploads/{upload}`: the same.
+pub(super) async fn show_upload<G: Gateway>(
+    State(console): State<Arc<Console<G>>>,
+    visit: Visit,
+    Path(upload): Path<String>,
+    headers: HeaderMap,
+) -> Response {
+    match may_upload(&visit, &headers) {
+        Ok(()) => console.api.show_upload(upload).await,
+        Err(status) => status.into_response(),
+    }
+}
+
+/// `PUT /console/uploads/{upload}?offset=`: the same.
+pub(super) async fn go_on_with_upload<G: Gateway>(
+    State(console): State<Arc<Console<G>>>,
+    visit: Visit,
+    Path(upload): Path<String>,
+    request: Request,
+) -> Response {
+    match may_upload(&visit, request.headers()) {
+        Ok(()) => console.api.go_on_with_upload(upload, request).await,
+        Err(status) => status.into_response(),
+    }
+}
+
+fn may_upload(visit: &Visit, headers: &HeaderMap) -> Result<(), StatusCode> {
+    match visit.must_call(headers, Role::Operator) {
+        Ok(_) => Ok(()),
+        Err(Wrong::SignIn) => Err(StatusCode::UNAUTHORIZED),
+        Err(_) => Err(StatusCode::FORBIDDEN),
     }
 }
 

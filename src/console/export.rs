@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     api::{Gateway, MessageView, Refusal},
+    csv::line,
     index::{Cursor, Search},
 };
 
@@ -130,36 +131,4 @@ fn cells(t: &Texts, view: &MessageView) -> [String; 11] {
         iso(view.accepted),
         iso(view.expires),
     ]
-}
-
-fn line(text: &mut String, cells: &[impl AsRef<str>]) {
-    for (at, cell) in cells.iter().enumerate() {
-        if at > 0 {
-            text.push(',');
-        }
-        text.push('"');
-        let cell = cell.as_ref();
-        // A spreadsheet would take what a sender wrote for a formula.
-        if cell.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-            text.push('\'');
-        }
-        text.push_str(&cell.replace('"', "\"\""));
-        text.push('"');
-    }
-    text.push_str("\r\n");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_cell_breaks_out_of_its_quotes_or_is_a_formula() {
-        let mut text = String::new();
-        line(&mut text, &["a,b", "say \"no\"", "=1+1", "@x", "案件", ""]);
-        assert_eq!(
-            text,
-            "\"a,b\",\"say \"\"no\"\"\",\"'=1+1\",\"'@x\",\"案件\",\"\"\r\n"
-        );
-    }
 }

@@ -116,7 +116,11 @@ pub fn mount<G: Gateway>(api: Beside<G>) -> Router {
         .route("/console/prefer", get(prefer::prefer))
         .route("/console/history", get(history::<G>))
         .route("/console/events", get(events::<G>))
-        .route("/console/attachments", put(compose::upload::<G>))
+        .route("/console/uploads", post(compose::begin_upload::<G>))
+        .route(
+            "/console/uploads/{upload}",
+            put(compose::go_on_with_upload::<G>).get(compose::show_upload::<G>),
+        )
         .route("/console/assets/{name}", get(assets::asset))
         .route("/console/{*rest}", get(wrong::no_such_page::<G>))
         .with_state(console)

@@ -10,6 +10,7 @@ use super::{
     form::address,
     messages::{Choice, lanes, listed},
     pause::{REASON_BYTES_MAX, Sending},
+    session::secret,
     show::{Chip, When, age, bytes, count, span},
     turn::Turn,
     visit::{Frame, Visit, page as render},
@@ -39,6 +40,9 @@ struct Page {
     lanes: Vec<Choice>,
     reason_max: usize,
     pause_reason_max: usize,
+    export_reason_max: usize,
+    /// What the cookie of an answer will say that is a file.
+    come: String,
 }
 
 struct Row {
@@ -166,5 +170,7 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         lanes: lanes(t, lane),
         reason_max: ReceiptItem::NOTE_BYTES_MAX,
         pause_reason_max: REASON_BYTES_MAX,
+        export_reason_max: REASON_BYTES_MAX,
+        come: secret().ok_or(Wrong::Broken)?,
     })
 }

@@ -13,6 +13,7 @@ use serde::Deserialize;
 
 use super::{
     Console,
+    act::chosen,
     messages::{Choice, lanes},
     pause::REASON_BYTES_MAX,
     session::{Said, secret},
@@ -38,7 +39,7 @@ struct Page {
     lanes: Vec<Choice>,
     /// What the answer's cookie will say.
     come: String,
-    reason_max: usize,
+    export_reason_max: usize,
 }
 
 /// `GET /console/stick?neighbour=`.
@@ -71,20 +72,22 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
             .collect(),
         lanes: lanes(t, ""),
         come: secret().ok_or(Wrong::Broken)?,
-        reason_max: REASON_BYTES_MAX,
+        export_reason_max: REASON_BYTES_MAX,
     })
 }
 
 /// What an export says of its file.
 #[derive(Default, Deserialize)]
+#[serde(default)]
 struct Told {
+    neighbour: String,
     messages: u64,
     attachments: u64,
     left_out: u64,
     more: bool,
 }
 
-/// `POST /console/export`: `neighbour`, `lane` unless it is all of them, `reason`. Answers with the file.
+/// `POST /console/export`: `id` once or often, or `neighbour`, and `lane` unless it is all of them; `export-reason`. Answers with the file.
 pub(super) async fn export<G: Gateway>(
     State(console): State<Arc<Console<G>>>,
     visit: Visit,
@@ -101,16 +104,23 @@ async fn file<G: Gateway>(
 ) -> Result<Response, Wrong> {
     let t = visit.t();
     let (form, open) = console.form(visit, body, Role::Administrator).await?;
-    let lane = form.given("lane").map(str::parse::<Lane>).transpose();
-    let (Ok(neighbour), Ok(lane)) = (form.text("neighbour").parse::<UnitId>(), lane) else {
-        return Ok(console.back(open, &form, Said::bad(t.export_no_neighbour)));
-    };
-    let reason = form.text("reason");
+    let reason = form.text("export-reason");
     if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
         return Ok(console.back(open, &form, Said::bad(t.reason_missing)));
     }
-    let exported = console.api.export(&open.actor, &neighbour, lane, reason);
-    let mut response = match exported.await {
+    let chosen = chosen(&form);
+    let exported = if chosen.is_empty() {
+        let lane = form.given("lane").map(str::parse::<Lane>).transpose();
+        let (Ok(neighbour), Ok(lane)) = (form.text("neighbour").parse::<UnitId>(), lane) else {
+            return Ok(console.back(open, &form, Said::bad(t.export_no_neighbour)));
+        };
+        let exported = console.api.export(&open.actor, &neighbour, lane, reason);
+        exported.await
+    } else {
+        let exported = console.api.export_named(&open.actor, &chosen, reason);
+        exported.await
+    };
+    let mut response = match exported {
         Ok(response) => response,
         Err(problem) => {
             let said = fill(t.export_failed, &[&problem.detail()]);
@@ -123,7 +133,11 @@ async fn file<G: Gateway>(
         .unwrap_or_default();
     let mut lines = vec![fill(
         t.export_done,
-        &[&count(told.messages), &count(told.attachments), &neighbour],
+        &[
+            &count(told.messages),
+            &count(told.attachments),
+            &told.neighbour,
+        ],
     )];
     if told.left_out > 0 {
         lines.push(fill(t.export_left_out, &[&count(told.left_out)]));
@@ -139,7 +153,7 @@ async fn file<G: Gateway>(
             response.headers_mut().append(header::SET_COOKIE, set);
         }
     }
-    let name = format!("attachment; filename=\"{neighbour}.casegate\"");
+    let name = format!("attachment; filename=\"{}.casegate\"", told.neighbour);
     if let Ok(name) = HeaderValue::try_from(name) {
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_DISPOSITION, name);

@@ -5,6 +5,7 @@ mod calls;
 mod events;
 mod operators;
 mod sockets;
+mod uploads;
 
 use std::{
     sync::{

@@ -185,11 +185,11 @@
   // --- Files that an answer brings. ------------------------------------------------------------------------------------------------
   // The page stays while the browser saves the file; a cookie tells that it has come, and the page is loaded anew to say what is in it.
   document.addEventListener("submit", (event) => {
-    const form = event.target.closest("[data-downloads]");
-    if (!form || event.defaultPrevented) return;
-    find("dialog[open]", form)?.close();
-    find("#told").textContent = form.dataset.waits;
-    const come = `casegate_come=${form.dataset.downloads}`;
+    const asked = event.submitter?.closest("[data-downloads]");
+    if (!asked || event.defaultPrevented) return;
+    asked.close();
+    find("#told").textContent = asked.dataset.waits;
+    const come = `casegate_come=${asked.dataset.downloads}`;
     setInterval(() => { if (document.cookie.includes(come)) location.replace(location.href); }, 300);
   });
 
@@ -215,6 +215,65 @@
     call.send(file);
     return call;
   };
+  // Brings a file in pieces: when the connection breaks, what has come stays, and the rest follows once the node answers again.
+  const bringPieces = (file, bar, state, words, done) => {
+    const pauses = [1, 2, 4, 8, 15, 30];
+    let call, ended = false, upload = null, here = 0, broken = 0;
+    const end = (status, answer) => {
+      if (ended) return;
+      ended = true;
+      bar.remove();
+      done(status, answer);
+    };
+    const show = (offset) => {
+      bar.value = offset;
+      state.textContent = fill(words.going, size(offset), size(file.size));
+    };
+    const ask = (method, to, body, kind, heard) => {
+      if (ended) return;
+      call = new XMLHttpRequest();
+      call.open(method, to);
+      call.setRequestHeader("x-csrf", csrf);
+      if (kind) call.setRequestHeader("content-type", kind);
+      if (method === "PUT") call.upload.onprogress = (event) => show(here + event.loaded);
+      call.onloadend = () => {
+        let answer = {};
+        try { answer = JSON.parse(call.responseText); } catch { /* The node said nothing. */ }
+        heard(call.status, answer);
+      };
+      call.send(body);
+    };
+    // What passes: no answer, a call that broke off, a node that is busy or stops.
+    const passes = (status) => [0, 408, 409, 429, 502, 503, 504].includes(status);
+    const wait = (status, answer, next) => {
+      if (ended) return;
+      if (broken >= 40) return end(status, answer);
+      state.textContent = words.waiting;
+      setTimeout(next, 1000 * pauses[Math.min(broken++, pauses.length - 1)]);
+    };
+    const begin = () => ask("POST", "/console/uploads", JSON.stringify({ size: file.size, name: file.name }), "application/json", (status, answer) => {
+      if (status === 201) { upload = answer.upload; bring(0); }
+      else if (passes(status)) wait(status, answer, begin);
+      else end(status, answer);
+    });
+    const bring = (offset) => {
+      if (offset > here) broken = 0;
+      here = offset;
+      show(here);
+      ask("PUT", `/console/uploads/${upload}?offset=${here}`, file.slice(here), "application/octet-stream", (status, answer) => {
+        if (status === 201) end(status, answer);
+        else if (status === 200 || passes(status)) wait(status, answer, goOn);
+        else end(status, answer);
+      });
+    };
+    const goOn = () => ask("GET", `/console/uploads/${upload}`, null, null, (status, answer) => {
+      if (status === 200) { if (answer.digest) end(201, answer); else bring(answer.offset); }
+      else if (passes(status)) wait(status, answer, goOn);
+      else end(status, answer);
+    });
+    begin();
+    return { abort: () => { ended = true; call?.abort(); } };
+  };
   const files = find("[data-uploads]");
   if (files) {
     const list = find("#uploads"), send = find("#send"), words = files.dataset, told = find("#told");
@@ -227,8 +286,7 @@
       const remove = make("button", words.remove, { type: "button", className: "small", ariaLabel: `${words.remove} ${file.name}` });
       item.append(make("span", file.name, { className: "file" }), state, remove, bar);
       busyWith(1);
-      const to = `/console/attachments?name=${encodeURIComponent(file.name)}`;
-      const call = bringFile(file, to, bar, state, words.going, (status, answer) => {
+      const call = bringPieces(file, bar, state, words, (status, answer) => {
         busyWith(-1);
         if (status === 201) {
           item.className = "good";
@@ -244,7 +302,11 @@
         }
         told.textContent = `${file.name}: ${state.textContent}`;
       });
-      remove.addEventListener("click", () => { call.abort(); item.remove(); });
+      remove.addEventListener("click", () => {
+        if (item.contains(bar)) busyWith(-1);
+        call.abort();
+        item.remove();
+      });
     };
     files.addEventListener("change", () => {
       for (const file of files.files) bring(file, list.appendChild(document.createElement("li")));

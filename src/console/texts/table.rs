@@ -265,6 +265,7 @@ texts! {
     act_release: "Release", "恢复";
     act_retry: "Retry", "重试";
     act_reprioritise: "Change priority", "调整急缓";
+    act_expire: "Expire", "作过期处理";
     act_drop: "Drop", "删除";
     ask_hold: "Hold?", "暂缓发送？";
     ask_hold_why: "It stays here until it is released, and so do later messages of its case.", "报文留在本节点直到恢复；同案的后续报文也一并等待。";
@@ -274,11 +275,13 @@ texts! {
     ask_retry_why: "It is sent as soon as a session is there. The receiver takes it only once.", "一有会话即发送；接收方不会重复收到。";
     ask_reprioritise: "Change the priority?", "调整急缓？";
     ask_reprioritise_why: "Earlier messages of its case go with it.", "同案较早的报文随之提前。";
+    ask_expire: "End it as if its time were over?", "作过期处理？";
+    ask_expire_why: "It ends here and is not delivered. Its sender gets a signed receipt that says expired, with your reason.", "报文按过期终结，不再送达；发送单位会收到注明“已过期”和原因的签名回执。";
     ask_drop: "Drop for good?", "永久删除？";
     ask_drop_why: "It ends here and is not delivered. Its sender gets a signed receipt with your reason.", "报文就此终结，不再送达；发送单位会收到写明原因的签名回执。";
     act_none_chosen: "Choose at least one message", "请至少选择一条报文";
     act_no_lane: "Choose a priority", "请选择急缓";
-    act_no_reason: "Say why: the sender is told", "请填写删除原因，发送单位会看到";
+    act_no_reason: "Say why: the sender is told", "请填写原因，发送单位会看到";
     act_unknown: "There is no such action", "没有这个操作";
     act_refused: "{}: {}", "{}：{}";
     act_more_refused: "and {} more", "另有 {} 条";
@@ -396,6 +399,7 @@ texts! {
     upload_going: "{} of {}", "已传 {}，共 {}";
     upload_failed: "was not taken", "上传失败";
     upload_done: "is here", "已上传";
+    upload_waiting: "The connection broke; it goes on when the node answers", "连接中断，恢复后继续上传";
     upload_again: "Try again", "重试";
     send: "Send", "发送";
 

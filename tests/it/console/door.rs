@@ -222,10 +222,13 @@ async fn nothing_is_done_without_a_session_and_its_token() {
         );
     }
     let raw = [("content-type", "application/octet-stream")];
-    assert_eq!(
-        client.ask("PUT", "/console/attachments", &raw, "x").status,
-        403
-    );
+    for (method, path) in [
+        ("POST", "/console/uploads"),
+        ("PUT", "/console/uploads/00?offset=0"),
+        ("GET", "/console/uploads/00"),
+    ] {
+        assert_eq!(client.ask(method, path, &raw, "x").status, 403, "{path}");
+    }
     assert_eq!(state().await, "queued", "nothing of this counted");
 
     let form = [
