@@ -121,6 +121,20 @@ async fn several_messages_of_the_queue_are_acted_on_at_once() {
     browser.until_says(".said", "已恢复 2 条").await;
     browser.assert_content("several");
 
+    // One is ended as if its time were over, which needs a reason.
+    let ended = "return document.querySelector('tbody input').value";
+    let ended = browser.run(ended, vec![]).await;
+    browser.click("tbody tr:nth-child(1) input").await;
+    browser.click(".acts [data-ask=ask-expire]").await;
+    browser.click("#ask-expire button.danger").await;
+    browser.find("#ask-expire textarea[aria-invalid]").await;
+    browser.write("#ask-expire textarea", "已过办理期限").await;
+    browser.click("#ask-expire button.danger").await;
+    browser.until_says(".said", "1 条").await;
+    let ended = ended.as_str().expect("a messageid");
+    let (_, view) = hub.get(&format!("/v1/messages/{ended}")).await;
+    assert_eq!(view["receivers"][0]["state"], "expired", "{view}");
+
     // What is done already is refused, and which one is told.
     browser.click("tbody tr:nth-child(1) input").await;
     let first = browser
@@ -155,12 +169,20 @@ async fn a_message_with_a_file_is_composed_and_its_mistakes_stand_at_their_field
     let folder = tempfile::tempdir().expect("a folder");
     let scan = folder.path().join("扫描 件.pdf");
     std::fs::write(&scan, vec![9u8; 2_000_000]).expect("a file");
+    // Of the first piece not all gets through; the rest follows by itself.
+    let cut = "const send = XMLHttpRequest.prototype.send; window.pieces = 0;
+        XMLHttpRequest.prototype.send = function (body) {
+            if (body instanceof Blob && window.pieces++ === 0) body = body.slice(0, 700000);
+            return send.call(this, body);
+        };";
+    browser.run(cut, vec![]).await;
     let files = browser.find("#files").await;
     files
         .send_keys(&scan.display().to_string())
         .await
         .expect("it is chosen");
     browser.until_says("#uploads .good", "is here").await;
+    assert_eq!(browser.run("return window.pieces", vec![]).await, 2);
     browser.click("#send").await;
 
     browser.until_says("#to-wrong", "hebi.Police").await;

@@ -9,6 +9,60 @@ use crate::world::{Running, eventually};
 
 #[ignore = "needs Debian's chromium and chromium-driver; .ci/run runs it"]
 #[tokio::test(flavor = "multi_thread")]
+async fn chosen_messages_of_the_queue_go_to_a_file() {
+    let town = Town::new().await;
+    let (hub, at) = (&town.hub, town.hub.url(""));
+    // The two have met, so that they know each other's numbers.
+    let token = town.token(hub);
+    let pause = "/v1/neighbours/hebi.police/pause";
+    assert_eq!(hub.post_as(&token, pause, json!({})).await.0, 200);
+    let dial = hub.dial_in().await;
+    let police = Running::start(town.world.edge("hebi.police", "hebi.hub", dial)).await;
+    eventually("police is connected", async || {
+        police.get("/v1/status").await.1["sessions"] == 1
+    })
+    .await;
+    police.node.stop().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let browser = Browser::start("en").await;
+    browser.save_to(folder.path());
+    browser.sign_in(&at, &token).await;
+    let queue = "/console/queue?neighbour=hebi.police&state=queued";
+    browser.open(&format!("{at}{queue}")).await;
+    browser.click("tbody tr:nth-child(1) input").await;
+    let chosen = "return document.querySelector('tbody input').value";
+    let chosen = browser.run(chosen, vec![]).await;
+    browser.click(".acts [data-ask=ask-export]").await;
+    browser.click("#ask-export button.main").await;
+    browser.find("#ask-export textarea[aria-invalid]").await;
+    browser
+        .write("#ask-export textarea", "the line is down")
+        .await;
+    browser
+        .assert_accessible("an export of chosen messages")
+        .await;
+    browser.picture("queue-export").await;
+    browser.click("#ask-export button.main").await;
+    browser
+        .until_says(".said.good", "Exported: 1 messages")
+        .await;
+    let file = folder.path().join("hebi.police.casegate");
+    eventually("the file is there whole", async || is_whole(&file)).await;
+    let (_, queue) = hub.get("/v1/queue?neighbour=hebi.police").await;
+    let exported: Vec<_> = queue["messages"]
+        .as_array()
+        .expect("messages")
+        .iter()
+        .filter(|entry| entry["exported"] == true)
+        .map(|entry| entry["messageid"].clone())
+        .collect();
+    assert_eq!(exported, [chosen]);
+    drop(browser);
+    town.stop().await;
+}
+
+#[ignore = "needs Debian's chromium and chromium-driver; .ci/run runs it"]
+#[tokio::test(flavor = "multi_thread")]
 async fn a_queue_is_exported_in_one_console_and_imported_in_the_other() {
     let town = Town::new().await;
     let (hub, at) = (&town.hub, town.hub.url(""));
