@@ -2,7 +2,7 @@
 //! its key and what to write instead.
 //!
 //! The way of a file: `files` reads it, `document` parses it and keeps every value's place (`syntax` explains what is not
-//! TOML), `read`, `link`, `local` and `limits` take it apart section by section, and [`Settings`] comes out, or every error does.
+//! TOML), `read`, `link`, `local`, `traces` and `limits` take it apart section by section, and [`Settings`] comes out, or every error does.
 //! A key is known because something asks for it, so there is no second list of keys to keep in step.
 
 mod address;
@@ -11,6 +11,7 @@ mod document;
 mod field;
 mod files;
 mod finding;
+mod here;
 mod hours;
 mod limits;
 mod link;
@@ -22,6 +23,7 @@ mod suggest;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -35,6 +37,7 @@ pub use settings::{
     Api, ApiToken, Compression, Identity, Link, LinkKind, Listen, Local, Log, Settings, Unit,
     Upstream,
 };
+pub use traces::{Share, Traces};
 
 use document::Document;
 use files::Lines;

@@ -11,6 +11,7 @@ use super::{
     limits, link, local,
     settings::{Api, ApiToken, Identity, Listen, Log, Settings, Unit, beside},
     suggest::nearest,
+    traces,
 };
 use crate::{
     model::{
@@ -76,6 +77,7 @@ pub(super) fn settings<'d, 't>(
     let spool = local::spool(document, &root.section("spool"), file, &kinds, &mut offsets);
     let deliver_section = root.section("deliver");
     let deliver = local::deliver(document, &deliver_section, file, &limits, &mut offsets);
+    let traces = traces::traces(&root.section("traces"));
     let log = log(&root.section("log"));
     root.finish();
 
@@ -102,6 +104,7 @@ pub(super) fn settings<'d, 't>(
         dictionary,
         spool,
         deliver,
+        traces,
         log,
     };
     Some((settings, offsets))

@@ -18,6 +18,7 @@ use super::{
     shared::Shared,
     start,
     status::Status,
+    traces::TracesTask,
     usage,
 };
 use crate::{
@@ -38,12 +39,19 @@ const PEERS_TOLD_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct RunningNode {
     handle: NodeHandle,
-    api_address: SocketAddr,
-    api: JoinHandle<()>,
-    stop_api: oneshot::Sender<()>,
+    api: ApiTask,
     owner: JoinHandle<()>,
     links: Mutex<LinkTasks>,
     local: Mutex<LocalTasks>,
+    traces: Mutex<TracesTask>,
+}
+
+/// The task that serves the API.
+#[derive(Debug)]
+pub(super) struct ApiTask {
+    pub(super) address: SocketAddr,
+    pub(super) task: JoinHandle<()>,
+    pub(super) stop: oneshot::Sender<()>,
 }
 
 /// New settings cannot be put into force.
@@ -69,21 +77,19 @@ pub enum ReloadError {
 impl RunningNode {
     pub(super) fn new(
         handle: NodeHandle,
-        api_address: SocketAddr,
-        api: JoinHandle<()>,
-        stop_api: oneshot::Sender<()>,
+        api: ApiTask,
         owner: JoinHandle<()>,
         links: LinkTasks,
         local: LocalTasks,
+        traces: TracesTask,
     ) -> Self {
         Self {
             handle,
-            api_address,
             api,
-            stop_api,
             owner,
             links: Mutex::new(links),
             local: Mutex::new(local),
+            traces: Mutex::new(traces),
         }
     }
 
@@ -94,7 +100,7 @@ impl RunningNode {
 
     /// Where the API listens; with port 0 in the settings, the port that was found.
     pub fn api_address(&self) -> SocketAddr {
-        self.api_address
+        self.api.address
     }
 
     /// Where units dial in, at a hub.
@@ -136,6 +142,7 @@ impl RunningNode {
         }
         links.follow(shared);
         self.local.lock().await.follow(&self.handle, secret).await;
+        self.traces.lock().await.follow(shared).await;
         self.record_reload(renewed).await;
         tracing::info!("the settings were reloaded");
         Ok(changes)
@@ -168,11 +175,10 @@ impl RunningNode {
         let Self {
             handle,
             api,
-            stop_api,
             owner,
             links,
             local,
-            ..
+            traces,
         } = self;
         let shared = &handle.shared;
         shared.status.tell(Status::Stopping);
@@ -185,14 +191,16 @@ impl RunningNode {
             tracing::warn!("a file is still being sent or written");
         }
         // Its end is awaited below; it may have ended already.
-        let _ = stop_api.send(());
-        ended("the API", api.await);
+        let _ = api.stop.send(());
+        ended("the API", api.task.await);
         let (told, stopped) = oneshot::channel();
         if shared.command(Command::Stop(told)).await.is_ok() {
             // An owner that is gone has nothing left to write.
             let _ = stopped.await;
         }
         ended("the owner", owner.await);
+        // What the owner told last is told on.
+        traces.into_inner().stop().await;
         links.into_inner().stop().await;
         tracing::info!("the node has stopped");
     }

@@ -138,6 +138,7 @@ impl World {
             dictionary: None,
             spool: None,
             deliver: None,
+            traces: None,
             log: config::Log::default(),
         }
     }

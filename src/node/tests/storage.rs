@@ -81,6 +81,7 @@ impl World {
             dictionary: None,
             spool: None,
             deliver: None,
+            traces: None,
             log: config::Log::default(),
         };
         let trouble = trouble(&settings.data_dir.join("journal"));
