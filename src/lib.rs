@@ -27,8 +27,10 @@ pub mod node;
 pub mod observe;
 pub mod parcel;
 pub mod pki;
+pub mod post;
 pub mod sample;
 #[cfg(any(test, feature = "sim"))]
 pub mod sim;
 pub mod spool;
+pub mod traces;
 pub mod wire;

@@ -129,6 +129,15 @@ impl<'d, 't> Field<'d, 't> {
         number
     }
 
+    /// The value as a number that may have a fraction; what it must be, the caller says.
+    pub(super) fn decimal(&self) -> Option<f64> {
+        match self.value {
+            DeValue::Float(number) => number.as_str().parse().ok(),
+            DeValue::Integer(number) if number.radix() == 10 => number.as_str().parse().ok(),
+            _ => None,
+        }
+    }
+
     /// The value as one of a few words.
     pub(super) fn choice<T: Copy>(&self, choices: &[(&'static str, T)]) -> Option<T> {
         let text = self.text()?;

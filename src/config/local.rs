@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    net::IpAddr,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
@@ -16,6 +15,7 @@ use super::{
     field::{Field, quoted},
     files::{Lines, others_may_read, shown},
     finding::{Finding, Severity, Warning},
+    here::{self, Fixes},
     read::{HOW_A_KIND, HOW_A_UNIT_PATTERN, Offsets},
 };
 use crate::model::{Kind, Kinds, Lane, Limits, Pattern};
@@ -95,6 +95,14 @@ impl Deliver {
     /// The longest pause, unless the file says otherwise, seconds.
     pub const RETRY_MAX_S: u32 = 3600;
 }
+
+/// What is posted has the texts of cases, so it leaves this machine over links alone.
+const URL: Fixes = Fixes {
+    example: "http://127.0.0.1:9000/case",
+    listener: "the local application",
+    elsewhere: "where the application runs elsewhere, let it pull /v1/inbox, or put a proxy with TLS here",
+    instead_of_password: "calls are signed with the secret",
+};
 
 /// Longest case or title of a folder, in bytes.
 const TEXT_BYTES_MAX: usize = 256;
@@ -245,8 +253,8 @@ pub(super) fn deliver(
     offsets: &mut Offsets,
 ) -> Option<Deliver> {
     let url = section
-        .required("url", "\"http://127.0.0.1:9000/case\"")
-        .and_then(|field| url(&field));
+        .required("url", &format!("\"{}\"", URL.example))
+        .and_then(|field| here::url(&field, &URL));
     let secret_file = section.field("secret-file").and_then(|field| {
         offsets.deliver_secret = field.at();
         field.path_beside(file)
@@ -275,47 +283,6 @@ pub(super) fn deliver(
         in_flight,
         retry_max_s,
     })
-}
-
-/// What is posted has the texts of cases, so it leaves this machine over links alone.
-fn url(field: &Field<'_, '_>) -> Option<Uri> {
-    const EXAMPLE: &str = "write one such as \"http://127.0.0.1:9000/case\"";
-    let text = field.text()?;
-    let parsed = text.parse::<Uri>().ok();
-    let Some(uri) = parsed.filter(|uri| uri.scheme().is_some() && uri.authority().is_some()) else {
-        field.error(format!("{} is not a URL", quoted(text)), EXAMPLE);
-        return None;
-    };
-    let scheme = uri.scheme_str().unwrap_or_default();
-    if scheme != "http" {
-        let problem = match scheme {
-            "https" => "https is not spoken to the local application".to_owned(),
-            other => format!("{other} is not spoken"),
-        };
-        field.error(
-            problem,
-            "write an http URL of this machine; where the application runs elsewhere, let it pull /v1/inbox, or put a proxy with TLS here",
-        );
-        return None;
-    }
-    let host = uri.host().unwrap_or_default();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let is_here = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
-    if !is_here {
-        field.error(
-            format!("{} is not this machine, and http hides nothing", quoted(host)),
-            "write a loopback address; where the application runs elsewhere, let it pull /v1/inbox, or put a proxy with TLS here",
-        );
-        return None;
-    }
-    if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
-        field.error(
-            "a name and password in the URL are not sent",
-            "remove them; calls are signed with the secret",
-        );
-        return None;
-    }
-    Some(uri)
 }
 
 /// What is wrong with the folders and the file that `settings` name.

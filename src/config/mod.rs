@@ -2,7 +2,8 @@
 //! its key and what to write instead.
 //!
 //! The way of a file: `files` reads it, `document` parses it and keeps every value's place (`syntax` explains what is not
-//! TOML), `read`, `api`, `link`, `local` and `limits` take it apart section by section, and [`Settings`] comes out, or every error does.
+//! TOML), `read`, `api`, `link`, `local`, `traces` and `limits` take it apart section by section, and [`Settings`] comes out, or every error
+//! does.
 //! A key is known because something asks for it, so there is no second list of keys to keep in step.
 
 mod address;
@@ -12,6 +13,7 @@ mod document;
 mod field;
 mod files;
 mod finding;
+mod here;
 mod hours;
 mod limits;
 mod link;
@@ -23,6 +25,7 @@ mod suggest;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod traces;
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -36,6 +39,7 @@ pub use settings::{
     Api, ApiCertificate, ApiTls, ApiToken, Compression, Identity, Link, LinkKind, Listen, Local,
     Log, Settings, Unit, Upstream,
 };
+pub use traces::{Share, Traces};
 
 use document::Document;
 use files::Lines;

@@ -12,6 +12,7 @@ use super::{
     limits, link, local,
     settings::{Identity, Listen, Log, Settings, Unit, beside},
     suggest::nearest,
+    traces,
 };
 use crate::{
     model::{Allow, Kind, KindRule, Kinds, Lane, Limits, Pattern, Policy, RECEIPT_KIND, UnitId},
@@ -77,6 +78,7 @@ pub(super) fn settings<'d, 't>(
     let spool = local::spool(document, &root.section("spool"), file, &kinds, &mut offsets);
     let deliver_section = root.section("deliver");
     let deliver = local::deliver(document, &deliver_section, file, &limits, &mut offsets);
+    let traces = traces::traces(&root.section("traces"));
     let log = log(&root.section("log"));
     root.finish();
 
@@ -103,6 +105,7 @@ pub(super) fn settings<'d, 't>(
         dictionary,
         spool,
         deliver,
+        traces,
         log,
     };
     Some((settings, offsets))

@@ -1,7 +1,7 @@
 //! What may change while a node runs.
 
 use super::{
-    Deliver, Spool,
+    Deliver, Spool, Traces,
     settings::{Api, Link, Log, Settings, Unit},
 };
 use crate::{
@@ -28,6 +28,8 @@ pub struct Changes {
     pub spool: Option<Option<Spool>>,
     /// Where received messages are posted now, or that they are not any more.
     pub deliver: Option<Option<Deliver>>,
+    /// Where it is told what happens to messages now, or that it is not any more.
+    pub traces: Option<Option<Traces>>,
 }
 
 impl Changes {
@@ -76,9 +78,10 @@ impl Settings {
             limits,
             // As with certificates: the file is read anew on every reload, whether it is named anew or has changed.
             dictionary: _,
-            // Both are let go of and begun anew.
+            // All three are let go of and begun anew.
             spool,
             deliver,
+            traces,
             log: Log { level, format },
         } = new;
         let fixed = [
@@ -119,6 +122,7 @@ impl Settings {
             links: changed(&links(old), &links(new)).flatten(),
             spool: changed(&old.spool, spool),
             deliver: changed(&old.deliver, deliver),
+            traces: changed(&old.traces, traces),
         })
     }
 }

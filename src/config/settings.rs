@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Address, Deliver, Hours, Spool};
+use super::{Address, Deliver, Hours, Spool, Traces};
 use crate::{
     model::{Kinds, Limits, Pattern, Policy, Role, Sha256, UnitId},
     observe::{LogFormat, LogLevel},
@@ -43,6 +43,8 @@ pub struct Settings {
     pub spool: Option<Spool>,
     /// Where received messages are posted.
     pub deliver: Option<Deliver>,
+    /// Where it is told what happened to messages.
+    pub traces: Option<Traces>,
     /// What is logged, and how.
     pub log: Log,
 }

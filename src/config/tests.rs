@@ -664,6 +664,49 @@ fn the_door_to_the_network_and_whose_certificates_it_knows_are_what_the_file_say
 }
 
 #[test]
+fn traces_go_to_a_collector_of_this_machine_or_are_told_why_not() {
+    let with = |more: &str| SMALL.replace("[identity]", &format!("{more}\n[identity]"));
+    assert_eq!(good(SMALL).traces, None);
+    for text in [EDGE, HUB] {
+        let traces = good(&with_every_setting(text)).traces.expect("traces");
+        assert_eq!(traces.url, "http://127.0.0.1:4318/v1/traces");
+        assert_eq!(traces.share, Share::ALL);
+    }
+    let url = "[traces]\nurl = 'http://[::1]:4318/v1/traces'";
+    for (share, numbers) in [
+        ("0.25", Share::OF / 4),
+        ("1", Share::OF),
+        ("5e-1", Share::OF / 2),
+    ] {
+        let traces = good(&with(&format!("{url}\nshare = {share}"))).traces;
+        assert_eq!(traces.expect("traces").share.numbers(), numbers);
+    }
+    for (more, expected) in [
+        ("[traces]\nshare = 0.5", "traces.url: is missing"),
+        (
+            "[traces]\nurl = 'https://127.0.0.1:4318/v1/traces'",
+            "traces.url: https is not spoken to the collector; write an http URL of this machine; where the collector runs elsewhere",
+        ),
+        (
+            "[traces]\nurl = 'http://10.1.0.1:4318/v1/traces'",
+            "traces.url: \"10.1.0.1\" is not this machine",
+        ),
+        (
+            "[traces]\nurl = 'http://a:b@localhost/'",
+            "traces.url: a name and password in the URL are not sent",
+        ),
+    ] {
+        let told = error(&with(more));
+        assert!(told.contains(expected), "{more}: {told}");
+    }
+    for share in ["0", "-0.5", "1.5", "nan", "'all'", "2"] {
+        let told = error(&with(&format!("{url}\nshare = {share}")));
+        let expected = "traces.share: is not a share; write a number above 0 and up to 1";
+        assert!(told.contains(expected), "{share}: {told}");
+    }
+}
+
+#[test]
 fn folders_and_posts_are_what_the_file_says() {
     let with = |more: &str| SMALL.replace("[identity]", &format!("{more}\n[identity]"));
     let settings = good(&with(

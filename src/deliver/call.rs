@@ -3,24 +3,18 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
-    Method, Request, StatusCode, Uri,
-    header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT},
+    HeaderMap, StatusCode,
+    header::{CONTENT_TYPE, HeaderName, HeaderValue, InvalidHeaderValue},
 };
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
-use tokio::time::timeout;
 
 use super::secret::Secret;
-use crate::{cloudevents::Mode, config::Deliver, model::MessageId};
-
-/// How much of an answer is read, so that its connection can be used again. What it says does not count.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-/// How long a connection is kept for the next message.
-const IDLE_MAX: Duration = Duration::from_secs(30);
+use crate::{
+    cloudevents::Mode,
+    config::Deliver,
+    model::MessageId,
+    post::{NoAnswer, Poster},
+};
 
 /// What came of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,10 +23,8 @@ pub(super) enum Answer {
     Taken,
     /// The application has it, and the node could not note that.
     NotAcked(String),
-    /// Nobody answers there.
-    Unreachable(String),
-    /// No answer came in time.
-    Late(Duration),
+    /// Nobody answered.
+    Silent(NoAnswer),
     /// The application asks for patience, or has a fault that may pass.
     NotNow {
         /// What it answered.
@@ -51,8 +43,7 @@ impl fmt::Display for Answer {
         match self {
             Self::Taken => f.write_str("taken"),
             Self::NotAcked(why) => write!(f, "taken, but the node could not note that: {why}"),
-            Self::Unreachable(why) => write!(f, "it cannot be reached: {why}"),
-            Self::Late(after) => write!(f, "no answer within {} s", after.as_secs()),
+            Self::Silent(why) => why.fmt(f),
             Self::NotNow { status, .. } => write!(f, "it answered {status}"),
             Self::Refused(status) => {
                 write!(f, "it answered {status}, which will not pass by itself")
@@ -64,66 +55,42 @@ impl fmt::Display for Answer {
 
 /// Calls one URL.
 pub(super) struct Caller {
-    client: Client<HttpConnector, Full<Bytes>>,
-    url: Uri,
+    poster: Poster,
     secret: Secret,
-    within: Duration,
 }
 
 impl Caller {
     pub(super) fn new(settings: &Deliver, secret: Secret) -> Self {
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_idle_timeout(IDLE_MAX)
-            .pool_max_idle_per_host(settings.in_flight as usize)
-            .pool_timer(TokioTimer::new())
-            .build(connector);
-        Self {
-            client,
-            url: settings.url.clone(),
-            secret,
-            within: Duration::from_secs(settings.timeout_s.into()),
-        }
+        let within = Duration::from_secs(settings.timeout_s.into());
+        let poster = Poster::new(settings.url.clone(), settings.in_flight as usize, within);
+        Self { poster, secret }
     }
 
     /// Posts an event.
     pub(super) async fn post(&self, message: MessageId, event: Bytes) -> Answer {
-        match timeout(self.within, self.call(message, event)).await {
-            Ok(answer) => answer,
-            Err(_) => Answer::Late(self.within),
+        let headers = match self.headers(message, &event) {
+            Ok(headers) => headers,
+            Err(error) => return Answer::Silent(NoAnswer::Unreachable(error.to_string())),
+        };
+        match self.poster.post(headers, event).await {
+            Ok(answered) => judged(answered.status, answered.after),
+            Err(none) => Answer::Silent(none),
         }
     }
 
-    async fn call(&self, message: MessageId, event: Bytes) -> Answer {
+    fn headers(&self, message: MessageId, event: &[u8]) -> Result<HeaderMap, InvalidHeaderValue> {
         let id = message.to_string();
         let at = jiff::Timestamp::now().as_second();
-        let signature = self.secret.signature(&id, at, &event);
-        let request = Request::builder()
-            .method(Method::POST)
-            .uri(self.url.clone())
-            .header(CONTENT_TYPE, Mode::STRUCTURED)
-            .header(USER_AGENT, concat!("casegate/", env!("CARGO_PKG_VERSION")))
-            .header("webhook-id", &id)
-            .header("webhook-timestamp", at)
-            .header("webhook-signature", signature)
-            .body(Full::new(event));
-        let request = match request {
-            Ok(request) => request,
-            Err(error) => return Answer::Unreachable(error.to_string()),
-        };
-        let answer = match self.client.request(request).await {
-            Ok(answer) => answer,
-            Err(error) => return Answer::Unreachable(innermost(&error)),
-        };
-        let status = answer.status();
-        let after = answer.headers().get(RETRY_AFTER);
-        let after = after.and_then(|value| value.to_str().ok()?.parse().ok());
-        // Whoever answers has decided; a connection that breaks in its body changes nothing.
-        let _ = Limited::new(answer.into_body(), ANSWER_BYTES_MAX)
-            .collect()
-            .await;
-        judged(status, after.map(Duration::from_secs))
+        let signature = self.secret.signature(&id, at, event);
+        Ok(HeaderMap::from_iter([
+            (CONTENT_TYPE, HeaderValue::from_static(Mode::STRUCTURED)),
+            (HeaderName::from_static("webhook-id"), id.parse()?),
+            (HeaderName::from_static("webhook-timestamp"), at.into()),
+            (
+                HeaderName::from_static("webhook-signature"),
+                signature.parse()?,
+            ),
+        ]))
     }
 }
 
@@ -142,15 +109,6 @@ fn judged(status: StatusCode, after: Option<Duration>) -> Answer {
         // A redirection too: the address is the operator's to write.
         _ => Answer::Refused(code),
     }
-}
-
-/// What lies at the bottom of an error: "connection refused", and not "client error".
-fn innermost(error: &dyn std::error::Error) -> String {
-    let mut error = error;
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    error.to_string()
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 use super::call::Answer;
-use crate::model::MessageId;
+use crate::{model::MessageId, post::NoAnswer};
 
 /// The first pause; each further one is twice as long.
 const FIRST: Duration = Duration::from_secs(1);
@@ -129,8 +129,8 @@ impl Patience {
         let leased = self.leases.remove(&message);
         let (first, wished, is_there) = match answer {
             // Not the message's fault: the next one to be tried may well be this one.
-            Answer::Unreachable(_) => (Duration::ZERO, None, false),
-            Answer::Late(_) => (FIRST, None, false),
+            Answer::Silent(NoAnswer::Unreachable(_)) => (Duration::ZERO, None, false),
+            Answer::Silent(NoAnswer::Late(_)) => (FIRST, None, false),
             Answer::NotNow { after, .. } => (FIRST, *after, false),
             Answer::NotAcked(_) => (FIRST, None, true),
             Answer::Refused(_) | Answer::NoEvent | Answer::Taken => (FIRST_REFUSED, None, true),
@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn unreachable() -> Answer {
-        Answer::Unreachable("connection refused".into())
+        Answer::Silent(NoAnswer::Unreachable("connection refused".into()))
     }
 
     #[test]

@@ -245,6 +245,25 @@ pub enum Event {
         /// What.
         what: Step,
     },
+    /// Every end of a message that was submitted here is known: custody of it ends, and this node has nothing of it any more.
+    Concluded {
+        /// The message.
+        message: MessageId,
+        /// When it was accepted, milliseconds since the Unix epoch.
+        accepted: Millis,
+        /// When its last end became known here.
+        at: Millis,
+        /// The parcel's size, bytes.
+        bytes: u32,
+        /// The lane that it was last in.
+        lane: Lane,
+        /// The receiver, when one was signed.
+        receiver: Option<Pattern>,
+        /// How it ended: the first bad end, if there is one.
+        state: State,
+        /// Why, when it ended badly.
+        reason: Reason,
+    },
     /// A parcel that did not count as a message was refused.
     Refused {
         /// The neighbour that brought it.

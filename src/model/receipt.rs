@@ -226,6 +226,11 @@ impl State {
         }
     }
 
+    /// Whether it is an end that its sender did not want.
+    pub const fn is_failure(self) -> bool {
+        matches!(self, State::Refused | State::Expired | State::Dropped)
+    }
+
     /// Whether nothing more is awaited for that receiver.
     pub const fn is_terminal(self) -> bool {
         matches!(

@@ -1,4 +1,4 @@
-//! The one place that every event of the machine passes: from here it goes to the log, the metrics, the audit log and the index.
+//! The one place that every event of the machine passes: from here it goes to the log, the metrics, the audit log, the index and traces.
 
 use std::{
     sync::{Arc, mpsc},
@@ -10,6 +10,7 @@ use crate::{
     index::Feed,
     model::{Lane, Lsn, MessageId, Millis, State},
     observe::{Audit, Entry, Metrics},
+    traces,
 };
 
 /// Refusals that wait to be written into the audit log. It is synced for each; when a flood of them comes the log and the metrics
@@ -20,6 +21,7 @@ const REFUSALS_MAX: usize = 64;
 pub(super) struct Events {
     metrics: Arc<Metrics>,
     index: Feed,
+    traces: traces::Feed,
     refusals: mpsc::SyncSender<Refusal>,
     unaudited: u64,
 }
@@ -39,6 +41,7 @@ impl Events {
         metrics: Arc<Metrics>,
         audit: Arc<Audit>,
         index: Feed,
+        traces: traces::Feed,
     ) -> std::io::Result<Self> {
         let (refusals, waiting) = mpsc::sync_channel(REFUSALS_MAX);
         thread::Builder::new()
@@ -48,6 +51,7 @@ impl Events {
         Ok(Self {
             metrics,
             index,
+            traces,
             refusals,
             unaudited: 0,
         })
@@ -63,6 +67,7 @@ impl Events {
         lane: impl Fn(&MessageId) -> Option<Lane>,
     ) {
         self.index.take(lsn, event);
+        self.traces.take(lsn, event);
         match event {
             Event::Message { message, what, .. } => self.message(message, what, lane),
             Event::Refused {
@@ -93,7 +98,7 @@ impl Events {
             } => {
                 tracing::debug!(%parcel, receiver = %item.receiver, outcome = ?item.outcome, %issuer, "a receipt came");
             }
-            Event::ReceiptPasses { .. } => {}
+            Event::Concluded { .. } | Event::ReceiptPasses { .. } => {}
             Event::Open {
                 session,
                 neighbour,
@@ -126,9 +131,10 @@ impl Events {
         }
     }
 
-    /// Everything up to this record is durable: the index may know of it.
-    pub(super) fn synced(&mut self, synced: Lsn) {
+    /// Everything up to this record is durable: the index may know of it, and traces.
+    pub(super) fn synced(&mut self, synced: Lsn, now: impl FnOnce() -> Millis) {
         self.index.release(synced);
+        self.traces.synced(synced, now);
     }
 
     fn message(&self, message: &MessageId, step: &Step, lane: impl Fn(&MessageId) -> Option<Lane>) {

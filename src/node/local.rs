@@ -13,18 +13,24 @@ use crate::{
     spool,
 };
 
-/// What goes wrong with them.
+/// What goes wrong with them, and with traces.
 #[derive(Debug, Default)]
 pub(super) struct LocalTroubles {
     pub(super) sending: Arc<Trouble>,
     pub(super) receiving: Arc<Trouble>,
     pub(super) delivering: Arc<Trouble>,
+    pub(super) tracing: Arc<Trouble>,
 }
 
 impl LocalTroubles {
     /// All there are.
     pub(super) fn now(&self) -> impl Iterator<Item = String> {
-        let all = [&self.sending, &self.receiving, &self.delivering];
+        let all = [
+            &self.sending,
+            &self.receiving,
+            &self.delivering,
+            &self.tracing,
+        ];
         all.map(|trouble| trouble.now()).into_iter().flatten()
     }
 }

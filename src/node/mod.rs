@@ -13,6 +13,8 @@
 //!   little.
 //! - **The API** asks the node through [`NodeHandle`] (`handle`, `gateway`), which sends commands with a reply slot.
 //! - **Files in folders and posts** (`local`, [`spool`](crate::spool), [`deliver`](crate::deliver)) ask through the same handle.
+//! - **A task that tells a collector of messages** (`traces`, [`traces`](crate::traces)), where settings ask for it, follows the machine's
+//!   events. Nothing waits for it.
 //!
 //! A message's way in: the API's handler signs it and sends `Submit`; the owner gives it to the machine, which appends a record; the
 //! journal thread syncs; the machine is told, and lets the answer go. Its way out: the session grants a batch; the machine leases
@@ -60,6 +62,7 @@ mod stick;
 mod store;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod usage;
 mod workers;
 

@@ -422,7 +422,7 @@ impl Owner {
         }
         self.tell_room();
         let synced = self.store.synced();
-        self.events.synced(synced);
+        self.events.synced(synced, || self.shared.clock.wall());
         if self.store.is_still()
             && let Some(reply) = self.backup.take()
         {

@@ -19,6 +19,7 @@ use super::{
     shared::Shared,
     start,
     status::Status,
+    traces::TracesTask,
     usage,
 };
 use crate::{
@@ -39,12 +40,19 @@ const PEERS_TOLD_WITHIN: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct RunningNode {
     handle: NodeHandle,
-    doors: doors::Open,
-    api: JoinHandle<()>,
-    stop_api: oneshot::Sender<()>,
+    api: ApiTask,
     owner: JoinHandle<()>,
     links: Mutex<LinkTasks>,
     local: Mutex<LocalTasks>,
+    traces: Mutex<TracesTask>,
+}
+
+/// The task that serves the API.
+#[derive(Debug)]
+pub(super) struct ApiTask {
+    pub(super) doors: doors::Open,
+    pub(super) task: JoinHandle<()>,
+    pub(super) stop: oneshot::Sender<()>,
 }
 
 /// New settings cannot be put into force.
@@ -73,21 +81,19 @@ pub enum ReloadError {
 impl RunningNode {
     pub(super) fn new(
         handle: NodeHandle,
-        doors: doors::Open,
-        api: JoinHandle<()>,
-        stop_api: oneshot::Sender<()>,
+        api: ApiTask,
         owner: JoinHandle<()>,
         links: LinkTasks,
         local: LocalTasks,
+        traces: TracesTask,
     ) -> Self {
         Self {
             handle,
-            doors,
             api,
-            stop_api,
             owner,
             links: Mutex::new(links),
             local: Mutex::new(local),
+            traces: Mutex::new(traces),
         }
     }
 
@@ -98,12 +104,12 @@ impl RunningNode {
 
     /// Where the API listens; with port 0 in the settings, the port that was found.
     pub fn api_address(&self) -> SocketAddr {
-        self.doors.loopback
+        self.api.doors.loopback
     }
 
     /// Where the API's door to the network listens, if there is one.
     pub fn tls_address(&self) -> Option<SocketAddr> {
-        self.doors.network()
+        self.api.doors.network()
     }
 
     /// Where units dial in, at a hub.
@@ -137,7 +143,7 @@ impl RunningNode {
         let renewed = is_renewed.then(|| audit::seal(&live));
         shared.set_live(live);
         shared.access.replace(&access);
-        self.doors.show(api_tls.as_ref());
+        self.api.doors.show(api_tls.as_ref());
         shared
             .command(Command::Tell(machine))
             .await
@@ -147,6 +153,7 @@ impl RunningNode {
         }
         links.follow(shared);
         self.local.lock().await.follow(&self.handle, secret).await;
+        self.traces.lock().await.follow(shared).await;
         self.record_reload(renewed).await;
         tracing::info!("the settings were reloaded");
         Ok(changes)
@@ -179,11 +186,10 @@ impl RunningNode {
         let Self {
             handle,
             api,
-            stop_api,
             owner,
             links,
             local,
-            ..
+            traces,
         } = self;
         let shared = &handle.shared;
         shared.status.tell(Status::Stopping);
@@ -196,14 +202,16 @@ impl RunningNode {
             tracing::warn!("a file is still being sent or written");
         }
         // Its end is awaited below; it may have ended already.
-        let _ = stop_api.send(());
-        ended("the API", api.await);
+        let _ = api.stop.send(());
+        ended("the API", api.task.await);
         let (told, stopped) = oneshot::channel();
         if shared.command(Command::Stop(told)).await.is_ok() {
             // An owner that is gone has nothing left to write.
             let _ = stopped.await;
         }
         ended("the owner", owner.await);
+        // What the owner told last is told on.
+        traces.into_inner().stop().await;
         links.into_inner().stop().await;
         tracing::info!("the node has stopped");
     }

@@ -61,7 +61,7 @@ pub(super) struct Shared {
     pub(super) audit: Arc<Audit>,
     /// What was wrong with that when the node started.
     pub(super) audit_damage: Option<String>,
-    /// What goes wrong with folders and posts.
+    /// What goes wrong with folders, posts and traces.
     pub(super) local: LocalTroubles,
     /// Calls that were refused.
     pub(super) refused: audit::Refused,

@@ -27,11 +27,12 @@ use super::{
     owner::Owner,
     random,
     receipts::ReceiptMaker,
-    running::{LinkTasks, RunningNode},
+    running::{ApiTask, LinkTasks, RunningNode},
     samples,
     shared::{Damaged, Parts, Shared},
     status::{Status, StatusBoard},
     store::{NodeDisk, Store},
+    traces::TracesTask,
     workers::Workers,
 };
 use crate::{
@@ -43,6 +44,7 @@ use crate::{
     journal::{self, Journal, LockError, OpenError, Recovery, Replay, lock_folder},
     model::{Location, Lsn, MessageId, Now},
     observe::{Audit, AuditError, Metrics},
+    traces,
 };
 
 /// The folder of the journal in the data folder.
@@ -211,7 +213,11 @@ impl Node {
         #[cfg(test)]
         super::tests::paused::plant_in(&mut machine);
         shared.recovered(store.reader(), damage);
-        let events = Events::start(metrics, audit.clone(), feed).map_err(StartError::Thread)?;
+        let (traces_feed, queue) = traces::channel(metrics.clone());
+        let events =
+            Events::start(metrics, audit.clone(), feed, traces_feed).map_err(StartError::Thread)?;
+        let mut traces = TracesTask::new(queue);
+        traces.follow(&shared).await;
         let receipts = ReceiptMaker::new(shared.live().settings.unit.clone(), random());
         let owner = Owner::new(
             machine,
@@ -254,9 +260,12 @@ impl Node {
             millis = shared.clock.mono(),
             "the node is ready"
         );
-        Ok(RunningNode::new(
-            handle, open, api, stop_api, owner, links, local,
-        ))
+        let api = ApiTask {
+            doors: open,
+            task: api,
+            stop: stop_api,
+        };
+        Ok(RunningNode::new(handle, api, owner, links, local, traces))
     }
 }
 

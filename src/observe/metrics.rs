@@ -18,6 +18,7 @@ use super::{
     },
     links::{LinkFigures, LinkGauges},
     local::LocalMetrics,
+    traces::TraceMetrics,
 };
 use crate::{
     index::Health,
@@ -84,6 +85,7 @@ pub struct Metrics {
     attachments_received: Counter,
 
     local: LocalMetrics,
+    traces: TraceMetrics,
 
     api_requests: Family<RequestLabel, Counter>,
     api_duration: HistogramFamily<RouteLabel>,
@@ -260,6 +262,7 @@ impl Metrics {
             ),
 
             local: LocalMetrics::new(&mut all),
+            traces: TraceMetrics::new(&mut all),
 
             api_requests: all.add("api_requests", "HTTP requests answered"),
             api_duration: all.add_with(
@@ -280,6 +283,11 @@ impl Metrics {
     /// What passes over folders and posts.
     pub fn local(&self) -> &LocalMetrics {
         &self.local
+    }
+
+    /// What is told of messages to whoever follows them over all nodes.
+    pub fn traces(&self) -> &TraceMetrics {
+        &self.traces
     }
 
     /// A message was accepted from an application.
@@ -648,7 +656,7 @@ mod tests {
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
             metrics += 1;
         }
-        assert_eq!(metrics, 50, "every metric is shown once it was used");
+        assert_eq!(metrics, 52, "every metric is shown once it was used");
     }
 
     #[test]

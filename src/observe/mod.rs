@@ -7,6 +7,7 @@ mod links;
 mod local;
 mod logging;
 mod metrics;
+mod traces;
 mod trouble;
 
 pub use audit::{
@@ -16,4 +17,5 @@ pub use links::LinkFigures;
 pub use local::LocalMetrics;
 pub use logging::{FILTER_VARIABLE, LogControl, LogError, LogFormat, LogLevel, init};
 pub use metrics::{LinkMetrics, Metrics, NeighbourMetrics};
+pub use traces::TraceMetrics;
 pub use trouble::Trouble;

@@ -20,6 +20,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("wire", &["model", "codec", "parcel", "delivery", "sample"]),
     ("pki", &["model", "codec", "parcel"]),
     ("emulator", &[]),
+    ("post", &[]),
     ("link", &["model", "codec", "pki"]),
     (
         "index",
@@ -71,7 +72,12 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "deliver",
-        &["model", "cloudevents", "observe", "config", "api"],
+        &["model", "cloudevents", "observe", "config", "api", "post"],
+    ),
+    // It follows the machine's events, as the index does.
+    (
+        "traces",
+        &["model", "delivery", "observe", "config", "post"],
     ),
     ("sim", &["model", "codec", "parcel", "delivery", "journal"]),
     (
@@ -94,6 +100,7 @@ const ROOMS: &[(&str, &[&str])] = &[
             "console",
             "spool",
             "deliver",
+            "traces",
         ],
     ),
     (

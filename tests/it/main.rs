@@ -36,6 +36,7 @@ mod spool;
 mod stick;
 mod terminal;
 mod top;
+mod traces;
 mod traffic;
 mod transfer;
 mod upgrade;

@@ -140,6 +140,7 @@ impl World {
             dictionary: None,
             spool: None,
             deliver: None,
+            traces: None,
             log: config::Log::default(),
         }
     }

@@ -300,6 +300,9 @@ impl Delivery {
             return;
         }
         if self.parcels.is_over(slot) {
+            if let Some(concluded) = self.concluded(slot) {
+                self.event(concluded);
+            }
             self.unname_blobs(slot);
             let kept = self.parcels.remove(slot);
             self.remember(&kept);
@@ -308,6 +311,26 @@ impl Delivery {
                 self.freed(before);
             }
         }
+    }
+
+    /// How a message of this node has ended; none of others.
+    fn concluded(&self, slot: Slot) -> Option<Event> {
+        let mut all = self.parcels.receivers(slot);
+        let failed = all.clone().find(|receiver| receiver.state.is_failure());
+        let is_one = all.clone().nth(1).is_none();
+        let told = failed.or_else(|| all.next())?;
+        let receiver = is_one.then(|| told.target.clone());
+        let kept = self.parcels.get(slot);
+        Some(Event::Concluded {
+            message: kept.message,
+            accepted: kept.received,
+            at: self.now.wall.max(self.wall),
+            bytes: kept.bytes,
+            lane: kept.lane,
+            receiver,
+            state: told.state,
+            reason: told.reason,
+        })
     }
 
     /// A payload was written again. It is read where it was until it can be read where it is: then its old place is freed.

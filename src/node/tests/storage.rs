@@ -83,6 +83,7 @@ impl World {
             dictionary: None,
             spool: None,
             deliver: None,
+            traces: None,
             log: config::Log::default(),
         };
         let trouble = trouble(&settings.data_dir.join("journal"));

@@ -307,6 +307,7 @@ fn settings(name: &str, folder: &Path) -> Settings {
         dictionary: None,
         spool: None,
         deliver: None,
+        traces: None,
         log: config::Log::default(),
     }
 }
