@@ -58,7 +58,7 @@ struct Slot {
 #[derive(Debug)]
 enum Stage {
     /// Bytes are missing.
-    Open(Upload),
+    Open(Box<Upload>),
     /// All of it is on stable storage.
     Whole(BlobDigest),
     /// It came to nothing.
@@ -171,9 +171,10 @@ async fn bring<G: Gateway>(
     if let Some(digest) = digest {
         return Ok(slot.whole(digest));
     }
-    let Stage::Open(mut upload) = std::mem::replace(&mut *stage, Stage::Lost) else {
+    let Stage::Open(open) = std::mem::replace(&mut *stage, Stage::Lost) else {
         unreachable!("one that is neither whole nor lost is open");
     };
+    let mut upload = *open;
     let mut buffer = Vec::with_capacity(BUFFER_BYTES);
     let mut ended = Ok(());
     loop {
@@ -219,7 +220,7 @@ async fn bring<G: Gateway>(
     slot.touch();
     if upload.size() < slot.size {
         let here = upload.size();
-        *stage = Stage::Open(upload);
+        *stage = Stage::Open(Box::new(upload));
         return ended.map(|()| request::answer(slot.view(here, None)));
     }
     let (digest, size) = blocking(move || upload.finish()).await.map_err(not_kept)?;
@@ -246,7 +247,7 @@ impl Uploads {
             name,
             file,
             size,
-            state: Held::new(Stage::Open(upload)),
+            state: Held::new(Stage::Open(Box::new(upload))),
             turns: watch::Sender::new(0),
             used: Mutex::new(Instant::now()),
         });
