@@ -80,14 +80,11 @@ pub(super) async fn serve(is_signed: bool) {
         access: api::Access::new(operator),
         metrics: Arc::new(Metrics::new(1)),
     };
-    api::serve(
-        listener,
-        gateway,
-        settings,
-        |_| axum::Router::new(),
-        pending(),
-    )
-    .await;
+    let doors = api::Doors {
+        loopback: listener,
+        network: None,
+    };
+    api::serve(doors, gateway, settings, |_| axum::Router::new(), pending()).await;
 }
 
 struct Unstored {

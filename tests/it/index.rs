@@ -89,6 +89,31 @@ async fn a_message_that_has_left_the_queues_is_known_with_all_that_happened() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_receiver_that_is_refused_at_once_ends_once() {
+    let world = World::new();
+    let hub = Running::start(world.hub("hebi.hub")).await;
+    let message = send(&hub, "1", "hebi.nobody", "A", "t").await;
+    hub.until_state(&message, "refused").await;
+    let path = format!("/v1/messages/{message}");
+    eventually("its timeline has its end", async || {
+        let (_, view) = hub.get(&path).await;
+        steps(&view).len() > 1
+    })
+    .await;
+    let (_, view) = hub.get(&path).await;
+    let (all, mut once) = (steps(&view), steps(&view));
+    once.dedup();
+    assert_eq!(all, once, "{view}");
+    let (_, metrics) = hub.get("/metrics").await;
+    let refused = "casegate_messages_refused_total{reason=\"unknown-unit\"} 1\n";
+    assert!(
+        metrics.as_str().expect("text").contains(refused),
+        "{metrics}"
+    );
+    hub.node.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn search_finds_by_every_parameter_and_pages_newest_first() {
     let world = World::new();
     let (hub, tobacco, _) = two(&world).await;

@@ -62,12 +62,6 @@ impl Delivery {
         };
         self.step(slot, wall, step);
         for (target, reason) in refused {
-            let ended = Step::Ended {
-                receiver: target.clone(),
-                state: State::Refused,
-                reason,
-            };
-            self.step(slot, wall, ended);
             self.parcels.settle(slot, &target, State::Refused, reason);
             let ended = Step::Ended {
                 receiver: target,
