@@ -21,6 +21,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("pki", &["model", "codec", "parcel"]),
     ("emulator", &[]),
     ("post", &[]),
+    ("csv", &[]),
     ("link", &["model", "codec", "pki"]),
     (
         "index",
@@ -55,7 +56,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Pages for people: it asks the API's gateway, and shows what it is told.
     (
         "console",
-        &["model", "cloudevents", "index", "observe", "api"],
+        &["model", "csv", "cloudevents", "index", "observe", "api"],
     ),
     // Files in folders, and posts to an application: clients of the API's gateway, as the console is.
     (
@@ -107,6 +108,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "model",
+            "csv",
             "codec",
             "parcel",
             "cloudevents",
