@@ -76,6 +76,8 @@ impl Tls {
             .and_then(|builder| builder.with_single_cert(chain, secret))
             .map_err(|error| wrong(key, error.to_string()))?;
         config.alpn_protocols = vec![ALPN.to_vec()];
+        // A session that is gone on with would not be asked whether its certificate is still in its time.
+        config.send_tls13_tickets = 0;
         Ok(Self(Arc::new(RwLock::new(Arc::new(config)))))
     }
 
