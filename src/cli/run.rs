@@ -145,7 +145,7 @@ fn exit_code(error: &StartError, settings: &Settings) -> u8 {
         StartError::Token(error) if error.path == settings.data_dir.join(OPERATOR_TOKEN_FILE) => {
             CANNOT_CREATE
         }
-        StartError::Token(_) => BAD_CONFIGURATION,
+        StartError::Token(_) | StartError::Tls(_) => BAD_CONFIGURATION,
         StartError::Secret(error) if error.path.starts_with(&settings.data_dir) => CANNOT_CREATE,
         StartError::Secret(_) => BAD_CONFIGURATION,
         StartError::Api { error, .. } | StartError::Listen { error, .. } => match error.kind() {
