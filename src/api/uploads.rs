@@ -33,6 +33,8 @@ use crate::{blob::Upload, model::BlobDigest};
 const UPLOADS_MAX: usize = 32;
 /// How long one stays that nobody goes on with.
 const KEPT_FOR: Duration = Duration::from_secs(3600);
+/// How long until it makes way for another when there are [`UPLOADS_MAX`]: pages are closed and never say so.
+const MAKES_WAY_AFTER: Duration = Duration::from_secs(300);
 
 /// All of them. They are forgotten when the node stops; their files are then removed at its start.
 #[derive(Debug, Default)]
@@ -254,12 +256,16 @@ impl Uploads {
         let mut all = self.lock();
         if all.len() >= UPLOADS_MAX {
             // One that is whole is kept only for whoever has not heard so.
-            let done = all.iter().find(|(_, slot)| slot.is_done()).map(|(n, _)| *n);
-            let Some(done) = done else {
+            let given_up = all
+                .values()
+                .filter(|slot| slot.is_done() || slot.used().elapsed() >= MAKES_WAY_AFTER)
+                .min_by_key(|slot| slot.used())
+                .map(|slot| slot.name);
+            let Some(given_up) = given_up else {
                 let problem = body::busy("too many attachments are on their way in");
                 return Err(problem.bounded("uploads", UPLOADS_MAX as u64));
             };
-            all.remove(&done);
+            all.remove(&given_up);
         }
         all.insert(name, slot.clone());
         tokio::spawn(forget(Arc::downgrade(self), Arc::downgrade(&slot)));

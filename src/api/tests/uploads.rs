@@ -192,6 +192,22 @@ async fn what_is_no_upload_or_passes_a_bound_is_refused_and_leaves_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_there_are_too_many_the_one_that_was_given_up_first_makes_way() {
+    let world = World::new();
+    let first = world.begin(10).await;
+    tokio::time::advance(std::time::Duration::from_secs(200)).await;
+    for _ in 1..32 {
+        world.begin(10).await;
+    }
+    let asked = json!({"size": 10});
+    let busy = world.post("/v1/uploads", "application/json", asked).await;
+    assert_eq!(busy.status, StatusCode::TOO_MANY_REQUESTS);
+    tokio::time::advance(std::time::Duration::from_secs(100)).await;
+    world.begin(10).await;
+    assert_eq!(world.how_far(&first).await.problem(), "unknown-upload");
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_nobody_goes_on_with_is_forgotten_after_an_hour() {
     let world = World::new();
     let upload = world.begin(10).await;
