@@ -142,7 +142,10 @@ pub(super) async fn actions<G: Gateway>(
         refused: acted
             .refused
             .into_iter()
-            .map(|(messageid, why)| Refused { messageid, why })
+            .map(|(messageid, refusal)| Refused {
+                messageid,
+                why: refusal.detail,
+            })
             .collect(),
         more: acted.next.is_some(),
         cursor: acted.next,

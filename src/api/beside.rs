@@ -12,10 +12,10 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use super::{
-    Actor, Api, Door, Gateway, Problem, Proof, events, history, messages, request, stick,
+    Actor, Api, Door, Gateway, Problem, Proof, Which, events, history, messages, request, stick,
     until_stopped, uploads,
 };
-use crate::model::{Lane, Limits, MessageId, UnitId};
+use crate::model::{Limits, MessageId};
 
 /// The API, for a room beside it. The room's paths pass the same door: connections, requests under way, hosts and origins.
 pub struct Beside<G>(Arc<Api<G>>);
@@ -115,31 +115,21 @@ impl<G: Gateway> Beside<G> {
         self.0.guard.access.bodies_are_shown()
     }
 
-    /// What `POST /v1/queue/export` answers to an administrator who asks for all that waits for a neighbour, or all of a lane.
+    /// What `POST /v1/queue/export` answers to an administrator. What fits a filter must be for one neighbour.
     ///
     /// # Errors
     /// Nothing was exported.
     pub async fn export(
         &self,
         actor: &Actor,
-        neighbour: &UnitId,
-        lane: Option<Lane>,
+        which: Which,
         reason: &str,
     ) -> Result<Response, Problem> {
-        stick::export_all(&self.0, actor, neighbour, lane, reason).await
-    }
-
-    /// The same for messages that are named.
-    ///
-    /// # Errors
-    /// Nothing was exported.
-    pub async fn export_named(
-        &self,
-        actor: &Actor,
-        messages: &[MessageId],
-        reason: &str,
-    ) -> Result<Response, Problem> {
-        stick::export_named(&self.0, actor, messages, reason).await
+        let neighbour = match &which {
+            Which::Fitting { filter, .. } => filter.neighbour.clone(),
+            Which::Messages(_) => None,
+        };
+        stick::made(&self.0, actor, which, neighbour, reason).await
     }
 
     /// What `PUT /v1/import` answers to an operator.

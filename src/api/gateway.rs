@@ -354,7 +354,7 @@ pub struct Acted {
     /// To how many it was done.
     pub done: u64,
     /// To which it was not done, and why.
-    pub refused: Vec<(MessageId, String)>,
+    pub refused: Vec<(MessageId, Refusal)>,
     /// Where to go on, when there may be more that fit.
     pub next: Option<String>,
 }

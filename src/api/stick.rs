@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     blob::{ReadError, Reader},
-    model::{BlobDigest, CHUNK_BYTES, Lane, MessageId, Role, UnitId, chunk_count},
+    model::{BlobDigest, CHUNK_BYTES, MessageId, Role, UnitId, chunk_count},
     wire::{
         STICK_MAGIC, STICK_MESSAGES_MAX, STICK_SEAL_BYTES, StickError, StickHead,
         certificate_bytes, manifest_bytes,
@@ -80,56 +80,6 @@ pub(super) async fn export<G: Gateway>(
     // Whoever has the file can read what messages say.
     let actor = caller.must_be(Role::Administrator)?;
     let asked: Export = request::json(&api.bodies, body).await?;
-    file_of(&api, actor, asked).await
-}
-
-/// All that waits for a neighbour, or all of a lane.
-pub(super) async fn export_all<G: Gateway>(
-    api: &Api<G>,
-    actor: &Actor,
-    neighbour: &UnitId,
-    lane: Option<Lane>,
-    reason: &str,
-) -> Result<Response, Problem> {
-    let filter = Filter {
-        neighbour: Some(neighbour.to_string()),
-        lane: lane.map(|lane| lane.to_string()),
-        ..Filter::default()
-    };
-    let asked = Export {
-        messageids: None,
-        filter: Some(filter),
-        neighbour: None,
-        reason: reason.to_owned(),
-        cursor: None,
-        max: Some(STICK_MESSAGES_MAX as u32),
-    };
-    file_of(api, actor, asked).await
-}
-
-/// These messages, which wait for one neighbour.
-pub(super) async fn export_named<G: Gateway>(
-    api: &Api<G>,
-    actor: &Actor,
-    messages: &[MessageId],
-    reason: &str,
-) -> Result<Response, Problem> {
-    let asked = Export {
-        messageids: Some(messages.iter().map(ToString::to_string).collect()),
-        filter: None,
-        neighbour: None,
-        reason: reason.to_owned(),
-        cursor: None,
-        max: None,
-    };
-    file_of(api, actor, asked).await
-}
-
-async fn file_of<G: Gateway>(
-    api: &Api<G>,
-    actor: &Actor,
-    asked: Export,
-) -> Result<Response, Problem> {
     let reason = act::reason(&asked.reason)?;
     let mut neighbour = asked.neighbour;
     let which = match (asked.messageids, asked.filter) {
@@ -137,11 +87,10 @@ async fn file_of<G: Gateway>(
         (None, Some(filter)) => {
             let filter = filter.read()?;
             neighbour = neighbour.or_else(|| filter.neighbour.clone());
-            let max = asked.max.unwrap_or(MESSAGES_DEFAULT);
             Which::Fitting {
                 filter,
                 cursor: queue::cursor(asked.cursor)?,
-                max: max.clamp(1, STICK_MESSAGES_MAX as u32),
+                max: asked.max.unwrap_or(MESSAGES_DEFAULT),
             }
         }
         _ => {
@@ -150,6 +99,20 @@ async fn file_of<G: Gateway>(
             return Err(Problem::invalid("filter", detail));
         }
     };
+    made(&api, actor, which, neighbour, reason).await
+}
+
+/// The file of an export, with what is told beside it.
+pub(super) async fn made<G: Gateway>(
+    api: &Api<G>,
+    actor: &Actor,
+    mut which: Which,
+    neighbour: Option<UnitId>,
+    reason: &str,
+) -> Result<Response, Problem> {
+    if let Which::Fitting { max, .. } = &mut which {
+        *max = (*max).clamp(1, STICK_MESSAGES_MAX as u32);
+    }
     let counted = count(api)?;
     let exported = api.gateway.export(actor, which, neighbour, reason).await?;
     if exported.messages.is_empty() {

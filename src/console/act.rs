@@ -1,28 +1,37 @@
 //! What an operator does about messages that wait.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{body::Body, extract::State, response::Response};
 
 use super::{
     Console,
     form::Form,
+    queue::filter,
     session::Said,
+    show::count,
     texts::{Texts, fill},
     visit::Visit,
     wrong::{Wrong, answer},
 };
 use crate::{
-    api::{Action, Gateway},
-    model::{MessageId, ReceiptItem, Role},
+    api::{Acted, Action, Actor, Gateway, Refusal, Which},
+    model::{ReceiptItem, Role},
 };
 
-/// Messages of one form at most.
-const MESSAGES_MAX: usize = 1000;
+/// Messages that one form names at most.
+const MESSAGES_MAX: usize = 500;
+/// Messages that are acted on at once, of all that fit.
+const AT_ONCE: u32 = 500;
+/// How long one form acts on all that fit. Then it says that there is more.
+const ACTS_WITHIN: Duration = Duration::from_secs(60);
 /// Refusals that are told one by one.
 const TOLD_MAX: usize = 8;
 
-/// `POST /console/act`: `id` once or often, `action`, and what the action needs.
+/// `POST /console/act`: `id` once or often, or `every` and `of`; `action`, and what the action needs.
 pub(super) async fn act<G: Gateway>(
     State(console): State<Arc<Console<G>>>,
     visit: Visit,
@@ -39,44 +48,101 @@ async fn make<G: Gateway>(
 ) -> Result<Response, Wrong> {
     let t = visit.t();
     let (form, open) = console.form(visit, body, Role::Operator).await?;
-    let messages = chosen(&form);
-    let said = match action(t, &form) {
-        _ if messages.is_empty() => Said::bad(t.act_none_chosen),
-        Err(why) => Said::bad(why),
-        Ok(action) => {
-            let mut done = 0;
-            let mut refused = Vec::new();
-            for message in &messages {
-                let gateway = console.api.gateway();
-                match gateway.act(&open.actor, *message, action.clone()).await {
-                    Ok(()) => done += 1,
-                    Err(refusal) => refused.push((message, refusal.cause)),
-                }
-            }
-            let mut lines = Vec::new();
-            if done > 0 {
-                lines.push(fill(t.done(&action), &[&done]));
-            }
-            let told = refused.iter().take(TOLD_MAX);
-            lines.extend(
-                told.map(|(message, cause)| fill(t.act_refused, &[message, &t.cause(*cause)])),
-            );
-            if refused.len() > TOLD_MAX {
-                lines.push(fill(t.act_more_refused, &[&(refused.len() - TOLD_MAX)]));
-            }
-            Said {
-                good: refused.is_empty(),
-                lines,
-            }
+    let said = match (which(&form, AT_ONCE), action(t, &form)) {
+        (None, _) => Said::bad(t.act_none_chosen),
+        (_, Err(why)) => Said::bad(why),
+        (Some(which), Ok(action)) => {
+            let acted = act_on(console, &open.actor, which, &action).await?;
+            told(t, &action, &acted)
         }
     };
     Ok(console.back(open, &form, said))
 }
 
-/// The messages that a form names.
-pub(super) fn chosen(form: &Form) -> Vec<MessageId> {
+/// Does it, call by call when it is to be done to all that fit. Whoever goes away ends it between two calls.
+async fn act_on<G: Gateway>(
+    console: &Console<G>,
+    actor: &Actor,
+    mut which: Which,
+    action: &Action,
+) -> Result<Acted, Refusal> {
+    let gateway = console.api.gateway();
+    if let Which::Messages(named) = &which
+        && let [message] = **named
+    {
+        // The audit log names it as what was acted on.
+        let outcome = gateway.act(actor, message, action.clone()).await;
+        return Ok(match outcome {
+            Ok(()) => Acted {
+                done: 1,
+                ..Acted::default()
+            },
+            Err(refusal) => Acted {
+                refused: vec![(message, refusal)],
+                ..Acted::default()
+            },
+        });
+    }
+    let until = Instant::now() + ACTS_WITHIN;
+    let mut all = Acted::default();
+    loop {
+        let acted = gateway
+            .act_on(actor, which.clone(), action.clone(), "")
+            .await?;
+        all.done += acted.done;
+        all.refused.extend(acted.refused);
+        all.next = acted.next;
+        let (Some(next), Which::Fitting { cursor, .. }) = (&all.next, &mut which) else {
+            return Ok(all);
+        };
+        if Instant::now() >= until {
+            return Ok(all);
+        }
+        *cursor = Some(next.clone());
+    }
+}
+
+/// What came of it, in words.
+fn told(t: &Texts, action: &Action, acted: &Acted) -> Said {
+    let mut lines = Vec::new();
+    if acted.done > 0 {
+        lines.push(fill(t.done(action), &[&count(acted.done)]));
+    }
+    let named = acted.refused.iter().take(TOLD_MAX);
+    lines.extend(
+        named.map(|(message, refusal)| fill(t.act_refused, &[message, &t.cause(refusal.cause)])),
+    );
+    if acted.refused.len() > TOLD_MAX {
+        let more = acted.refused.len() - TOLD_MAX;
+        lines.push(fill(t.act_more_refused, &[&more]));
+    }
+    if acted.next.is_some() {
+        lines.push(t.act_more_fit.to_owned());
+    } else if lines.is_empty() {
+        lines.push(t.queue_none.to_owned());
+    }
+    Said {
+        good: acted.refused.is_empty() && acted.next.is_none(),
+        lines,
+    }
+}
+
+/// What a form is about: the messages that it names, or, when it says `every`, all of the queue that fits the filter under `of`. None when it
+/// names nothing.
+pub(super) fn which(form: &Form, max: u32) -> Option<Which> {
+    if form.text("every") == "yes" {
+        let filter = filter(&Form::of_query(Some(form.raw("of"))))?;
+        return Some(Which::Fitting {
+            filter,
+            cursor: None,
+            max,
+        });
+    }
     let named = form.all("id").filter_map(|id| id.parse().ok());
-    named.take(MESSAGES_MAX).collect()
+    let mut messages: Vec<_> = named.take(MESSAGES_MAX).collect();
+    messages.sort_unstable();
+    messages.dedup();
+    (!messages.is_empty()).then_some(Which::Messages(messages))
 }
 
 fn action(t: &Texts, form: &Form) -> Result<Action, &'static str> {

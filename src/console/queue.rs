@@ -7,7 +7,7 @@ use axum::{extract::State, response::Response};
 
 use super::{
     Console,
-    form::address,
+    form::{Form, address},
     messages::{Choice, lanes, listed},
     pause::{REASON_BYTES_MAX, Sending},
     session::secret,
@@ -21,6 +21,12 @@ use crate::{
     model::{Lane, ReceiptItem, State as MessageState},
 };
 
+/// The states of what waits.
+const WAITING: [MessageState; 3] = [
+    MessageState::Queued,
+    MessageState::Held,
+    MessageState::Sending,
+];
 /// Messages on a page.
 const PAGE: u32 = 100;
 /// Longest cursor, bytes.
@@ -34,6 +40,8 @@ struct Page {
     states: Vec<Choice>,
     rows: Vec<Row>,
     total: String,
+    /// The filter, as a form says it that is about all that fits.
+    of: String,
     turn: Turn,
     /// What goes to the neighbour that was chosen.
     sending: Option<Sending>,
@@ -71,30 +79,33 @@ pub(super) async fn page<G: Gateway>(
     answer(&visit, made)
 }
 
+/// The part of the queue that a page shows; none when it names what there cannot be.
+pub(super) fn filter(asked: &Form) -> Option<QueueFilter> {
+    let state = |name: &str| WAITING.into_iter().find(|state| state.as_str() == name);
+    let neighbour = asked.given("neighbour").map(str::parse).transpose();
+    Some(QueueFilter {
+        state: match asked.given("state") {
+            Some(name) => Some(state(name)?),
+            None => None,
+        },
+        lane: asked.given("lane").map(str::parse).transpose().ok()?,
+        neighbour: neighbour.ok()?,
+        ..QueueFilter::default()
+    })
+}
+
 async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Response, Wrong> {
     let t = visit.t();
     let asked = &visit.query;
     let gateway = console.api.gateway();
     let now = gateway.intake().accepted;
-    let waiting = [
-        MessageState::Queued,
-        MessageState::Held,
-        MessageState::Sending,
-    ];
     let cursor = asked
         .given("cursor")
         .filter(|cursor| cursor.len() <= CURSOR_BYTES_MAX);
     let ask = QueueAsk {
         max: PAGE,
         cursor: cursor.map(str::to_owned),
-        filter: QueueFilter {
-            state: waiting
-                .into_iter()
-                .find(|s| s.as_str() == asked.text("state")),
-            lane: asked.text("lane").parse().ok(),
-            neighbour: asked.given("neighbour").and_then(|name| name.parse().ok()),
-            ..QueueFilter::default()
-        },
+        filter: filter(asked).unwrap_or_default(),
     };
     let filter = &ask.filter;
     let neighbour = filter
@@ -147,7 +158,7 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
                 is_chosen: *unit.unit.as_str() == *neighbour,
             })
             .collect(),
-        states: waiting
+        states: WAITING
             .map(|known| Choice {
                 value: known.as_str().into(),
                 text: t.state(known).text.into(),
@@ -156,6 +167,9 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
             .into(),
         rows: rows.collect(),
         total: count(found.total),
+        of: again("")
+            .split_once('?')
+            .map_or_else(String::new, |(_, of)| of.to_owned()),
         turn: Turn::oldest_first(
             t,
             asked

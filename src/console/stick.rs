@@ -13,9 +13,10 @@ use serde::Deserialize;
 
 use super::{
     Console,
-    act::chosen,
+    act::which,
     messages::{Choice, lanes},
     pause::REASON_BYTES_MAX,
+    queue::filter,
     session::{Said, secret},
     show::count,
     texts::fill,
@@ -23,9 +24,12 @@ use super::{
     wrong::{Wrong, answer},
 };
 use crate::{
-    api::Gateway,
-    model::{Lane, Role, UnitId},
+    api::{Gateway, Which},
+    model::Role,
 };
+
+/// As many messages as a file holds.
+const MESSAGES_MAX: u32 = u32::MAX;
 
 /// What an answer says that is a file. The page that asked for it sees by the cookie that it has come.
 const TOLD_HEADER: &str = "casegate-exported";
@@ -87,7 +91,8 @@ struct Told {
     more: bool,
 }
 
-/// `POST /console/export`: `id` once or often, or `neighbour`, and `lane` unless it is all of them; `export-reason`. Answers with the file.
+/// `POST /console/export`: `id` once or often, or `every` and `of`, or `neighbour`, and `lane` unless it is all of them; `export-reason`. Answers
+/// with the file.
 pub(super) async fn export<G: Gateway>(
     State(console): State<Arc<Console<G>>>,
     visit: Visit,
@@ -108,19 +113,19 @@ async fn file<G: Gateway>(
     if reason.is_empty() || reason.len() > REASON_BYTES_MAX {
         return Ok(console.back(open, &form, Said::bad(t.reason_missing)));
     }
-    let chosen = chosen(&form);
-    let exported = if chosen.is_empty() {
-        let lane = form.given("lane").map(str::parse::<Lane>).transpose();
-        let (Ok(neighbour), Ok(lane)) = (form.text("neighbour").parse::<UnitId>(), lane) else {
-            return Ok(console.back(open, &form, Said::bad(t.export_no_neighbour)));
-        };
-        let exported = console.api.export(&open.actor, &neighbour, lane, reason);
-        exported.await
-    } else {
-        let exported = console.api.export_named(&open.actor, &chosen, reason);
-        exported.await
+    // What is not named is what the fields of the page for it say.
+    let which = which(&form, MESSAGES_MAX).or_else(|| {
+        Some(Which::Fitting {
+            filter: filter(&form)?,
+            cursor: None,
+            max: MESSAGES_MAX,
+        })
+    });
+    let is_of_nobody = |which: &Which| matches!(which, Which::Fitting { filter, .. } if filter.neighbour.is_none());
+    let Some(which) = which.filter(|which| !is_of_nobody(which)) else {
+        return Ok(console.back(open, &form, Said::bad(t.export_no_neighbour)));
     };
-    let mut response = match exported {
+    let mut response = match console.api.export(&open.actor, which, reason).await {
         Ok(response) => response,
         Err(problem) => {
             let said = fill(t.export_failed, &[&problem.detail()]);

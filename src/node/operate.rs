@@ -83,7 +83,7 @@ impl NodeHandle {
         for (message, outcome) in messages.into_iter().zip(outcomes) {
             match outcome {
                 Ok(()) => acted.done += 1,
-                Err(why) => acted.refused.push((message, why.detail)),
+                Err(refusal) => acted.refused.push((message, refusal)),
             }
         }
         Ok(acted)

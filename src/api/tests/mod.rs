@@ -253,7 +253,10 @@ impl Gateway for Fake {
         told.acted_on = Some((which, action, reason.to_owned()));
         Ok(Acted {
             done: 2,
-            refused: vec![(message_id("3"), "it is not held".into())],
+            refused: vec![(
+                message_id("3"),
+                Refusal::new(Cause::WrongState, "it is not held"),
+            )],
             next: Some("hebi.hub/7".into()),
         })
     }

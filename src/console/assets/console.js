@@ -169,15 +169,19 @@
   for (const form of all("[data-select]")) {
     const boxes = all('input[name="id"]', form), every = find("[data-all]", form), told = find("[data-chosen]", form);
     if (!told) continue;
+    // All that fit, whether this page shows them or not.
+    const whole = find('input[name="every"]', form);
     const count = () => {
-      const chosen = boxes.filter((box) => box.checked).length;
-      told.textContent = fill(told.dataset.chosen, chosen);
-      for (const button of all("[data-ask]", form)) button.disabled = chosen === 0;
+      const chosen = boxes.filter((box) => box.checked).length, isWhole = whole?.checked ?? false;
+      told.textContent = isWhole ? told.dataset.chosenEvery : fill(told.dataset.chosen, chosen);
+      for (const button of all("[data-ask]", form)) button.disabled = chosen === 0 && !isWhole;
+      for (const box of [every, ...boxes]) box.disabled = isWhole;
       every.checked = chosen > 0 && chosen === boxes.length;
       every.indeterminate = chosen > 0 && chosen < boxes.length;
     };
     every.addEventListener("change", () => { for (const box of boxes) box.checked = every.checked; count(); });
     for (const box of boxes) box.addEventListener("change", count);
+    whole?.addEventListener("change", count);
     addEventListener("pageshow", count);
     count();
   }

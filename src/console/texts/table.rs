@@ -285,6 +285,7 @@ texts! {
     act_unknown: "There is no such action", "没有这个操作";
     act_refused: "{}: {}", "{}：{}";
     act_more_refused: "and {} more", "另有 {} 条";
+    act_more_fit: "There are more that fit: do it once more", "符合条件的报文尚未处理完，请再操作一次";
     done_hold: "Held: {}", "已暂缓 {} 条";
     done_release: "Released: {}", "已恢复 {} 条";
     done_retry: "To be sent again: {}", "将重试 {} 条";
@@ -298,6 +299,8 @@ texts! {
     select: "Select", "选择";
     select_all: "Select all on this page", "全选本页";
     chosen: "{} selected", "已选 {} 条";
+    select_every: "All that fit, on every page", "全部符合条件的报文（不限本页）";
+    chosen_every: "All that fit are selected", "已选全部符合条件的报文";
     waits: "Age", "已等待";
 
     sending_to: "What goes to", "发往";

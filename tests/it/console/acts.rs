@@ -121,6 +121,30 @@ async fn several_messages_of_the_queue_are_acted_on_at_once() {
     browser.until_says(".said", "已恢复 2 条").await;
     browser.assert_content("several");
 
+    // All that fit, without one of them being chosen; and back.
+    browser
+        .open(&format!(
+            "{at}/console/queue?neighbour=hebi.police&state=held"
+        ))
+        .await;
+    browser.click("input[name=every]").await;
+    browser.until_says(".chosen", "已选全部").await;
+    let boxes = "return [...document.querySelectorAll('tbody input')].every((box) => box.disabled)";
+    assert_eq!(browser.run(boxes, vec![]).await, true);
+    browser.picture("queue-every").await;
+    browser.click(".acts [data-ask=ask-release]").await;
+    browser.click("#ask-release button.main").await;
+    let held = town.waiting.len() - 2;
+    browser
+        .until_says(".said", &format!("已恢复 {held} 条"))
+        .await;
+    for message in &town.waiting {
+        assert_eq!(state(hub, message).await, "queued");
+    }
+    browser
+        .open(&format!("{at}/console/queue?neighbour=hebi.police"))
+        .await;
+
     // One is ended as if its time were over, which needs a reason.
     let ended = "return document.querySelector('tbody input').value";
     let ended = browser.run(ended, vec![]).await;
