@@ -4,16 +4,23 @@ use std::{error::Error, fs, path::Path};
 
 use casegate::{
     codec,
-    delivery::hop::{
-        Absent, Ack, Dictionaries, DictionaryAnswer, Entry, Frame, Generation, GenerationAnswer,
-        GoneAnswer, Have, Hello, LinkTerms, OfferAnswer, OfferedDictionary, PROTOCOL_VERSION,
-        Takes, Targets, Want,
+    delivery::{
+        Epochs,
+        hop::{
+            Absent, Ack, Dictionaries, DictionaryAnswer, Entry, Frame, Generation,
+            GenerationAnswer, GoneAnswer, Have, Hello, LinkTerms, OfferAnswer, OfferedDictionary,
+            PROTOCOL_VERSION, Takes, Targets, Want,
+        },
     },
     journal::{Folder, Journal, Replay, Settings},
     model::{BlobDigest, Digest, Fingerprint, Limits, Location, Log as _, Lsn, Payload, Ranges},
+    observe::{Audit, Entry as AuditLine},
     parcel::Parcel,
+    pki::{self, Identity, Issue},
     sample::{Generator, Options},
-    wire::{self, Against, Compression, Compressor, Dictionary, Effort},
+    wire::{
+        self, Against, Carried, Compression, Compressor, Dictionary, Effort, Manifest, Trained,
+    },
 };
 
 /// When the samples were accepted, milliseconds since the Unix epoch.
@@ -100,6 +107,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let mut made_up = vec![1];
     made_up.extend_from_slice(&segment()?);
     write("segment", "made-up", &made_up)?;
+
+    for (sort, name, bytes) in brought(&entries)? {
+        let bytes = [&[sort], &bytes[..]].concat();
+        write("brought", name, &bytes)?;
+    }
 
     // Operations are read from the bytes as they come.
     for target in ["journal", "delivery"] {
@@ -230,6 +242,78 @@ fn frames() -> Vec<(&'static str, Frame)> {
         ("want", Frame::WantCertificates(vec![Fingerprint([7; 16])])),
         ("certificate", Frame::Certificate(vec![0x30; 300])),
     ]
+}
+
+/// A seed's sort, name and bytes.
+type Brought = (u8, &'static str, Vec<u8>);
+
+/// What is brought beside batches and frames, by the numbers that the target has for them.
+fn brought(entries: &[(Entry, Parcel)]) -> Result<Vec<Brought>, Box<dyn Error>> {
+    let digest = BlobDigest([3; 32]);
+    let mut run = wire::chunks_head(&digest, Some((300, &[])), 0, 1);
+    run.extend_from_slice(&[7; 300]);
+    let dictionary = Dictionary::new(b"a text that is no table of zstd's ".repeat(16))?;
+    let handover = wire::hand_over(2, &dictionary, &Against::Nothing).to_vec();
+    let trained = Trained {
+        unit: Some("hebi.tobacco".parse()?),
+        at: "2026-03-01T00:00:00Z".parse()?,
+        samples: 2000,
+        dictionary: dictionary.into(),
+    };
+    let manifest = Manifest {
+        from: "hebi.tobacco".parse()?,
+        to: "hebi.hub".parse()?,
+        epochs: Epochs { own: 7, peer: 9 },
+        made: ACCEPTED,
+        parcels: entries
+            .iter()
+            .map(|(entry, parcel)| Carried {
+                entry: entry.clone(),
+                digest: parcel.digest(),
+                bytes: parcel.bytes().len() as u32,
+            })
+            .collect(),
+        attachments: vec![(digest, 300)],
+        certificates: vec![vec![0x30; 300]],
+    };
+
+    let folder = tempfile::tempdir()?;
+    let (ca, id) = (folder.path().join("ca"), folder.path().join("id"));
+    pki::init(&ca, "seeds", ACCEPTED)?;
+    let unit = "hebi.tobacco".parse()?;
+    let asked = Issue {
+        dir: &ca,
+        unit: &unit,
+        out: &id,
+        hosts: &[],
+        csr: None,
+        days: 30,
+    };
+    pki::issue(&asked, ACCEPTED)?;
+    let roots = fs::read(ca.join("ca.pem"))?;
+    let identity = Identity::load(&id, &unit, ACCEPTED)?;
+    let path = folder.path().join("audit.log");
+    let audit = Audit::open(&path)?;
+    for action in ["hold", "release"] {
+        let entry = AuditLine {
+            actor: "li.wei",
+            action,
+            subject: "one",
+            reason: "a look",
+        };
+        audit.record(ACCEPTED, entry)?;
+    }
+    let sidecar = br#"{"to": ["hebi.police", "hebi.court"], "kind": "notice", "as": "data"}"#;
+    Ok(vec![
+        (0, "chunks", run),
+        (1, "handover", handover),
+        (2, "trained", trained.to_bytes()),
+        (3, "manifest", manifest.encode().to_vec()),
+        (4, "certificate", identity.signing_certificate().to_vec()),
+        (5, "roots", roots),
+        (6, "audit", fs::read(&path)?),
+        (7, "sidecar", sidecar.to_vec()),
+    ])
 }
 
 /// The bytes of a journal's first segment, as far as it was written.

@@ -1,17 +1,21 @@
 //! From edge to hub to edge: three real nodes in processes of their own, real certificates, sockets and disk, over loopback.
 //!
-//! `cargo bench --bench end_to_end`, in turns of two kinds:
+//! `cargo bench --bench end_to_end`, in turns of three kinds; `together`, `backlog` or `greedy` runs one of them:
 //!
 //! - *all at once*: applications submit over HTTP, the nodes carry, and the receiver's application fetches and acks, all together. The
 //!   rate is of messages from the first submission to the last ack.
 //! - *a backlog*: the hub was not there while messages were submitted. The rate is of messages from when it is ready until the last
 //!   one is in the receiver's inbox. It is what the nodes do without applications.
+//! - *a greedy unit*: another unit has a backlog, and the hub carries it as fast as it can while the sender submits one message after another. How
+//!   long one takes, from its submission until the receiver's application has it, then and when the hub has nothing else to do: to be read against
+//!   twice as long. The greedy unit and whoever it sends to have one processor to themselves, the hub and the others the other one.
 //!
 //! Each message is durable at all three nodes before the one before it may forget it. Messages are the project's own samples, about 1 KB
 //! each. To be read against: 8,000 messages a second with two cores.
 
 #[path = "../rig/client.rs"]
 mod client;
+mod greedy;
 mod inbox;
 #[path = "../rig/process.rs"]
 mod process;
@@ -43,24 +47,33 @@ fn main() {
         .enable_all()
         .build()
         .expect("a runtime");
-    let wanted = std::env::args().find(|argument| ["together", "backlog"].contains(&&**argument));
+    let kinds = ["together", "backlog", "greedy"];
+    let wanted = std::env::args().find(|argument| kinds.contains(&&**argument));
+    let is_wanted = |kind: &str| wanted.as_deref().is_none_or(|wanted| wanted == kind);
     runtime.block_on(async {
-        if wanted.as_deref() != Some("backlog") {
+        if is_wanted("together") {
             together().await;
         }
-        if wanted.as_deref() != Some("together") {
+        if is_wanted("backlog") {
             backlog().await;
+        }
+        if is_wanted("greedy") {
+            greedy::turns().await;
         }
     });
 }
 
 /// Of somewhat under 1 KB as CloudEvents, the size of the figure that they are read against.
 fn samples(seed: u64) -> impl Iterator<Item = Sample> {
+    samples_of(seed, SENDER, RECEIVER)
+}
+
+fn samples_of(seed: u64, from: &str, to: &str) -> impl Iterator<Item = Sample> + use<> {
     let since = UNIX_EPOCH.elapsed().expect("after 1970");
     let options = Options {
         start: since.as_millis() as u64,
-        from: Some(SENDER.parse().expect("a unit")),
-        to: Some(RECEIVER.parse().expect("a unit")),
+        from: Some(from.parse().expect("a unit")),
+        to: Some(to.parse().expect("a unit")),
     };
     Generator::with(seed, options).filter(|sample| sample.event.len() <= EVENT_BYTES_MAX)
 }
@@ -81,7 +94,8 @@ impl Town {
     }
 
     fn hub(&self) -> Process {
-        let units = [SENDER, RECEIVER].map(|unit| format!("[[listen.unit]]\nname = \"{unit}\"\n"));
+        let units = [SENDER, RECEIVER, greedy::UNIT, greedy::SINK];
+        let units = units.map(|unit| format!("[[listen.unit]]\nname = \"{unit}\"\n"));
         let listen = format!(
             "[listen]\naddress = \"{}\"\n{}",
             self.hub_at,

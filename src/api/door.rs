@@ -1,5 +1,7 @@
 //! The doors by which a request comes: loopback, and the network with TLS.
 
+use std::net::IpAddr;
+
 use crate::model::Sha256;
 
 /// By which door a request came.
@@ -12,6 +14,8 @@ pub enum Door {
     Network {
         /// The certificate that the client holds the key of, if it showed one.
         certificate: Option<Sha256>,
+        /// Where it comes from.
+        from: IpAddr,
     },
 }
 
@@ -25,7 +29,15 @@ impl Door {
     pub fn certificate(self) -> Option<Sha256> {
         match self {
             Self::Loopback => None,
-            Self::Network { certificate } => certificate,
+            Self::Network { certificate, .. } => certificate,
+        }
+    }
+
+    /// Where the request comes from, if not from this machine.
+    pub fn from(self) -> Option<IpAddr> {
+        match self {
+            Self::Loopback => None,
+            Self::Network { from, .. } => Some(from),
         }
     }
 }

@@ -19,7 +19,7 @@ use futures_util::FutureExt as _;
 use tokio::sync::Semaphore;
 
 use super::{
-    RefusedCall,
+    Door, RefusedCall,
     access::Caller,
     body,
     guard::{self, Guard, PROBES},
@@ -77,7 +77,13 @@ impl Front {
     }
 
     /// Tells of a call that was refused because of who made it.
-    fn put_on_record(&self, response: &Response, caller: &Caller, method: &Method, path: &str) {
+    fn put_on_record(
+        &self,
+        response: &Response,
+        (caller, door): (&Caller, Door),
+        method: &Method,
+        path: &str,
+    ) {
         let slug = response.extensions().get::<Slug>();
         if let Some(Slug(problem)) = slug
             && ON_RECORD.contains(problem)
@@ -86,6 +92,7 @@ impl Front {
             (self.on_record)(RefusedCall {
                 actor: caller.name().to_owned(),
                 call: format!("{method} {path}"),
+                from: door.from(),
                 problem,
             });
         }
@@ -141,7 +148,7 @@ pub(super) async fn pass(
     let route = route.as_ref().map_or(NO_ROUTE, MatchedPath::as_str);
     let status = response.status().as_u16();
     front.metrics.api_request(route, status, started.elapsed());
-    front.put_on_record(&response, &caller, &method, &path);
+    front.put_on_record(&response, (&caller, door), &method, &path);
     log(&response, &name, method.as_str(), &path, started);
     response
 }

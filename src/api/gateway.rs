@@ -1,6 +1,6 @@
 //! What the API asks of the node behind it.
 
-use std::{fs::File, future::Future, path::PathBuf, time::Duration};
+use std::{fs::File, future::Future, net::IpAddr, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -260,6 +260,8 @@ pub struct RefusedCall {
     pub actor: String,
     /// Its method and path.
     pub call: String,
+    /// From which address, unless from this machine.
+    pub from: Option<IpAddr>,
     /// The type of the problem.
     pub problem: &'static str,
 }

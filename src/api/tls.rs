@@ -102,6 +102,7 @@ impl Tls {
         &self,
         stream: TcpStream,
     ) -> io::Result<(TlsStream<TcpStream>, Door)> {
+        let from = stream.peer_addr()?.ip().to_canonical();
         let stream = timeout(
             HANDSHAKE_TIME_MAX,
             TlsAcceptor::from(self.now()).accept(stream),
@@ -111,7 +112,7 @@ impl Tls {
         let (_, session) = stream.get_ref();
         let shown = session.peer_certificates().and_then(<[_]>::first);
         let certificate = shown.map(|der| Sha256::of(der));
-        Ok((stream, Door::Network { certificate }))
+        Ok((stream, Door::Network { certificate, from }))
     }
 }
 

@@ -109,6 +109,7 @@ async fn begin<G: Gateway>(
         console.api.gateway().refused(RefusedCall {
             actor: "-".to_owned(),
             call: "POST /console/sign-in".to_owned(),
+            from: guest.door.from(),
             problem: "not-operator",
         });
         let shown = show(console, guest, headers, back, true)?;

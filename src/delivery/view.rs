@@ -1,5 +1,7 @@
 //! What people and the API may look at.
 
+use std::collections::BTreeMap;
+
 use super::{
     Delivery, LinkInfo, Path, SessionId, Trust,
     hop::{Depth, Epoch, LinkTerms, Paused, Seq},
@@ -333,6 +335,18 @@ impl Delivery {
             in_flight_bytes: hop.map(|hop| hop.outbox.in_flight()).unwrap_or(0),
             blocked_messages: hop.map(|hop| hop.outbox.blocked()).unwrap_or(0),
         }
+    }
+
+    /// How many messages are queued towards each neighbour and end by then, to the hour; neighbours without any are left out.
+    pub fn expiring_by(&self, at: Millis) -> BTreeMap<UnitId, u64> {
+        let counts = self
+            .hops
+            .iter()
+            .map(|(unit, hop)| (unit, hop.outbox.expiring_by(at)));
+        counts
+            .filter(|(_, count)| *count > 0)
+            .map(|(unit, count)| (unit.clone(), count))
+            .collect()
     }
 
     /// The inbox.

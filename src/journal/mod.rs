@@ -20,6 +20,7 @@ mod flaw;
 mod folder;
 mod frame;
 mod front;
+mod quarantine;
 mod reader;
 mod recover;
 mod recovery;

@@ -14,6 +14,7 @@ use super::{
     flaw::{Flaw, planted},
     frame::{Frame, LEN_MIN, Salt, is_zero},
     front::{CheckpointState, Journal, Spare},
+    quarantine::Quarantine,
     recovery::{Cause, Damage, OpenError, Recovery, Replay, Torn},
     room::{Account, Accounts},
     scan::{Cut, Hole, Piece, end_of_content, scan, torn},
@@ -25,8 +26,6 @@ use crate::model::Lsn;
 
 /// Segments with higher numbers are not ours: a journal that wrote 16 MiB a second would come here after 2,000 years.
 const NUMBER_MAX: u32 = u32::MAX - 1024;
-/// The folder that keeps damaged bytes.
-const QUARANTINE: &str = "quarantine";
 
 impl<D: Disk> Journal<D> {
     /// Opens the journal in `disk`, an empty folder or one that a journal has used, and hands all that it holds to `replay`.
@@ -49,8 +48,7 @@ impl<D: Disk> Journal<D> {
             next_lsn: 1,
             since: 0,
             unresolved: None,
-            quarantine_bytes_max: settings.quarantine_bytes_max,
-            quarantine: None,
+            quarantine: Quarantine::new(disk.clone(), settings.quarantine_bytes_max),
             content: Content::default(),
         };
         let names = disk.list().map_err(OpenError::Folder)?;
@@ -152,9 +150,7 @@ struct Recoverer<'a, D: Disk, R> {
     since: u64,
     /// The damage that the next missing numbers are due to.
     unresolved: Option<usize>,
-    quarantine_bytes_max: u64,
-    /// The folder, and how many bytes are in it.
-    quarantine: Option<(D, u64)>,
+    quarantine: Quarantine<D>,
     /// Where segments are read into.
     content: Content,
 }
@@ -190,7 +186,7 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
                 .open(&name)
                 .and_then(|file| read_whole(&file, checkpoint::BYTES_MAX))
                 .unwrap_or_default();
-            let quarantine = self.keep(&format!("{name}.bin"), &bytes);
+            let quarantine = self.quarantine.keep(&format!("{name}.bin"), &bytes);
             self.damage(Damage {
                 cause: Cause::Checkpoint,
                 segment: 0,
@@ -474,7 +470,9 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
     /// Reports the bytes from `start` to `end` and keeps them.
     fn hole(&mut self, segment: u32, bytes: &[u8], start: usize, end: usize) {
         let damaged = bytes.get(start..end.min(bytes.len())).unwrap_or_default();
-        let quarantine = self.keep(&format!("{segment}-{start}.bin"), damaged);
+        let quarantine = self
+            .quarantine
+            .keep(&format!("{segment}-{start}.bin"), damaged);
         self.damage(Damage {
             cause: Cause::Bytes,
             segment,
@@ -566,37 +564,6 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         };
         Some((header, written))
     }
-
-    /// Keeps damaged bytes in quarantine, if there is room.
-    fn keep(&mut self, name: &str, bytes: &[u8]) -> Option<String> {
-        if bytes.is_empty() {
-            return None;
-        }
-        self.try_keep(name, bytes).ok()?.then(|| name.to_owned())
-    }
-
-    fn try_keep(&mut self, name: &str, bytes: &[u8]) -> io::Result<bool> {
-        let (folder, used) = match self.quarantine.take() {
-            Some(open) => open,
-            None => {
-                let folder = self.disk.folder(QUARANTINE)?;
-                let mut used = 0;
-                for name in folder.list()? {
-                    used += folder.open(&name)?.len()?;
-                }
-                (folder, used)
-            }
-        };
-        let len = bytes.len() as u64;
-        let (kept, more) = match folder.open(name) {
-            // An earlier start kept it.
-            Ok(file) => (file.len().map(|there| there == len), 0),
-            Err(_) if used + len > self.quarantine_bytes_max => (Ok(false), 0),
-            Err(_) => (write_new(&folder, name, bytes).map(|()| true), len),
-        };
-        self.quarantine = Some((folder, used + more));
-        kept
-    }
 }
 
 /// Writes the frames of the last write again, as they are.
@@ -618,17 +585,4 @@ fn rewrite_last(file: &impl File, bytes: &[u8], pieces: &[Piece<'_>]) -> io::Res
         run.end = start + frame.location.len as usize;
     }
     file.write_at(bytes.get(run.clone()).unwrap_or_default(), run.start as u64)
-}
-
-fn write_new<D: Disk>(folder: &D, name: &str, bytes: &[u8]) -> io::Result<()> {
-    let file = folder.create(name)?;
-    let written = file
-        .write_at(bytes, 0)
-        .and_then(|()| file.sync_data())
-        .and_then(|()| folder.sync());
-    if written.is_err() {
-        // Best effort: half of it is of no use.
-        let _ = folder.remove(name);
-    }
-    written
 }

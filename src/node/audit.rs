@@ -72,12 +72,15 @@ pub(super) fn refused(shared: &Arc<Shared>, call: RefusedCall) {
             let RefusedCall {
                 actor,
                 call,
+                from,
                 problem,
             } = call;
-            let reason = match left_out {
-                0 => problem.to_owned(),
-                more => format!("{problem}; {more} more before it"),
+            let from = from.map_or_else(String::new, |from| format!(" from {from}"));
+            let more = match left_out {
+                0 => String::new(),
+                more => format!("; {more} more before it"),
             };
+            let reason = format!("{problem}{from}{more}");
             let entry = Entry {
                 actor: &actor,
                 action: "refused-call",

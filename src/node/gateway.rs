@@ -29,6 +29,8 @@ use crate::{
 
 /// Lost attachments that one look shows.
 const LOST_ATTACHMENTS_SHOWN: usize = 100;
+/// How long before its end a message that is still queued counts as one that is about to expire.
+const EXPIRING_WITHIN: Millis = 24 * 3600 * 1000;
 /// How long before a certificate expires the status warns.
 const WARN_BEFORE: Millis = 30 * 24 * 3600 * 1000;
 
@@ -266,12 +268,18 @@ impl Gateway for NodeHandle {
     }
 
     async fn metrics(&self) -> String {
+        let now = self.shared.clock.wall();
         let seen = self
-            .look(|machine| (machine.neighbours(), machine.inbox_view()))
+            .look(move |machine| {
+                (
+                    machine.neighbours(),
+                    machine.inbox_view(),
+                    machine.expiring_by(now + EXPIRING_WITHIN),
+                )
+            })
             .await;
         let metrics = &self.shared.metrics;
-        if let Ok((neighbours, inbox)) = seen {
-            let now = self.shared.clock.wall();
+        if let Ok((neighbours, inbox, expiring)) = seen {
             let age = |oldest: Option<Millis>| {
                 Duration::from_millis(oldest.map_or(0, |oldest| now.saturating_sub(oldest)))
             };
@@ -282,6 +290,7 @@ impl Gateway for NodeHandle {
             for neighbour in neighbours {
                 let shown = metrics.neighbour(&neighbour.unit);
                 shown.set_oldest_age(age(neighbour.oldest));
+                shown.set_expiring(expiring.get(&neighbour.unit).copied().unwrap_or(0));
                 for (lane, depth) in Lane::ALL.into_iter().zip(neighbour.lanes) {
                     shown.set_queue(lane, depth.messages, depth.bytes);
                 }

@@ -44,6 +44,7 @@ pub struct Metrics {
     queue_messages: Family<QueueLabel, Gauge>,
     queue_bytes: Family<QueueLabel, Gauge>,
     queue_oldest_age: Family<NeighbourLabel, Gauge>,
+    queue_expiring: Family<NeighbourLabel, Gauge>,
     sessions: Family<NeighbourLabel, Gauge>,
 
     wire_sent: Family<LinkLabel, Counter>,
@@ -97,6 +98,7 @@ pub struct NeighbourMetrics {
     queue_messages: [Gauge; Lane::ALL.len()],
     queue_bytes: [Gauge; Lane::ALL.len()],
     oldest_age: Gauge,
+    expiring: Gauge,
     sessions: Gauge,
     is_shared: bool,
 }
@@ -150,6 +152,10 @@ impl Metrics {
                 Unit::Seconds,
                 "queue_oldest_age",
                 "How long the oldest message queued towards a neighbour has waited; 0 when none is",
+            ),
+            queue_expiring: all.add(
+                "queue_expiring_messages",
+                "Messages queued towards a neighbour that expire within a day",
             ),
             sessions: all.add("sessions", "Live sessions with a neighbour"),
 
@@ -343,6 +349,9 @@ impl Metrics {
             oldest_age: self.queue_oldest_age.get_or_create_owned(&NeighbourLabel {
                 neighbour: name.clone(),
             }),
+            expiring: self.queue_expiring.get_or_create_owned(&NeighbourLabel {
+                neighbour: name.clone(),
+            }),
             sessions: self
                 .sessions
                 .get_or_create_owned(&NeighbourLabel { neighbour: name }),
@@ -365,6 +374,7 @@ impl Metrics {
         }
         let label = NeighbourLabel { neighbour };
         self.queue_oldest_age.remove(&label);
+        self.queue_expiring.remove(&label);
         self.sessions.remove(&label);
     }
 
@@ -500,6 +510,13 @@ impl NeighbourMetrics {
         }
     }
 
+    /// So many messages that are queued end within a day. The same holds of neighbours beyond the bound.
+    pub fn set_expiring(&self, messages: u64) {
+        if !self.is_shared {
+            self.expiring.set(gauge_value(messages));
+        }
+    }
+
     /// A session came up.
     pub fn session_up(&self) {
         self.sessions.inc();
@@ -579,6 +596,7 @@ mod tests {
         let neighbour = metrics.neighbour(&unit("hebi.police"));
         neighbour.set_queue(Lane::Bulk, 7, 7000);
         neighbour.set_oldest_age(Duration::from_millis(90_700));
+        neighbour.set_expiring(2);
         neighbour.session_up();
         let link = metrics.link("3g");
         link.wire(1200, 80);
@@ -606,6 +624,7 @@ mod tests {
             "casegate_queue_messages{neighbour=\"hebi.police\",lane=\"bulk\"} 7",
             "casegate_queue_bytes{neighbour=\"hebi.police\",lane=\"bulk\"} 7000",
             "casegate_queue_oldest_age_seconds{neighbour=\"hebi.police\"} 90",
+            "casegate_queue_expiring_messages{neighbour=\"hebi.police\"} 2",
             "casegate_inbox_oldest_age_seconds 60",
             "casegate_sessions{neighbour=\"hebi.police\"} 1",
             "casegate_wire_sent_bytes_total{link=\"3g\"} 1200",

@@ -5,6 +5,7 @@ use super::{
     plan::HUB,
     world::{Kept, World, broken},
 };
+use crate::model::Millis;
 
 /// A queue takes messages up to its bound. One for several receivers is taken until a receiver that is full has twice as many, and so is
 /// the predecessor that others wait for; those that wait count too. So a queue never has more than so many times its bound, beside what
@@ -58,6 +59,26 @@ impl World {
         let most = queues + inbox_max;
         if receipts > most {
             return exceeded("receipts".into(), receipts, most);
+        }
+        Ok(())
+    }
+
+    /// What is counted by the hour of its end is what is queued.
+    pub(super) fn check_expiring(&self, node: NodeIndex) -> Kept {
+        let Some(run) = self.nodes[node].run.as_ref() else {
+            return Ok(());
+        };
+        let counted = run.machine.expiring_by(Millis::MAX);
+        for neighbour in run.machine.neighbours() {
+            let queued = run.machine.queue_load(&neighbour.unit).messages.messages;
+            let expiring = counted.get(&neighbour.unit).copied().unwrap_or(0);
+            if queued != expiring {
+                let what = format!(
+                    "n{node} has {queued} messages for {} and counts {expiring} that end some time",
+                    neighbour.unit
+                );
+                return Err(broken("G7", what));
+            }
         }
         Ok(())
     }

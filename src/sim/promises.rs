@@ -539,6 +539,9 @@ impl World {
 
     /// Is everything where it must be?
     pub(super) fn look(&mut self) -> Kept {
+        for node in 0..self.nodes.len() {
+            self.check_expiring(node)?;
+        }
         let holds: Vec<(NodeIndex, MessageId)> = self.holds.iter().copied().collect();
         for (node, message) in holds {
             self.order(node, Order::Release(message))?;

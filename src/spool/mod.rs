@@ -23,6 +23,8 @@ mod send;
 mod sidecar;
 mod watch;
 
+pub use sidecar::Address;
+
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch as signal};

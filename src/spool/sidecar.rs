@@ -14,7 +14,7 @@ pub(super) const BYTES_MAX: u64 = 64 * 1024;
 /// How a file is to be sent. The names of `casegate send`'s options are taken too.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub(super) struct Address {
+pub struct Address {
     /// The receivers: units or patterns, a list or parted by commas.
     #[serde(deserialize_with = "receivers")]
     pub(super) to: Option<String>,
@@ -73,7 +73,10 @@ fn receivers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Er
 
 impl Address {
     /// Reads a sidecar.
-    pub(super) fn read(text: &[u8]) -> Result<Self, serde_json::Error> {
+    ///
+    /// # Errors
+    /// It is no JSON, or says something that a sidecar does not.
+    pub fn read(text: &[u8]) -> Result<Self, serde_json::Error> {
         serde_json::from_slice(text)
     }
 

@@ -3,7 +3,7 @@
 use casegate::model::Role;
 use serde_json::{Value, json};
 
-use crate::world::{Running, World, eventually, let_in, operator_token};
+use crate::world::{Running, World, eventually, let_in, now, operator_token};
 
 const HUB: &str = "hebi.hub";
 
@@ -213,4 +213,41 @@ async fn a_drained_node_takes_nothing_new_sends_what_it_has_and_says_when_it_is_
     for node in [edge, hub] {
         node.node.stop().await;
     }
+}
+
+/// How many messages that wait for the hub expire within a day.
+async fn expiring(node: &Running) -> String {
+    let (_, metrics) = node.get("/metrics").await;
+    let name = format!("casegate_queue_expiring_messages{{neighbour=\"{HUB}\"}} ");
+    let metrics = metrics.as_str().expect("text").to_owned();
+    let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+    line.expect("the metric").to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_expires_within_a_day_is_counted_until_it_leaves() {
+    let world = World::new();
+    let mut settings = world.edge("hebi.tobacco", HUB, ([127, 0, 0, 1], 9).into());
+    let li = let_in(&mut settings, "li.wei", Role::Operator);
+    let edge = Running::start(settings.clone()).await;
+    let soon = jiff::Timestamp::from_millisecond(now() as i64 + 3_600_000).expect("a time");
+    let mut messages = Vec::new();
+    for number in 0..3 {
+        let mut event = edge.event(&number.to_string(), "hebi.police", "notice", json!({}));
+        if number > 0 {
+            event["expires"] = json!(soon.to_string());
+        }
+        messages.push(edge.submit(event).await);
+    }
+    assert_eq!(expiring(&edge).await, "2");
+    edge.node.stop().await;
+
+    let edge = Running::start(settings).await;
+    assert_eq!(expiring(&edge).await, "2");
+    let body = json!({"action": "drop", "messageids": [messages[1]], "reason": "a test"});
+    let (status, answer) = edge.post_as(&li, "/v1/queue/actions", body).await;
+    assert_eq!(status, 200, "{answer}");
+    edge.until_state(&messages[1], "dropped").await;
+    assert_eq!(expiring(&edge).await, "1");
+    edge.node.stop().await;
 }

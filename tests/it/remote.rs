@@ -260,6 +260,13 @@ async fn a_certificate_tells_who_asks_and_its_role_what_they_may() {
         line.contains("\"hold\"") && line.contains("li.wei") && line.contains(&message)
     });
     assert!(on_record, "{log}");
+    // What was refused is there with the address that it came from.
+    eventually("the refused calls are on record", async || {
+        let log = std::fs::read_to_string(settings.data_dir.join("audit.log")).expect("a log");
+        log.lines()
+            .any(|line| line.contains("wang.fang") && line.contains("\"role from 127.0.0.1\""))
+    })
+    .await;
 
     // The node's address needs no entry; a name does.
     for (host, status) in [("10.1.0.8:8441", 200), ("evil.example", 403), (HOST, 200)] {

@@ -6,10 +6,11 @@ use tokio::time::Instant;
 
 use super::{Done, Fault, Held, Pump};
 use crate::{
-    delivery::hop::Frame,
+    delivery::hop::{Frame, Hello},
     link::Received,
     model::{Fingerprint, Reason},
     node::workers::Urgency,
+    pki::UnitCertificate,
 };
 
 /// How long a batch may wait for its signers' certificates.
@@ -31,13 +32,25 @@ impl Pump {
         });
     }
 
-    pub(super) fn certificate(&self, der: Vec<u8>) {
+    /// What this node signs with, for a neighbour that it has never met: without being asked, so that the first batch need not wait for it.
+    pub(super) fn introduction(&self, hello: &Hello) -> Option<Frame> {
+        let own = || self.shared.live().identity.signing_certificate().to_vec();
+        (hello.peer_epoch == 0).then(|| Frame::Certificate(own()))
+    }
+
+    pub(super) fn certificate(&mut self, der: Vec<u8>) {
         let fingerprint = Fingerprint::of(&der);
-        // One that nobody asked for is of no use.
-        if !self.wanted.contains(&fingerprint) {
-            return;
-        }
         let live = self.shared.live();
+        if !self.wanted.contains(&fingerprint) {
+            // One that nobody asked for is of no use, but for the neighbour's own.
+            let is_theirs =
+                || UnitCertificate::read(&der).is_ok_and(|read| read.unit == self.neighbour);
+            if self.is_introduced || live.signers.get(&fingerprint).is_some() || !is_theirs() {
+                return;
+            }
+            self.is_introduced = true;
+            self.wanted.insert(fingerprint);
+        }
         let neighbour = self.neighbour.clone();
         self.work(Urgency::Express, move || {
             let outcome = live.signers.add(&der).map(drop).map_err(|error| {

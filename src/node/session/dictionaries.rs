@@ -6,7 +6,7 @@ use super::{Done, Fault, Pump};
 use crate::{
     delivery::{
         Input,
-        hop::{Dictionaries, DictionaryAnswer, DictionaryRefusal, Frame},
+        hop::{Dictionaries, DictionaryAnswer, DictionaryRefusal, Frame, Hello},
     },
     link::{self, Outgoing, Received},
     model::Lane,
@@ -15,14 +15,14 @@ use crate::{
 };
 
 impl Pump {
-    /// Says hello, and what there is to compress batches against in the same breath: so the neighbour knows it before it sends.
-    pub(super) fn greet(&mut self, hello: &Frame) {
-        if let Frame::Hello(hello) = hello {
-            self.says_hello(hello);
-        }
-        let mut frames = wire::encode_frame(hello);
-        if let Some(said) = self.says() {
-            frames.extend(wire::encode_frame(&said));
+    /// Says hello, what there is to compress batches against, and to strangers what this node signs with, in one breath: so the neighbour
+    /// knows it before a batch comes.
+    pub(super) fn greet(&mut self, hello: Hello) {
+        self.says_hello(&hello);
+        let introduction = self.introduction(&hello);
+        let mut frames = wire::encode_frame(&Frame::Hello(hello));
+        for frame in self.says().into_iter().chain(introduction) {
+            frames.extend(wire::encode_frame(&frame));
         }
         self.write(frames);
     }

@@ -4,6 +4,7 @@
 //! neighbour has sent the certificate. Such a batch keeps its share of what the session may hold, so that a neighbour that sends
 //! more and more of them is slowed down by the link.
 
+mod batches;
 mod certificates;
 mod chunks;
 mod dictionaries;
@@ -34,9 +35,9 @@ use super::{
     command::{Command, End, Port, PortEnd, ToSession},
     dictionaries::Talk,
     fault::{Fault, end_code},
-    incoming::{Judged, Lost, Origin, batch_limits, judge},
+    incoming::{Judged, Lost, batch_limits},
     keeper::{ChunksFault, News},
-    outgoing::{self, Common, PackError, Packed},
+    outgoing::{PackError, Packed},
     shared::Shared,
     workers::{Urgency, WorkerFailed},
 };
@@ -47,7 +48,7 @@ use crate::{
         generations::{Agreement, Epochs},
         hop::{DictionaryRefusal, Frame},
     },
-    link::{self, CloseCode, Ended, LinkKind, Outgoing, Received, Running, SessionHandle},
+    link::{self, CloseCode, Ended, LinkKind, Received, Running, SessionHandle},
     model::{Fingerprint, Lane, Millis, Reason, UnitId},
     wire::{self, BatchLimits, Compression, FrameDecoder},
 };
@@ -56,8 +57,6 @@ use crate::{
 const CONTROL_BYTES: usize = 64 * 1024;
 /// Frames and batches that wait for the link before more is taken from the owner.
 const PENDING_MAX: usize = 32;
-/// A batch of so many parcels is packed at once, and acks wait for it: they leave in the same packet.
-const SMALL_BATCH_PARCELS: usize = 8;
 /// How long a neighbour that has dialled may take to say hello.
 const HELLO_WITHIN: Duration = Duration::from_secs(15);
 /// How long the end of a session may take.
@@ -133,6 +132,7 @@ pub(super) async fn carry(
         under_way: FuturesUnordered::new(),
         held: Vec::new(),
         wanted: BTreeSet::new(),
+        is_introduced: false,
         untrusted: Arc::default(),
         talk: Talk::new(live.settings.unit.clone()),
         knows_generations,
@@ -192,6 +192,8 @@ struct Pump {
     held: Vec<Held>,
     /// Certificates that the neighbour was asked for.
     wanted: BTreeSet<Fingerprint>,
+    /// Whether the neighbour's own certificate came unasked.
+    is_introduced: bool,
     /// Certificates that came and do not count.
     untrusted: Arc<BTreeMap<Fingerprint, Reason>>,
     /// What batches are compressed against.
@@ -551,39 +553,14 @@ impl Pump {
                     self.record.ack_sent();
                 }
                 match *frame {
-                    Frame::Hello(_) => self.greet(&frame),
-                    Frame::Ack(_) if self.packing > 0 => {
+                    Frame::Hello(hello) => self.greet(hello),
+                    frame @ Frame::Ack(_) if self.packing > 0 => {
                         self.acks.extend(wire::encode_frame(&frame));
                     }
-                    _ => self.send(&frame),
+                    frame => self.send(&frame),
                 }
             }
-            ToSession::Batch { lane, parcels } => {
-                let reader = self.shared.reader()?;
-                let Carrier {
-                    kind, compression, ..
-                } = self.carrier;
-                let urgency = match lane.has_reserve() {
-                    true => Urgency::Express,
-                    false => Urgency::Bulk,
-                };
-                let common = Common {
-                    choice: self.talk.choice(),
-                    history: self.history_of_sent(),
-                    agreed: self.agreed(),
-                    plain: self.shared.live().plain.clone(),
-                };
-                let small = parcels.len() <= SMALL_BATCH_PARCELS;
-                self.packing += usize::from(small);
-                self.work(urgency, move || {
-                    let packed = outgoing::pack(&reader, parcels, kind, compression, &common);
-                    Done::Packed {
-                        lane,
-                        small,
-                        packed,
-                    }
-                });
-            }
+            ToSession::Batch { lane, parcels } => self.pack(lane, parcels)?,
             ToSession::Run {
                 digest,
                 describe,
@@ -646,37 +623,7 @@ impl Pump {
                 lane,
                 small,
                 packed,
-            } => {
-                self.packing -= usize::from(small);
-                self.write(Vec::new());
-                let Packed {
-                    bytes,
-                    payload_bytes,
-                    senders,
-                    unreadable,
-                } = packed?;
-                self.offer_generations(&senders);
-                for outgoing::Unreadable { seq, at } in unreadable {
-                    let lease = Some((self.id, seq));
-                    self.tell(Input::Unreadable { at, lease }).await?;
-                }
-                let Some(bytes) = bytes else {
-                    // Nothing goes, so that the link will not grant the batch again.
-                    let express = u16::from(lane.has_reserve());
-                    return self.granted(express, 1 - express).await;
-                };
-                self.record
-                    .batch_sent(lane, bytes.len() as u64, payload_bytes);
-                self.packed(bytes.len() as u64, payload_bytes).await?;
-                self.sent += 1;
-                self.pending.push_back(link::Command::Batch(Outgoing {
-                    id: self.sent,
-                    express: lane.has_reserve(),
-                    lane,
-                    bytes,
-                }));
-                Ok(())
-            }
+            } => self.send_batch(lane, small, packed).await,
             Done::Certificate(fingerprint, outcome) => self.judged(fingerprint, outcome),
             Done::Found(frames) => {
                 for frame in frames {
@@ -701,29 +648,6 @@ impl Pump {
                 Ok(())
             }
         }
-    }
-
-    fn judge(&mut self, batch: Received) -> Result<(), Fault> {
-        let Some(needed) = self.needed(&batch)? else {
-            // It comes again.
-            return Ok(());
-        };
-        let origin = Origin {
-            shared: self.shared.clone(),
-            neighbour: self.neighbour.clone(),
-            history: self.history(),
-            needed,
-        };
-        let live = self.shared.live();
-        let untrusted = self.untrusted.clone();
-        let limits = self.limits;
-        let attests = live.attests(&self.neighbour);
-        let now = self.shared.clock.wall();
-        self.work(Urgency::Express, move || {
-            let judged = judge(batch, &live, &untrusted, &limits, &origin, attests, now);
-            Done::Judged(judged)
-        });
-        Ok(())
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod chains;
 mod ends;
+mod expiring;
 mod leases;
 mod numbers;
 mod queue;
@@ -12,6 +13,7 @@ use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 
 use self::{
     chains::{Chains, Tail},
+    expiring::Expiring,
     numbers::Numbers,
     queue::{BESIDE, Queue, near},
 };
@@ -23,7 +25,7 @@ use crate::{
         input::SessionId,
         parcels::{Names, Number, Parcels, Place, Slot},
     },
-    model::{Lane, Lsn, Pattern, Ranges, Reason, State, UnitId},
+    model::{Lane, Lsn, Millis, Pattern, Ranges, Reason, State, UnitId},
 };
 
 /// A copy of a parcel that is to be queued.
@@ -96,6 +98,8 @@ pub(in crate::delivery) struct Outbox {
     depth: [Depth; 4],
     /// Receipts among them.
     receipts: Depth,
+    /// When those end that are no receipts.
+    expiring: Expiring,
     in_flight: [u64; 4],
     credit: [u64; 4],
     turns: u32,
@@ -148,6 +152,7 @@ impl Default for Outbox {
             marks: VecDeque::new(),
             depth: Default::default(),
             receipts: Depth::default(),
+            expiring: Expiring::default(),
             in_flight: [0; 4],
             credit: [CREDIT_AT_FIRST; 4],
             turns: 0,
@@ -211,6 +216,8 @@ impl Outbox {
         self.depth[entry.lane.index()].add(kept.bytes);
         if kept.is_receipt() {
             self.receipts.add(kept.bytes);
+        } else {
+            self.expiring.add(kept.expires);
         }
         self.ready[entry.lane.index()].insert(seq);
     }
@@ -363,6 +370,8 @@ impl Outbox {
         self.depth[lane].take(kept.bytes);
         if kept.is_receipt() {
             self.receipts.take(kept.bytes);
+        } else {
+            self.expiring.take(kept.expires);
         }
         self.unlink(seq, next, kept.chain);
         let for_whom = self.targets.get(entry.for_whom).clone();
@@ -487,6 +496,11 @@ impl Outbox {
             messages: all.messages - self.receipts.messages,
             bytes: all.bytes - self.receipts.bytes,
         }
+    }
+
+    /// Messages that are queued and end by then, receipts aside.
+    pub(in crate::delivery) fn expiring_by(&self, at: Millis) -> u64 {
+        self.expiring.by(at)
     }
 
     /// Receipts that are queued.

@@ -1,0 +1,107 @@
+//! Batches: packed and judged by workers, beside everything else that the session does.
+
+use super::{Done, Fault, Pump};
+use crate::{
+    delivery::{Departure, Input},
+    link::{self, Outgoing, Received},
+    model::Lane,
+    node::{
+        incoming::{Origin, judge},
+        outgoing::{self, Common, PackError, Packed},
+        workers::Urgency,
+    },
+};
+
+/// A batch of so many parcels is packed at once, and acks wait for it: they leave in the same packet.
+const SMALL_BATCH_PARCELS: usize = 8;
+
+impl Pump {
+    /// Has a batch packed for the neighbour.
+    pub(super) fn pack(&mut self, lane: Lane, parcels: Vec<Departure>) -> Result<(), Fault> {
+        let reader = self.shared.reader()?;
+        let (kind, compression) = (self.carrier.kind, self.carrier.compression);
+        let urgency = match lane.has_reserve() {
+            true => Urgency::Express,
+            false => Urgency::Bulk,
+        };
+        let common = Common {
+            choice: self.talk.choice(),
+            history: self.history_of_sent(),
+            agreed: self.agreed(),
+            plain: self.shared.live().plain.clone(),
+        };
+        let small = parcels.len() <= SMALL_BATCH_PARCELS;
+        self.packing += usize::from(small);
+        self.work(urgency, move || {
+            let packed = outgoing::pack(&reader, parcels, kind, compression, &common);
+            Done::Packed {
+                lane,
+                small,
+                packed,
+            }
+        });
+        Ok(())
+    }
+
+    /// A batch is packed: it goes, after the acks that waited for it.
+    pub(super) async fn send_batch(
+        &mut self,
+        lane: Lane,
+        small: bool,
+        packed: Result<Packed, PackError>,
+    ) -> Result<(), Fault> {
+        self.packing -= usize::from(small);
+        self.write(Vec::new());
+        let Packed {
+            bytes,
+            payload_bytes,
+            senders,
+            unreadable,
+        } = packed?;
+        self.offer_generations(&senders);
+        for outgoing::Unreadable { seq, at } in unreadable {
+            let lease = Some((self.id, seq));
+            self.tell(Input::Unreadable { at, lease }).await?;
+        }
+        let Some(bytes) = bytes else {
+            // Nothing goes, so that the link will not grant the batch again.
+            let express = u16::from(lane.has_reserve());
+            return self.granted(express, 1 - express).await;
+        };
+        self.record
+            .batch_sent(lane, bytes.len() as u64, payload_bytes);
+        self.packed(bytes.len() as u64, payload_bytes).await?;
+        self.sent += 1;
+        self.pending.push_back(link::Command::Batch(Outgoing {
+            id: self.sent,
+            express: lane.has_reserve(),
+            lane,
+            bytes,
+        }));
+        Ok(())
+    }
+
+    /// Has a batch of the neighbour's judged.
+    pub(super) fn judge(&mut self, batch: Received) -> Result<(), Fault> {
+        let Some(needed) = self.needed(&batch)? else {
+            // It comes again.
+            return Ok(());
+        };
+        let origin = Origin {
+            shared: self.shared.clone(),
+            neighbour: self.neighbour.clone(),
+            history: self.history(),
+            needed,
+        };
+        let live = self.shared.live();
+        let untrusted = self.untrusted.clone();
+        let limits = self.limits;
+        let attests = live.attests(&self.neighbour);
+        let now = self.shared.clock.wall();
+        self.work(Urgency::Express, move || {
+            let judged = judge(batch, &live, &untrusted, &limits, &origin, attests, now);
+            Done::Judged(judged)
+        });
+        Ok(())
+    }
+}
