@@ -200,7 +200,7 @@ impl Delivery {
     }
 
     /// What is queued for a receiver, a neighbour or this node itself.
-    pub(super) fn load(&self, unit: &UnitId) -> Depth {
+    pub(crate) fn load(&self, unit: &UnitId) -> Depth {
         if *unit == self.settings.unit {
             return self.inbox.depth();
         }

@@ -675,7 +675,7 @@ mod tests {
             assert_eq!(name.ends_with("_total"), kind == "counter", "{name}");
             metrics += 1;
         }
-        assert_eq!(metrics, 52, "every metric is shown once it was used");
+        assert_eq!(metrics, 53, "every metric is shown once it was used");
     }
 
     #[test]

@@ -70,7 +70,7 @@ impl World {
         };
         let counted = run.machine.expiring_by(Millis::MAX);
         for neighbour in run.machine.neighbours() {
-            let queued = run.machine.queue_load(&neighbour.unit).messages.messages;
+            let queued = run.machine.load(&neighbour.unit).messages;
             let expiring = counted.get(&neighbour.unit).copied().unwrap_or(0);
             if queued != expiring {
                 let what = format!(

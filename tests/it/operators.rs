@@ -240,14 +240,14 @@ async fn what_expires_within_a_day_is_counted_until_it_leaves() {
         messages.push(edge.submit(event).await);
     }
     assert_eq!(expiring(&edge).await, "2");
-    edge.node.stop().await;
-
-    let edge = Running::start(settings).await;
-    assert_eq!(expiring(&edge).await, "2");
     let body = json!({"action": "drop", "messageids": [messages[1]], "reason": "a test"});
     let (status, answer) = edge.post_as(&li, "/v1/queue/actions", body).await;
     assert_eq!(status, 200, "{answer}");
     edge.until_state(&messages[1], "dropped").await;
+    assert_eq!(expiring(&edge).await, "1");
+    edge.node.stop().await;
+
+    let edge = Running::start(settings).await;
     assert_eq!(expiring(&edge).await, "1");
     edge.node.stop().await;
 }
