@@ -42,6 +42,19 @@ impl Language {
     pub(crate) fn is_chinese(self) -> bool {
         self == Self::Chinese
     }
+
+    /// The language of messages by the variables of a locale: the first of them that is set and not empty decides (POSIX.1-2024,
+    /// XBD section 8.2).
+    pub(crate) fn of_locale(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let mut set = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .into_iter()
+            .filter_map(variable)
+            .filter(|value| !value.is_empty());
+        match set.next() {
+            Some(locale) if locale.starts_with("zh") => Self::Chinese,
+            _ => Self::English,
+        }
+    }
 }
 
 /// Makes a table of texts, each in both languages. `{}` is where something is put in ([`fill`]). `with` puts another table in.
@@ -133,6 +146,32 @@ mod tests {
             "到 b 的 a 已 c"
         );
         assert_eq!(fill("{} {}", &[&"{}"]), "{} ");
+    }
+
+    #[test]
+    fn the_first_variable_of_a_locale_that_is_set_and_not_empty_decides() {
+        let of = |set: &[(&str, &str)]| {
+            Language::of_locale(|name| {
+                let found = set.iter().find(|(variable, _)| *variable == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(of(&[]), Language::English);
+        assert_eq!(of(&[("LANG", "zh_CN.UTF-8")]), Language::Chinese);
+        assert_eq!(of(&[("LANG", "zh")]), Language::Chinese);
+        assert_eq!(of(&[("LANG", "de_DE.UTF-8")]), Language::English);
+        assert_eq!(
+            of(&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C")]),
+            Language::English
+        );
+        assert_eq!(
+            of(&[("LANG", "C"), ("LC_MESSAGES", "zh_CN")]),
+            Language::Chinese
+        );
+        assert_eq!(
+            of(&[("LC_ALL", ""), ("LC_MESSAGES", ""), ("LANG", "zh_TW")]),
+            Language::Chinese
+        );
     }
 
     #[test]
