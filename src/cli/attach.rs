@@ -20,6 +20,7 @@ use super::{
     exit::{Failure, INTERNAL, LATER},
     save::cannot_write,
     send::unreadable,
+    texts::{fill, t},
 };
 use crate::{
     cloudevents::{FILE_NAMES, read_names, write_names},
@@ -58,7 +59,7 @@ fn upload_one(client: &Client, path: &Path) -> Result<Attached, Failure> {
     let file = File::open(path).map_err(failed)?;
     let about = file.metadata().map_err(failed)?;
     if !about.is_file() {
-        return Err(failed(io::Error::other("it is no plain file")));
+        return Err(failed(io::Error::other(t().no_plain_file)));
     }
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let bar = bar(about.len(), &name);
@@ -75,12 +76,11 @@ fn upload_one(client: &Client, path: &Path) -> Result<Attached, Failure> {
     if let Some(error) = reading.failed.take() {
         return Err(failed(error));
     }
-    let place = |failure: Failure| failure.within(&format!("{shown}: "), "");
+    let place = |failure: Failure| failure.within(&format!("{shown}{}", t().colon), "");
     let answer = answer.map_err(|error| place(error.into()))?;
     let Brought { digest } = client.parse(&answer)?;
     if digest.0 != *reading.hasher.finalize().as_bytes() {
-        let text = format!("{shown}: the node has got other bytes; send it again");
-        return Err(Failure::new(LATER, text));
+        return Err(Failure::new(LATER, fill(t().attached_changed, &[&shown])));
     }
     Ok(Attached {
         digest,
@@ -102,7 +102,7 @@ impl Read for Reading<'_> {
         let read = self.file.read(buffer);
         let len = match read {
             Ok(0) if self.file.limit() > 0 && !buffer.is_empty() => {
-                self.failed = Some(io::Error::other("it became shorter while it was read"));
+                self.failed = Some(io::Error::other(t().became_shorter));
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             Ok(len) => len,
@@ -132,7 +132,7 @@ impl<'a> Leaving<'a> {
         Self {
             client,
             digests: attached.iter().map(|one| one.digest).collect(),
-            bar: bar(0, "on the way"),
+            bar: bar(0, t().on_the_way),
         }
     }
 
@@ -255,8 +255,7 @@ impl Fetching<'_> {
             let broken = match self.go_on(&mut coming) {
                 Ok(None) => break,
                 Ok(Some(error)) => {
-                    let text = format!("{}: the connection broke: {error}", self.digest);
-                    Failure::new(LATER, text)
+                    Failure::new(LATER, fill(t().attachment_broke, &[self.digest, &error]))
                 }
                 // Nothing may have come because it was all there already.
                 Err(CallError::Refused(refused)) if refused.status == 416 && before > 0 => break,
@@ -274,7 +273,7 @@ impl Fetching<'_> {
             thread::sleep(PAUSE * attempts);
         }
         if self.digest.0 != *coming.hasher.finalize().as_bytes() {
-            let text = format!("{}: the node has sent other bytes", self.digest);
+            let text = fill(t().attachment_changed, &[self.digest]);
             return Err(Failure::new(INTERNAL, text));
         }
         coming.file.sync_all().map_err(|error| failed(&error))
@@ -315,9 +314,8 @@ impl Fetching<'_> {
 
 /// A bar on standard error, when that is a terminal; nothing otherwise.
 fn bar(bytes: u64, name: &str) -> ProgressBar {
-    let template = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left  {msg}";
     let bar = ProgressBar::new(bytes).with_message(name.to_owned());
-    match ProgressStyle::with_template(template) {
+    match ProgressStyle::with_template(t().bar_left) {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }

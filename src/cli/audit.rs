@@ -14,9 +14,11 @@ use serde_json::Value;
 use super::{
     client::{ApiOptions, Client, escaped},
     exit::{BAD_DATA, CANNOT_CREATE, Failure},
+    lines::left,
     send::to_json,
     show::text,
     table::{Table, bytes, moment},
+    texts::{self, fill, t},
 };
 use crate::{
     observe::{Against, Audit, AuditError, Verified},
@@ -147,7 +149,7 @@ impl AuditCommand {
                         "{}",
                         serde_json::json!({"file": out, "bytes": saved})
                     ),
-                    false => writeln!(stdout, "{}: {}", out.display(), bytes(saved)),
+                    false => writeln!(stdout, "{}{}{}", out.display(), t().colon, bytes(saved)),
                 };
                 told.map_err(|error| Failure::lost(&error))
             }
@@ -157,7 +159,13 @@ impl AuditCommand {
 
 fn show(client: &Client, path: &str, max: u32, json: bool) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
-    let mut table = Table::new(["TIME", "ACTOR", "ACTION", "SUBJECT", "REASON"]);
+    let mut table = Table::new([
+        t().head_time,
+        t().head_actor,
+        t().head_action,
+        t().head_subject,
+        t().head_reason,
+    ]);
     let mut left = max;
     let mut cursor = None::<String>;
     loop {
@@ -198,10 +206,7 @@ fn show(client: &Client, path: &str, max: u32, json: bool) -> Result<(), Failure
 
 fn save(mut answer: impl io::Read, total: Option<u64>, out: &Path) -> Result<u64, Failure> {
     let failed = |error: io::Error| {
-        let text = format!(
-            "{}: cannot be written: {error}; name another file with --out",
-            out.display()
-        );
+        let text = fill(t().unwritable_out, &[&out.display(), &error]);
         Failure::new(CANNOT_CREATE, text)
     };
     let mut file = OpenOptions::new()
@@ -213,7 +218,7 @@ fn save(mut answer: impl io::Read, total: Option<u64>, out: &Path) -> Result<u64
     let copied = io::copy(&mut answer, &mut file).and_then(|copied| {
         file.sync_all()?;
         match total {
-            Some(total) if total != copied => Err(io::Error::other("it did not come whole")),
+            Some(total) if total != copied => Err(io::Error::other(t().came_in_part)),
             _ => Ok(copied),
         }
     });
@@ -232,18 +237,14 @@ fn verify(file: &Path, ca: Option<&Path>, last: Option<&str>, json: bool) -> Res
     };
     let verified = Audit::verify(file, against).map_err(|error| {
         let advice = match &error {
-            AuditError::Io { .. } => {
-                "; name audit.log of a data folder, or what `casegate audit export` has written"
-            }
+            AuditError::Io { .. } => t().audit_advice,
             _ => "",
         };
-        Failure::new(BAD_DATA, format!("{error}{advice}"))
+        let told = texts::faults::audit(&error);
+        Failure::new(BAD_DATA, format!("{told}{advice}"))
     })?;
     if verified.signed == 0 {
-        let text = format!(
-            "{}: nothing of it is signed, so anybody may have written it; start a newer casegate on it once",
-            file.display()
-        );
+        let text = fill(t().audit_unsigned, &[&file.display()]);
         return Err(Failure::new(BAD_DATA, text));
     }
     let mut out = io::stdout().lock();
@@ -279,26 +280,28 @@ fn tell(out: &mut impl Write, file: &Path, verified: &Verified, ca: bool) -> io:
         signed,
         signer,
     } = verified;
-    writeln!(out, "{}: whole, {entries} entries", file.display())?;
+    let mut fact = |name: &str, value: &str| writeln!(out, "{}{value}", left(name, 11));
+    fact(&fill(t().audit_whole, &[&file.display(), entries]), "")?;
     if let Some((unit, certificate)) = signer {
-        writeln!(out, "signed by  {unit}, up to line {signed}")?;
+        fact(t().signed_by, &fill(t().audit_signer, &[unit, signed]))?;
         let checked = match ca {
-            true => "of the CA",
-            false => "not compared with a CA: --ca does it",
+            true => t().audit_of_ca,
+            false => t().audit_no_ca,
         };
-        writeln!(out, "with       certificate {certificate}, {checked}")?;
+        let certificate = fill(t().audit_certificate, &[certificate, &checked]);
+        fact(t().certificate, &certificate)?;
     }
     for line in torn {
-        writeln!(
-            out,
-            "line {line} was cut short by a crash, before it was confirmed to anyone"
-        )?;
+        fact(&fill(t().audit_torn, &[line]), "")?;
     }
-    writeln!(out, "last       {last}")
+    fact(t().last, last)
 }
 
 fn read_roots(path: &Path) -> Result<Roots, Failure> {
-    let failed = |why: String| Failure::new(BAD_DATA, format!("{}: {why}", path.display()));
+    let failed = |why: String| {
+        let text = format!("{}{}{why}", path.display(), t().colon);
+        Failure::new(BAD_DATA, text)
+    };
     let mut pem = Vec::new();
     File::open(path)
         .and_then(|file| file.take(CA_BYTES_MAX).read_to_end(&mut pem))

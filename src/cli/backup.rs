@@ -1,6 +1,7 @@
 //! `casegate backup` and `casegate restore`: a copy of a node's data in a place that is safe, and the way back.
 
 use std::{
+    fmt::Display,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Read as _, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
@@ -15,6 +16,7 @@ use super::{
     exit::{BAD_DATA, CANNOT_CREATE, Failure, INTERNAL},
     send::to_json,
     table::bytes,
+    texts::{fill, t},
 };
 use crate::{
     model::UnitId,
@@ -116,10 +118,7 @@ impl BackupCommand {
     /// See [`Failure`]. A folder that was begun is removed.
     pub fn run(self) -> Result<(), Failure> {
         if self.out.exists() {
-            let text = format!(
-                "{}: it is there already; name another folder",
-                self.out.display()
-            );
+            let text = fill(t().folder_there, &[&self.out.display()]);
             return Err(Failure::new(CANNOT_CREATE, text));
         }
         let mut client = Client::new(&self.api)?;
@@ -156,10 +155,7 @@ impl RestoreCommand {
         };
         let is_used = fs::read_dir(&target).is_ok_and(|mut entries| entries.next().is_some());
         if is_used {
-            let text = format!(
-                "{}: it is there and not empty; nothing is restored over it: move it away or name another folder",
-                target.display()
-            );
+            let text = fill(t().restore_used, &[&target.display()]);
             return Err(Failure::new(CANNOT_CREATE, text));
         }
         let examined = restore(&self.backup, &target, &manifest, is_scratch);
@@ -218,17 +214,15 @@ fn tell(
         writeln!(out, "{}", to_json(&report)?)
     } else {
         let held = holds.map(|holds| {
-            format!(
-                "; {} messages of its own have not ended, {} wait in its inbox, {} damaged places",
-                holds.awaiting_receipts, holds.inbox, holds.damaged
+            fill(
+                t().backup_holds,
+                &[&holds.awaiting_receipts, &holds.inbox, &holds.damaged],
             )
         });
         let (size, held) = (bytes(all), held.unwrap_or_default());
-        writeln!(
-            out,
-            "{}: {unit} as of {taken:.0}: {files} files, {size}{held}",
-            folder.display()
-        )
+        let (folder, taken) = (folder.display(), format!("{taken:.0}"));
+        let values: [&dyn Display; 6] = [&folder, unit, &taken, &files, &size, &held];
+        writeln!(out, "{}", fill(t().backup_told, &values))
     };
     told.map_err(|error| Failure::lost(&error))
 }
@@ -316,30 +310,25 @@ fn write_manifest(folder: &Path, manifest: &Manifest) -> Result<(), Failure> {
 fn read_manifest(folder: &Path) -> Result<Manifest, Failure> {
     let path = folder.join(MANIFEST);
     let wrong = |why: String| {
-        let text = format!(
-            "{}: {why}; name the folder that `casegate backup` made",
-            path.display()
-        );
+        let text = fill(t().backup_wrong, &[&path.display(), &why]);
         Failure::new(BAD_DATA, text)
     };
     let file = File::open(&path).map_err(|error| wrong(error.to_string()))?;
     let manifest: Manifest = serde_json::from_reader(file.take(MANIFEST_BYTES_MAX))
-        .map_err(|error| wrong(format!("it is no list of a backup: {error}")))?;
+        .map_err(|error| wrong(fill(t().backup_no_list, &[&error])))?;
     if manifest.version != VERSION {
-        return Err(wrong(format!(
-            "it is of version {}, not {VERSION}",
-            manifest.version
-        )));
+        let why = fill(t().backup_version, &[&manifest.version, &VERSION]);
+        return Err(wrong(why));
     }
     let is_within = |path: &str| {
         let mut parts = Path::new(path).components();
         parts.all(|part| matches!(part, std::path::Component::Normal(_)))
     };
     match manifest.files.iter().find(|file| !is_within(&file.path)) {
-        Some(file) => Err(wrong(format!(
-            "it names {:?}, outside the backup",
-            file.path
-        ))),
+        Some(file) => {
+            let named = format!("{:?}", file.path);
+            Err(wrong(fill(t().backup_outside, &[&named])))
+        }
         None => Ok(manifest),
     }
 }
@@ -350,21 +339,16 @@ fn verify(folder: &Path, manifest: &Manifest) -> Result<(), Failure> {
     for file in &manifest.files {
         match read(&folder.join(&file.path), |_| Ok(())) {
             Ok((bytes, blake3)) if bytes == file.bytes && blake3 == file.blake3 => {}
-            Ok(_) => wrong.push(format!("{} has changed", file.path)),
+            Ok(_) => wrong.push(fill(t().backup_changed, &[&file.path])),
             Err(failure) => wrong.push(failure.to_string()),
         }
     }
     if wrong.is_empty() {
         return Ok(());
     }
-    let text = format!(
-        "{}: {} of {} files are not as they were: {}; restore another backup, or the node from its neighbours (docs/OPERATIONS.md)",
-        folder.display(),
-        wrong.len(),
-        manifest.files.len(),
-        wrong.join(", ")
-    );
-    Err(Failure::new(BAD_DATA, text))
+    let (folder, listed) = (folder.display(), wrong.join(t().comma));
+    let values: [&dyn Display; 4] = [&folder, &wrong.len(), &manifest.files.len(), &listed];
+    Err(Failure::new(BAD_DATA, fill(t().backup_broken, &values)))
 }
 
 /// The folder beside this one whose name is longer by `suffix`.
@@ -378,10 +362,7 @@ fn beside(folder: &Path, suffix: &str) -> PathBuf {
 fn make(folder: &Path) -> Result<(), Failure> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
     made.map_err(|error| {
-        let text = format!(
-            "{}: the folder cannot be made: {error}; name another one",
-            folder.display()
-        );
+        let text = fill(t().folder_unmade, &[&folder.display(), &error]);
         Failure::new(CANNOT_CREATE, text)
     })
 }
@@ -419,5 +400,5 @@ fn failed(path: &Path, error: &io::Error) -> Failure {
         io::ErrorKind::Other => INTERNAL,
         _ => CANNOT_CREATE,
     };
-    Failure::new(code, format!("{}: {error}", path.display()))
+    Failure::new(code, format!("{}{}{error}", path.display(), t().colon))
 }

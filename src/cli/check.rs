@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::texts::{fill, t};
 use crate::config::{Finding, Settings};
 
 /// What `casegate check` has to say.
@@ -44,12 +45,11 @@ pub fn check(file: &Path, json: bool) -> CheckReport {
         stdout.extend(warnings.map(|warning| render("warning", &warning.finding)));
     } else {
         stderr.extend(errors.map(ToString::to_string));
-        stderr.extend(warnings.map(ToString::to_string));
-        stdout.extend(
-            examination
-                .settings
-                .map(|settings| format!("{}: {}", file.display(), describe(&settings))),
-        );
+        stderr.extend(warnings.map(|warning| format!("{}{}", t().warning, warning.finding)));
+        stdout.extend(examination.settings.map(|settings| {
+            let told = describe(&settings);
+            format!("{}{}{told}", file.display(), t().colon)
+        }));
     }
     CheckReport {
         exit_code,
@@ -72,20 +72,18 @@ fn render(severity: &'static str, finding: &Finding) -> String {
 
 /// What the node would be, in a few words.
 fn describe(settings: &Settings) -> String {
-    let mut parts = vec![format!("unit {}", settings.unit)];
+    let mut parts = vec![fill(t().check_unit, &[&settings.unit])];
     if let Some(listen) = settings.listen {
-        parts.push(format!(
-            "a hub on {} that knows {} units",
-            listen.address,
-            settings.units.len()
-        ));
+        let units = settings.units.len();
+        parts.push(fill(t().check_hub, &[&listen.address, &units]));
     }
     if let Some(upstream) = &settings.upstream {
         let links: Vec<_> = upstream.links.iter().map(|l| l.name.as_str()).collect();
-        parts.push(format!("dials {} over {}", upstream.hub, links.join(", ")));
+        let links = links.join(t().comma);
+        parts.push(fill(t().check_dials, &[&upstream.hub, &links]));
     }
-    parts.push(format!("{} policy rules", settings.policy.allow.len()));
-    format!("ok: {}", parts.join("; "))
+    parts.push(fill(t().check_policy, &[&settings.policy.allow.len()]));
+    fill(t().check_ok, &[&parts.join(t().semicolon)])
 }
 
 #[cfg(test)]

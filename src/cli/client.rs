@@ -12,7 +12,10 @@ use clap::Args;
 use serde::{Deserialize, de::DeserializeOwned};
 use ureq::http::Uri;
 
-use super::exit::{BAD_DATA, Failure, INTERNAL, LATER, NOT_REACHABLE, REFUSED};
+use super::{
+    exit::{BAD_DATA, Failure, INTERNAL, LATER, NOT_REACHABLE, REFUSED},
+    texts::{self, fill, t},
+};
 
 /// The variable that holds the token of operators' actions.
 pub const OPERATOR_TOKEN_VARIABLE: &str = "CASEGATE_OPERATOR_TOKEN";
@@ -65,9 +68,7 @@ impl FromStr for ApiUrl {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || {
-            "write http://HOST:PORT; the API speaks plain HTTP on the node's own machine".to_owned()
-        };
+        let wrong = || t().api_wrong.to_owned();
         let text = text.trim_end_matches('/');
         let uri: Uri = text.parse().map_err(|_| wrong())?;
         let host = uri.host().filter(|host| !host.is_empty());
@@ -131,6 +132,13 @@ impl Refused {
         self.kind.strip_prefix(crate::api::TYPE_PREFIX) == Some(slug)
     }
 
+    /// The problem's title in the language of this process, as far as its type is known; else as the node has it.
+    fn title(&self) -> &str {
+        let slug = self.kind.strip_prefix(crate::api::TYPE_PREFIX);
+        let known = slug.and_then(texts::faults::problem);
+        known.unwrap_or(&self.title)
+    }
+
     /// The exit code for a status.
     fn code(&self) -> u8 {
         match self.status {
@@ -145,29 +153,20 @@ impl Refused {
 
 impl From<Refused> for Failure {
     fn from(refused: Refused) -> Self {
-        let code = refused.code();
-        let Refused {
-            api,
-            title,
-            attribute,
-            detail,
-            bound,
-            limit,
-            retry_after_s,
-            ..
-        } = refused;
-        let mut text = format!("{api}: {title}: ");
-        if let Some(attribute) = attribute {
+        let colon = t().colon;
+        let mut text = format!("{}{colon}{}{colon}", refused.api, refused.title());
+        // From here on it is as the node has it.
+        if let Some(attribute) = &refused.attribute {
             text += &format!("{attribute}: ");
         }
-        text += &detail;
-        if let (Some(bound), Some(limit)) = (bound, limit) {
-            text += &format!(" (bound {bound} = {limit})");
+        text += &refused.detail;
+        if let (Some(bound), Some(limit)) = (&refused.bound, refused.limit) {
+            text += &fill(t().bound, &[bound, &limit]);
         }
-        if let Some(seconds) = retry_after_s {
-            text += &format!("; try again in {seconds} s");
+        if let Some(seconds) = refused.retry_after_s {
+            text += &fill(t().again_in, &[&seconds]);
         }
-        Failure::new(code, text)
+        Failure::new(refused.code(), text)
     }
 }
 
@@ -238,16 +237,10 @@ impl Client {
         if self.token.is_some() {
             return Ok(());
         }
-        let advice =
-            format!("name its file with --token-file, or put it into {OPERATOR_TOKEN_VARIABLE}");
+        let advice = fill(t().token_advice, &[&OPERATOR_TOKEN_VARIABLE]);
         if !self.api.loopback {
-            return Err(Failure::new(
-                REFUSED,
-                format!(
-                    "{}: an operator's action needs the token, which is not looked for here since the node is elsewhere; {advice}",
-                    self.api
-                ),
-            ));
+            let text = fill(t().token_elsewhere, &[&self.api, &advice]);
+            return Err(Failure::new(REFUSED, text));
         }
         #[derive(Deserialize)]
         struct Status {
@@ -256,15 +249,12 @@ impl Client {
         }
         let Status { data_dir } = self.read("/v1/status")?;
         if data_dir.is_empty() {
-            let text = format!(
-                "{}: the node does not tell its data folder, where the operators' token is; {advice}",
-                self.api
-            );
+            let text = fill(t().token_untold, &[&self.api, &advice]);
             return Err(Failure::new(REFUSED, text));
         }
         let path = Path::new(&data_dir).join(crate::api::OPERATOR_TOKEN_FILE);
-        let text =
-            read_token(&path).map_err(|failure| failure.within("", &format!("; or {advice}")))?;
+        let text = read_token(&path)
+            .map_err(|failure| failure.within("", &fill(t().token_or, &[&advice])))?;
         self.token = Some(Token(text.trim().to_owned()));
         Ok(())
     }
@@ -436,10 +426,7 @@ impl Client {
     /// It is not what the API answers.
     pub fn parse<T: DeserializeOwned>(&self, text: &str) -> Result<T, CallError> {
         serde_json::from_str(text).map_err(|error| {
-            let text = format!(
-                "{}: the answer is not one of casegate's ({error}); look what listens there, and at --api",
-                self.api
-            );
+            let text = fill(t().answer_strange, &[&self.api, &error]);
             CallError::Strange(Failure::new(INTERNAL, text))
         })
     }
@@ -462,7 +449,7 @@ impl Client {
         let mut refused: Refused = serde_json::from_str(&text).unwrap_or_default();
         if refused.title.is_empty() {
             refused = Refused {
-                title: format!("answered {status}"),
+                title: fill(t().answered, &[&status]),
                 detail: text.chars().take(TOLD_CHARS_MAX).collect(),
                 ..Refused::default()
             };
@@ -484,15 +471,11 @@ impl Client {
             | ureq::Error::HostNotFound
             | ureq::Error::ConnectionFailed => CallError::NotReachable(Failure::new(
                 NOT_REACHABLE,
-                format!(
-                    "{api}: the node is not reachable: {error}; start it with `casegate run`, or name another with --api"
-                ),
+                fill(t().not_reachable, &[api, error]),
             )),
             error => CallError::Strange(Failure::new(
                 INTERNAL,
-                format!(
-                    "{api}: the answer cannot be read: {error}; look what listens there, and at --api"
-                ),
+                fill(t().answer_unread, &[api, error]),
             )),
         }
     }
@@ -504,10 +487,7 @@ fn read_token(path: &Path) -> Result<String, Failure> {
     fs::File::open(path)
         .and_then(|file| file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text))
         .map_err(|error| {
-            let text = format!(
-                "{}: the token cannot be read: {error}; it is in operator.token in the node's data folder, for its owner",
-                path.display()
-            );
+            let text = fill(t().token_unread, &[&path.display(), &error]);
             Failure::new(REFUSED, text)
         })?;
     Ok(text)

@@ -4,7 +4,10 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
 
-use super::trial::{Cast, Flow, Line, MESSAGES_MAX, Pace, Trial};
+use super::{
+    texts::{fill, help, t},
+    trial::{Cast, Flow, Line, MESSAGES_MAX, Pace, Trial},
+};
 use crate::{config::LinkKind, emulator::Profile};
 
 /// Messages unless `--messages` says otherwise.
@@ -89,9 +92,7 @@ pub fn run(options: &DemoOptions) -> u8 {
                         Link::Poor => "3g-outage",
                         _ => "3g-poor",
                     };
-                    println!(
-                        "Next: --link {other} for another link, --keep for the configurations and the data, README.md for a hub of your own."
-                    );
+                    println!("{}", fill(t().trial_next, &[&other]));
                 }
             }
             report.tell_faults()
@@ -113,9 +114,11 @@ impl Link {
     }
 
     fn line(self) -> Line {
-        let words = self.to_possible_value().map_or_else(String::new, |value| {
+        let value = self.to_possible_value();
+        let (name, help) = value.map_or_else(Default::default, |value| {
             let help = value.get_help().map(ToString::to_string);
-            format!("{} ({})", value.get_name(), help.unwrap_or_default())
+            let help = help.unwrap_or_default();
+            (value.get_name().to_owned(), help)
         });
         Line {
             profile: match self {
@@ -131,7 +134,8 @@ impl Link {
                 Self::Lan => LinkKind::Lan,
             },
             cut: (self == Self::Outage).then_some(Self::CUT),
-            words,
+            words: format!("{name} ({help})"),
+            told: fill(t().demo_link, &[&name, &help::in_language(&help)]),
         }
     }
 }

@@ -16,6 +16,7 @@ use super::{
     exit::{BAD_DATA, Failure},
     progress::{Goal, Wait},
     send::{Accepted, to_json, unreadable},
+    texts::{fill, t},
 };
 use crate::cloudevents::Mode;
 
@@ -59,7 +60,7 @@ impl Events<'_> {
     /// be sent again, and no message goes twice.
     pub fn send(&self, client: &Client) -> Result<(), Failure> {
         let name = match self.file.as_os_str() == "-" {
-            true => "standard input".to_owned(),
+            true => t().standard_input.to_owned(),
             false => self.file.display().to_string(),
         };
         let failed = |error| unreadable(&name, &error);
@@ -82,12 +83,7 @@ impl Events<'_> {
         run.bar.finish_and_clear();
         sent.map_err(|failure| match run.count {
             0 => failure,
-            count => failure.within(
-                "",
-                &format!(
-                    "; {count} messages are accepted; send the file again, what is accepted does not go twice"
-                ),
-            ),
+            count => failure.within("", &fill(t().events_again, &[&count])),
         })?;
         run.wait()
     }
@@ -111,10 +107,7 @@ impl Run<'_> {
             let mut line = String::new();
             let read = (&mut input).take(LINE_BYTES_MAX).read_line(&mut line);
             let read = read.map_err(|error| {
-                let text = format!(
-                    "{}:{number}: cannot be read: {error}; write UTF-8, one JSON object a line",
-                    self.name
-                );
+                let text = fill(t().events_unread, &[&self.name, &number, &error]);
                 Failure::new(BAD_DATA, text)
             })?;
             if read == 0 {
@@ -126,10 +119,7 @@ impl Run<'_> {
                 continue;
             }
             if let Err(error) = serde_json::from_str::<HashMap<String, IgnoredAny>>(event) {
-                let text = format!(
-                    "{}:{number}: is not a JSON object: {error}; write one CloudEvent a line",
-                    self.name
-                );
+                let text = fill(t().events_no_object, &[&self.name, &number, &error]);
                 return Err(Failure::new(BAD_DATA, text));
             }
             bytes += event.len();
@@ -157,7 +147,7 @@ impl Run<'_> {
                 let answer: AcceptedBatch = self.client.parse(&answer)?;
                 self.count += answer.accepted.len();
                 self.bar
-                    .set_message(format!("{} messages accepted", self.count));
+                    .set_message(fill(t().events_accepted, &[&self.count]));
                 if self.events.goal == Goal::Accepted {
                     self.print(&answer.accepted)
                 } else {
@@ -180,8 +170,8 @@ impl Run<'_> {
                     (None, _) => None,
                 };
                 let place = match line {
-                    Some(line) => format!("{}:{}: ", self.name, line.number),
-                    None => format!("{}: ", self.name),
+                    Some(line) => format!("{}:{}{}", self.name, line.number, t().colon),
+                    None => format!("{}{}", self.name, t().colon),
                 };
                 Err(Failure::from(*refused).within(&place, ""))
             }
@@ -207,7 +197,7 @@ impl Run<'_> {
             let bar = bar(None);
             let total = accepted.len();
             for (at, one) in accepted.iter_mut().enumerate() {
-                bar.set_message(format!("{at} of {total} messages are there"));
+                bar.set_message(fill(t().events_there, &[&at, &total]));
                 bar.tick();
                 one.state = wait.until(self.client, &one.messageid)?;
             }
@@ -216,8 +206,12 @@ impl Run<'_> {
         }
         match self.events.json {
             true => Ok(()),
-            false => writeln!(io::stdout(), "{} messages accepted", self.count)
-                .map_err(|error| Failure::lost(&error)),
+            false => writeln!(
+                io::stdout(),
+                "{}",
+                fill(t().events_accepted, &[&self.count])
+            )
+            .map_err(|error| Failure::lost(&error)),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt, io};
 
+use super::texts::{fill, t};
+
 /// Done.
 pub const DONE: u8 = 0;
 /// Bad data: HTTP 400, 404, 409, 413, 422 and the other refusals of what was asked.
@@ -48,10 +50,7 @@ impl Failure {
 
     /// What was done cannot be told on standard output.
     pub fn lost(error: &io::Error) -> Self {
-        let text = format!(
-            "standard output: cannot be written: {error}; send it where there is room and a reader"
-        );
-        Self::new(CANNOT_CREATE, text)
+        Self::new(CANNOT_CREATE, fill(t().output_lost, &[error]))
     }
 
     /// The same with something said before it, or after.

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum, builder::RangedU64ValueParser};
 
 use super::{
     exit,
+    texts::{Language, Texts, fill, t},
     trial::{Cast, Flow, Line, MESSAGES_MAX, Pace, Trial},
 };
 use crate::{
@@ -169,7 +170,7 @@ impl LinkOptions {
                 ("--trace-down", down, &mut profile.down),
             ] {
                 let trace = Trace::read(file)
-                    .map_err(|error| format!("{name} {}: {error}", file.display()))?;
+                    .map_err(|error| format!("{name} {}{}{error}", file.display(), t().colon))?;
                 // The recording has the losses that were seen as gaps.
                 *direction = Direction {
                     rate_bps: None,
@@ -189,7 +190,7 @@ impl LinkOptions {
         if !self.outage.is_empty() {
             let longest = self.outage.iter().map(|(_, to)| *to).max();
             if self.outage_every.is_some_and(|every| Some(every) < longest) {
-                return Err("--outage-every: is shorter than the last outage's end; write a period that takes in all of them".to_owned());
+                return Err(t().outage_every.to_owned());
             }
             profile.outages = Outages {
                 windows: self.outage.clone(),
@@ -204,7 +205,8 @@ impl LinkOptions {
             None => self.link.kind(),
         };
         Ok(Line {
-            words: describe(&profile, kind),
+            words: describe(Texts::of(Language::English), &profile, kind),
+            told: describe(t(), &profile, kind),
             profile,
             kind,
             cut: None,
@@ -261,42 +263,35 @@ impl Preset {
 }
 
 /// What the link is like, in words.
-fn describe(profile: &Profile, kind: LinkKind) -> String {
+fn describe(t: &Texts, profile: &Profile, kind: LinkKind) -> String {
     let way = |direction: &Direction| {
         let rate = match (&direction.trace, direction.rate_bps) {
-            (Some(trace), _) => format!(
-                "a recording of {} kbit/s on average",
-                trace.mean_bps() / 1000
-            ),
+            (Some(trace), _) => fill(t.lab_recording, &[&(trace.mean_bps() / 1000)]),
             (None, Some(bps)) => format!("{} kbit/s", bps / 1000),
-            (None, None) => "no bound of rate".to_owned(),
+            (None, None) => t.lab_unbounded.to_owned(),
         };
+        let percent = |share: f64| format!("{:.1}", share * 100.0);
         let loss = match direction.burst {
             Some(burst) => {
                 let share = direction.loss + burst.enter / (burst.enter + burst.leave) * burst.loss;
-                format!(
-                    "{:.1} % loss in bursts of {:.0}",
-                    share * 100.0,
-                    1.0 / burst.leave
-                )
+                let packets = format!("{:.0}", 1.0 / burst.leave);
+                fill(t.lab_bursts, &[&percent(share), &packets])
             }
-            None => format!("{:.1} % loss", direction.loss * 100.0),
+            None => fill(t.lab_loss, &[&percent(direction.loss)]),
         };
         let (delay, jitter) = (direction.delay.as_millis(), direction.jitter.as_millis());
-        format!("{rate}, {delay} ms, {jitter} ms of jitter, {loss}")
+        fill(t.lab_way, &[&rate, &delay, &jitter, &loss])
     };
     let (up, down) = (way(&profile.up), way(&profile.down));
-    let mut words = format!("{kind}; up {up}; down {down}");
+    let mut words = fill(t.lab_line, &[&kind, &up, &down]);
     if !profile.outages.windows.is_empty() {
-        let windows: Vec<_> = profile
-            .outages
-            .windows
-            .iter()
-            .map(|(from, to)| format!("{}-{} s", from.as_secs_f64(), to.as_secs_f64()))
+        let windows = profile.outages.windows.iter();
+        let windows: Vec<_> = windows
+            .map(|(from, to)| fill(t.lab_window, &[&from.as_secs_f64(), &to.as_secs_f64()]))
             .collect();
-        words += &format!("; out at {}", windows.join(", "));
+        words += &fill(t.lab_out, &[&windows.join(t.comma)]);
         if let Some(period) = profile.outages.period {
-            words += &format!(", every {} s", period.as_secs_f64());
+            words += &fill(t.lab_every, &[&period.as_secs_f64()]);
         }
     }
     words
@@ -304,43 +299,43 @@ fn describe(profile: &Profile, kind: LinkKind) -> String {
 
 fn number(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|number: &f64| number.is_finite());
-    number.ok_or_else(|| "is not a number".to_owned())
+    number.ok_or_else(|| t().no_number.to_owned())
 }
 
 fn positive(text: &str) -> Result<f64, String> {
     match number(text)? {
         rate if (0.001..=10_000.0).contains(&rate) => Ok(rate),
-        _ => Err("write a number from 0.001 to 10000".to_owned()),
+        _ => Err(t().rate_wrong.to_owned()),
     }
 }
 
 fn percent(text: &str) -> Result<f64, String> {
     match number(text)? {
         percent if (0.0..=90.0).contains(&percent) => Ok(percent),
-        _ => Err("write a percentage from 0 to 90".to_owned()),
+        _ => Err(t().percent_wrong.to_owned()),
     }
 }
 
 fn burst(text: &str) -> Result<f64, String> {
     match number(text)? {
         packets if (1.0..=1000.0).contains(&packets) => Ok(packets),
-        _ => Err("write a number of packets from 1 to 1000".to_owned()),
+        _ => Err(t().burst_wrong.to_owned()),
     }
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
     match number(text)? {
         seconds if (0.0..=86_400.0).contains(&seconds) => Ok(Duration::from_secs_f64(seconds)),
-        _ => Err("write seconds from 0 to 86400".to_owned()),
+        _ => Err(t().seconds_wrong.to_owned()),
     }
 }
 
 fn window(text: &str) -> Result<(Duration, Duration), String> {
-    let ends = text.split_once('-').ok_or("write it as 10-25")?;
+    let ends = text.split_once('-').ok_or(t().window_wrong)?;
     let (from, to) = (seconds(ends.0)?, seconds(ends.1)?);
     match from < to {
         true => Ok((from, to)),
-        false => Err("ends before it begins".to_owned()),
+        false => Err(t().window_backwards.to_owned()),
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Every command ends with one of the codes of [`exit`]; what was asked for goes to standard output, everything else to standard
 //! error. `run`, `check`, `pki`, `dict` and `audit verify` work on files; the others ask a node through its HTTP API ([`client`]).
+//! People are spoken to in the language that the environment asks for ([`texts`]).
 
 pub mod attach;
 pub mod audit;
@@ -13,6 +14,7 @@ pub mod dict;
 pub mod events;
 pub mod exit;
 pub mod lab;
+pub mod lines;
 pub mod pages;
 pub mod pause;
 pub mod pki;
@@ -28,6 +30,7 @@ pub mod status;
 pub mod stick;
 pub mod stop;
 pub mod table;
+mod texts;
 pub mod top;
 pub mod track;
 mod trial;
@@ -116,10 +119,11 @@ enum Command {
 
 /// Parses the command line, runs the command and says how it went.
 pub fn main() -> ExitCode {
+    texts::choose();
     let told = |done: Result<(), exit::Failure>| done.map_or_else(|f| f.tell(), |()| exit::DONE);
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
-        Err(error) => return usage::tell(&error, &Arguments::command()),
+        Err(error) => return usage::tell(&error, Arguments::command()),
     };
     let code = match arguments.command {
         Command::Run { config } => run::run(&config),
@@ -140,7 +144,7 @@ pub fn main() -> ExitCode {
         Command::Pki(command) => match command.run() {
             Ok(()) => exit::DONE,
             Err(error) => {
-                eprintln!("{error}");
+                eprintln!("{}", texts::faults::pki(&error));
                 error.exit_code()
             }
         },

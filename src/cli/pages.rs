@@ -8,7 +8,10 @@ use std::{
 
 use clap_complete::Shell;
 
-use super::exit::{CANNOT_CREATE, Failure};
+use super::{
+    exit::{CANNOT_CREATE, Failure},
+    texts::{fill, t},
+};
 
 /// Prints the completions of `command` for a shell.
 ///
@@ -30,10 +33,7 @@ pub fn manual(command: clap::Command, folder: &Path) -> Result<(), Failure> {
     fs::create_dir_all(folder)
         .and_then(|()| clap_mangen::generate_to(command, folder))
         .map_err(|error| {
-            let text = format!(
-                "{}: the manual pages cannot be written: {error}; name another folder with --out",
-                folder.display()
-            );
+            let text = fill(t().manual_unwritten, &[&folder.display(), &error]);
             Failure::new(CANNOT_CREATE, text)
         })
 }

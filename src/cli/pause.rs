@@ -16,6 +16,7 @@ use super::{
     send::to_json,
     span::span,
     table::bytes,
+    texts::{fill, t},
 };
 use crate::model::{Lane, UnitId};
 
@@ -126,14 +127,13 @@ impl ResumeCommand {
             return set(&self.api, neighbour, &self.rest, "resume");
         }
         if self.rest.lane.is_some() {
-            let text = "--lane: lanes are a neighbour's; name it, as in `casegate resume hebi.hub --lane bulk`";
-            return Err(Failure::new(super::exit::BAD_DATA, text));
+            return Err(Failure::new(super::exit::BAD_DATA, t().resume_lane));
         }
         let mut client = Client::new(&self.api)?;
         client.as_operator()?;
         let body = to_json(&json!({ "reason": self.rest.reason }))?;
         let answer = client.post("/v1/resume", "application/json", body)?;
-        say(self.rest.json, &answer, "the node takes submissions")
+        say(self.rest.json, &answer, t().node_takes)
     }
 }
 
@@ -147,10 +147,9 @@ fn set(api: &ApiOptions, neighbour: &UnitId, rest: &Rest, action: &str) -> Resul
     let path = format!("/v1/neighbours/{neighbour}/{action}");
     let answer = client.post(&path, "application/json", to_json(&body)?)?;
     let Paused { paused } = client.parse(&answer)?;
-    let lanes: Vec<_> = paused.iter().map(ToString::to_string).collect();
-    let told = match lanes.is_empty() {
-        true => format!("{neighbour}: everything goes"),
-        false => format!("{neighbour}: paused: {}", lanes.join(", ")),
+    let told = match paused.is_empty() {
+        true => fill(t().everything_goes, &[neighbour]),
+        false => fill(t().lanes_paused, &[neighbour, &t().lanes(&paused)]),
     };
     say(rest.json, &answer, &told)
 }
@@ -175,20 +174,17 @@ impl DrainCommand {
         let mut answer = client.post("/v1/drain", "application/json", asked)?;
         loop {
             let drained: Drained = client.parse(&answer)?;
-            let queued = format!(
-                "{} messages, {}",
-                drained.queued.messages,
-                bytes(drained.queued.bytes)
-            );
+            let size = bytes(drained.queued.bytes);
+            let queued = fill(t().volume, &[&drained.queued.messages, &size]);
             if drained.empty {
-                return say(self.json, &answer, "drained: nothing is queued");
+                return say(self.json, &answer, t().drained);
             }
             if begun.elapsed() >= wait {
                 if self.wait.is_none() {
-                    let told = format!("draining: {queued} are still queued");
+                    let told = fill(t().draining, &[&queued]);
                     return say(self.json, &answer, &told);
                 }
-                let text = format!("{queued} are still queued; look at `casegate queue list`");
+                let text = fill(t().still_queued, &[&queued]);
                 return Err(Failure::new(LATER, text));
             }
             thread::sleep(ASK_EVERY.min(wait.saturating_sub(begun.elapsed())));

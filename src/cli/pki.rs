@@ -7,6 +7,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 
+use super::texts::{fill, t};
 use crate::{
     model::{Millis, UnitId},
     pki::{self, CA_NAME_CHARS_MAX, DAYS_DEFAULT, DAYS_MAX, Host, PkiError},
@@ -75,9 +76,7 @@ enum Action {
 fn ca_name(text: &str) -> Result<String, String> {
     match text.chars().count() {
         1..=CA_NAME_CHARS_MAX if !text.contains(char::is_control) => Ok(text.to_owned()),
-        _ => Err(format!(
-            "write 1 to {CA_NAME_CHARS_MAX} printable characters"
-        )),
+        _ => Err(fill(t().ca_name_wrong, &[&CA_NAME_CHARS_MAX])),
     }
 }
 
@@ -91,10 +90,7 @@ impl PkiCommand {
         match self.action {
             Action::Init { dir, name } => {
                 pki::init(&dir, &name, now)?;
-                eprintln!(
-                    "made a CA in {}; keep ca.key there and nowhere else",
-                    dir.display()
-                );
+                eprintln!("{}", fill(t().ca_made, &[&dir.display()]));
             }
             Action::Issue {
                 dir,
@@ -114,19 +110,13 @@ impl PkiCommand {
                 };
                 let files = pki::issue(&asked, now)?;
                 if csr.is_none() {
-                    eprintln!(
-                        "note: the keys are made here, at the CA, which is for labs; in service run `casegate pki request` at \
-                         the unit and issue with --csr"
-                    );
+                    eprintln!("{}", t().keys_made_here);
                 }
-                eprintln!("issued to {unit}: {}", listed(&files));
+                eprintln!("{}", fill(t().issued, &[&unit, &listed(&files)]));
             }
             Action::Request { unit, out } => {
                 let files = pki::request(&unit, &out)?;
-                eprintln!(
-                    "made for {unit}: {}; take request.csr, and only that, to the CA",
-                    listed(&files)
-                );
+                eprintln!("{}", fill(t().requested, &[&unit, &listed(&files)]));
             }
         }
         Ok(())

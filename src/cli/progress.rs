@@ -1,6 +1,7 @@
 //! Waiting until a message is where its sender wants it to be.
 
 use std::{
+    fmt::Display,
     thread,
     time::{Duration, Instant},
 };
@@ -11,6 +12,7 @@ use serde::Deserialize;
 use super::{
     client::Client,
     exit::{BAD_DATA, Failure, LATER, REFUSED},
+    texts::{self, fill, t},
 };
 
 /// The first pause between two looks, which doubles up to the last.
@@ -95,12 +97,9 @@ impl Wait {
             }
             let left = self.ends.saturating_duration_since(Instant::now());
             if left.is_zero() {
-                let text = format!(
-                    "{message}: is {} after {} s and goes on; look with `casegate queue show {message}`",
-                    view.state,
-                    self.within.as_secs_f32()
-                );
-                return Err(Failure::new(LATER, text));
+                let (state, seconds) = (t().state(&view.state), self.within.as_secs_f32());
+                let values: [&dyn Display; 4] = [&message, &state, &seconds, &message];
+                return Err(Failure::new(LATER, fill(t().wait_over, &values)));
             }
             thread::sleep(pause.min(left));
             pause = (pause * 2).min(LOOK_AGAIN_LAST);
@@ -129,13 +128,15 @@ impl Receiver {
             ("expired", _) => LATER,
             _ => return None,
         };
-        let mut text = format!("{message}: {} for {}", self.state, self.receiver);
-        for more in [reason, self.note.as_deref().unwrap_or_default()] {
+        let state = t().state(&self.state);
+        let mut text = fill(t().ended_for, &[&message, &state, &self.receiver]);
+        let note = self.note.as_deref().unwrap_or_default();
+        for more in [texts::reason(reason).as_str(), note] {
             if !more.is_empty() {
-                text += &format!(": {more}");
+                text += &format!("{}{more}", t().colon);
             }
         }
-        text += &format!("; see `casegate queue show {message}`");
+        text += &fill(t().ended_see, &[&message]);
         Some(Failure::new(code, text))
     }
 }

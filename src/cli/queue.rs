@@ -15,6 +15,7 @@ use super::{
     send::to_json,
     show, stick,
     table::{Table, bytes, moment},
+    texts::{fill, t},
 };
 use crate::{
     csv,
@@ -243,19 +244,20 @@ impl QueueCommand {
             return act_on_all(&client, &named.filter, action, body, self.json);
         }
         if !named.filter.members().is_empty() {
-            let text = "the messages are named already; leave the filter out, or take --all";
-            return Err(Failure::new(BAD_DATA, text));
+            return Err(Failure::new(BAD_DATA, t().named_and_filter));
         }
         let body = to_json(&body)?;
         for message in named.messages {
             let path = format!("/v1/queue/{message}/{action}");
             let answer = client
                 .post(&path, "application/json", &body)
-                .map_err(|error| Failure::from(error).within(&format!("{message}: "), ""))?;
+                .map_err(|error| {
+                    Failure::from(error).within(&format!("{message}{}", t().colon), "")
+                })?;
             let mut out = io::stdout().lock();
             match self.json {
                 true => writeln!(out, "{answer}"),
-                false => writeln!(out, "{message}: {action} is done"),
+                false => writeln!(out, "{message}{}{}", t().colon, done(action)),
             }
             .map_err(|error| Failure::lost(&error))?;
         }
@@ -283,8 +285,7 @@ fn to_export(
         ask["neighbour"] = neighbour;
     }
     if !members.is_empty() {
-        let text = "the messages are named already; leave the filter out, but for --neighbour";
-        return Err(Failure::new(BAD_DATA, text));
+        return Err(Failure::new(BAD_DATA, t().named_but_neighbour));
     }
     let names = messages.iter().map(ToString::to_string);
     ask["messageids"] = names.collect::<Vec<_>>().into();
@@ -312,16 +313,16 @@ fn act_on_all(
         .collect();
     body["action"] = action.into();
     body["filter"] = filter.into();
-    let (mut done, mut refused) = (0, 0);
+    let (mut acted_on, mut refused) = (0, 0);
     let mut out = io::stdout().lock();
     loop {
         let answer = client
             .post("/v1/queue/actions", "application/json", to_json(&body)?)
             .map_err(|error| {
-                Failure::from(error).within(&format!("after {done} messages: "), "")
+                Failure::from(error).within(&fill(t().after_messages, &[&acted_on]), "")
             })?;
         let acted: Acted = client.parse(&answer)?;
-        done += acted.done;
+        acted_on += acted.done;
         refused += acted.refused.len();
         if json {
             writeln!(out, "{answer}").map_err(|error| Failure::lost(&error))?;
@@ -335,13 +336,22 @@ fn act_on_all(
         return Ok(());
     }
     let told = match refused {
-        0 => writeln!(out, "{action} is done to {done} messages"),
-        more => writeln!(
-            out,
-            "{action} is done to {done} messages; to {more} it cannot be done"
-        ),
+        0 => fill(t().done_to, &[&done(action), &acted_on]),
+        more => fill(t().done_to_some, &[&done(action), &acted_on, &more]),
     };
-    told.map_err(|error| Failure::lost(&error))
+    writeln!(out, "{told}").map_err(|error| Failure::lost(&error))
+}
+
+/// That an action is done.
+fn done(action: &str) -> &'static str {
+    match action {
+        "hold" => t().done_hold,
+        "release" => t().done_release,
+        "retry" => t().done_retry,
+        "reprioritise" => t().done_reprioritise,
+        "expire" => t().done_expire,
+        _ => t().done_drop,
+    }
 }
 
 /// A value of an entry in a spreadsheet's cell.
@@ -419,10 +429,7 @@ impl Listing<'_> {
             match page.next {
                 Some(next) if all => cursor = Some(next),
                 Some(next) => {
-                    eprintln!(
-                        "{} wait in all; go on with --cursor {next}, or take --all",
-                        page.total
-                    );
+                    eprintln!("{}", fill(t().more_wait, &[&page.total, &next]));
                     return Ok(());
                 }
                 None => return Ok(()),
@@ -449,27 +456,28 @@ impl Listing<'_> {
             return Ok(());
         }
         let mut table = Table::new([
-            "MESSAGEID",
-            "FOR",
-            "STATE",
-            "LANE",
-            "KIND",
-            "CASE",
-            "FROM",
-            "SIZE",
-            "ACCEPTED",
+            t().head_message,
+            t().head_for,
+            t().head_state,
+            t().head_lane,
+            t().head_kind,
+            t().head_case,
+            t().head_from,
+            t().head_size,
+            t().head_accepted,
         ]);
         for entry in entries {
             let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+            let state = t().state(&text("state"));
             table.row([
                 text("messageid"),
                 text("neighbour"),
                 match (entry["exported"] == true, entry["paused"] == true) {
-                    (true, _) => format!("{}, exported", text("state")),
-                    (_, true) => format!("{}, paused", text("state")),
-                    _ => text("state"),
+                    (true, _) => fill(t().state_exported, &[&state]),
+                    (_, true) => fill(t().state_paused, &[&state]),
+                    _ => state,
                 },
-                text("priority"),
+                t().lane(&text("priority")),
                 text("type"),
                 text("caseid"),
                 text("from"),

@@ -20,6 +20,8 @@ use super::{
     send::to_json,
     span::span,
     stop::stop_flag,
+    table::fact,
+    texts::{fill, t},
 };
 use crate::model::MessageId;
 
@@ -117,9 +119,7 @@ impl ReceiveCommand {
                 Err(failure) => {
                     // The failure is what counts; without this the leases end by themselves.
                     let _ = settle(&client, "release", &messages);
-                    return Err(
-                        failure.within("", "; nothing of this was acked and it comes again")
-                    );
+                    return Err(failure.within("", t().comes_again));
                 }
             }
             taken += messages.len() as u64;
@@ -177,26 +177,28 @@ impl Received {
                 let value = value
                     .as_str()
                     .map_or_else(|| value.to_string(), str::to_owned);
-                text += &format!("{name:<10}{}\n", one_line(&value));
+                let value = match member {
+                    "priority" => t().lane(&value),
+                    _ => value,
+                };
+                text += &fact(name, &one_line(&value));
+                text.push('\n');
             }
         };
-        put("message", "messageid");
-        put("id", "id");
-        put("from", "source");
-        put("to", "to");
-        put("kind", "type");
-        put("case", "caseid");
-        put("title", "subject");
-        put("priority", "priority");
-        put("received", "receivedtime");
-        put("signed by", "signedby");
-        put("data is", "datacontenttype");
+        put(t().message, "messageid");
+        put(t().id, "id");
+        put(t().from, "source");
+        put(t().to, "to");
+        put(t().kind, "type");
+        put(t().case, "caseid");
+        put(t().title, "subject");
+        put(t().priority, "priority");
+        put(t().received, "receivedtime");
+        put(t().signed_by, "signedby");
+        put(t().data_is, "datacontenttype");
         for (digest, name) in attach::of(&self.event) {
-            text += &format!(
-                "{:<10}{digest} {}\n",
-                "attached",
-                one_line(&name.unwrap_or_default())
-            );
+            let name = one_line(&name.unwrap_or_default());
+            text += &fact(t().attached, &format!("{digest} {name}\n"));
         }
         text.push('\n');
         if let Some(data) = self.event.get("data") {
@@ -211,7 +213,8 @@ impl Received {
             }
         } else if let Some(data) = self.event["data_base64"].as_str() {
             let bytes = data.len() / 4 * 3 - data.bytes().rev().take_while(|b| *b == b'=').count();
-            text += &format!("({bytes} bytes that are no text; --save or --json gives them)\n");
+            text += &fill(t().data_no_text, &[&bytes]);
+            text.push('\n');
         }
         text
     }

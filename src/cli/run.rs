@@ -5,7 +5,10 @@ use std::{env, io, os::unix::process::CommandExt as _, path::Path, process::Comm
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::exit::{BAD_CONFIGURATION, CANNOT_CREATE, DONE, INTERNAL};
+use super::{
+    exit::{BAD_CONFIGURATION, CANNOT_CREATE, DONE, INTERNAL},
+    texts::{faults, fill, t},
+};
 use crate::{
     api::OPERATOR_TOKEN_FILE,
     config::Settings,
@@ -25,7 +28,7 @@ pub fn run(file: &Path) -> u8 {
     let settings = match Settings::load_to_run(file) {
         Ok((settings, warnings)) => {
             for warning in warnings {
-                eprintln!("{warning}");
+                eprintln!("{}{}", t().warning, warning.finding);
             }
             settings
         }
@@ -39,7 +42,7 @@ pub fn run(file: &Path) -> u8 {
     let log = match observe::init(settings.log.level, settings.log.format) {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("the log cannot be set up: {error}");
+            eprintln!("{}", fill(t().no_log, &[&error]));
             return match error {
                 LogError::Filter { .. } => BAD_CONFIGURATION,
                 LogError::Twice => INTERNAL,
@@ -50,7 +53,7 @@ pub fn run(file: &Path) -> u8 {
     match node::runtime() {
         Ok(runtime) => runtime.block_on(serve(file, settings, &log)),
         Err(error) => {
-            eprintln!("the threads cannot be set up: {error}; look at the system's limits");
+            eprintln!("{}", fill(t().no_threads, &[&error]));
             INTERNAL
         }
     }
@@ -69,7 +72,7 @@ fn settle_allocator() {
         }
         again.args(arguments).env(ALLOCATOR, ALLOCATOR_SETTINGS);
         let error = again.exec();
-        eprintln!("the allocator's settings are left as they are: {error}");
+        eprintln!("{}", fill(t().allocator_kept, &[&error]));
     }
 }
 
@@ -94,13 +97,13 @@ async fn serve(file: &Path, settings: Settings, log: &LogControl) -> u8 {
         signal(SignalKind::hangup()),
     );
     let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
-        eprintln!("signals cannot be received; this is the system's fault, try again");
+        eprintln!("{}", t().no_signals);
         return INTERNAL;
     };
     let node = match Node::start(settings.clone()).await {
         Ok(node) => node,
         Err(error) => {
-            eprintln!("{error}");
+            eprintln!("{}", faults::start(&error));
             return exit_code(&error, &settings);
         }
     };

@@ -14,6 +14,7 @@ use super::{
     client::Client,
     exit::{BAD_DATA, CANNOT_CREATE, Failure},
     receive::Received,
+    texts::{fill, t},
 };
 use crate::{
     cloudevents::{extension, is_json, plain_name},
@@ -38,10 +39,7 @@ pub fn prepare(folder: &Path) -> Result<(), Failure> {
         })
         .and_then(|()| sync(&whole))
         .map_err(|error| {
-            let text = format!(
-                "{}: the folder cannot be made or read: {error}; name another with --save",
-                folder.display()
-            );
+            let text = fill(t().folder_unmade_save, &[&folder.display(), &error]);
             Failure::new(CANNOT_CREATE, text)
         })
 }
@@ -132,10 +130,7 @@ fn write(path: &Path, content: &[u8]) -> io::Result<()> {
 
 /// A file cannot be written.
 pub fn cannot_write(path: &Path, error: &io::Error) -> Failure {
-    let text = format!(
-        "{}: cannot be written: {error}; make room, or name another folder with --save",
-        path.display()
-    );
+    let text = fill(t().unwritable_save, &[&path.display(), error]);
     Failure::new(CANNOT_CREATE, text)
 }
 
@@ -148,7 +143,8 @@ fn data(message: &Received) -> Result<Option<(&'static str, Vec<u8>)>, Failure> 
             text.clone().into_bytes()
         }
         (_, Value::String(base64)) => BASE64.decode(base64.as_bytes()).map_err(|error| {
-            let text = format!("{}: data_base64: {error}", message.message);
+            let colon = t().colon;
+            let text = format!("{}{colon}data_base64{colon}{error}", message.message);
             Failure::new(BAD_DATA, text)
         })?,
         _ => return Ok(None),

@@ -19,6 +19,7 @@ use super::{
     exit::{BAD_DATA, Failure, INTERNAL},
     progress::{self, Goal},
     span::span,
+    texts::{fill, t},
 };
 use crate::{
     cloudevents::{FILE_NAMES, FileData, Mode},
@@ -149,10 +150,7 @@ impl SendCommand {
                 let failure = Failure::from(error);
                 match unknown {
                     // The node may have it all the same.
-                    true => failure.within(
-                        "",
-                        &format!("; send it with --id {id} so that it cannot go twice"),
-                    ),
+                    true => failure.within("", &fill(t().again_with_id, &[&id])),
                     false => failure,
                 }
             })?;
@@ -206,8 +204,7 @@ impl SendCommand {
                 .insert(name.clone(), Value::String(value.clone()))
                 .is_some()
             {
-                let text =
-                    format!("--attribute {name}: the attribute is given twice; leave one out");
+                let text = fill(t().attribute_twice, &[name]);
                 return Err(Failure::new(BAD_DATA, text));
             }
         }
@@ -230,10 +227,9 @@ impl SendCommand {
             // A time; the node judges it.
             return Ok(Some(text.clone()));
         };
-        let at = jiff::Timestamp::now().checked_add(from_now).map_err(|_| {
-            let text = format!("--expires {text}: lies too far ahead; write at most 90d");
-            Failure::new(BAD_DATA, text)
-        })?;
+        let at = jiff::Timestamp::now()
+            .checked_add(from_now)
+            .map_err(|_| Failure::new(BAD_DATA, fill(t().expires_far, &[text])))?;
         Ok(Some(format!("{at:.3}")))
     }
 
@@ -256,20 +252,19 @@ impl SendCommand {
             None => {
                 let input = io::stdin();
                 if input.is_terminal() {
-                    eprintln!("the data is read from this terminal; end it with Ctrl-D");
+                    eprintln!("{}", t().reads_terminal);
                 }
-                ("standard input".to_owned(), read("standard input", input)?)
+                (
+                    t().standard_input.to_owned(),
+                    read(t().standard_input, input)?,
+                )
             }
         };
         let called = file
             .and_then(Path::file_name)
             .map(|name| name.to_string_lossy());
-        FileData::new(called.as_deref(), given, bytes).map_err(|error| {
-            let text = format!(
-                "{name}: is not JSON: {error}; correct it, or name what it is with --content-type"
-            );
-            Failure::new(BAD_DATA, text)
-        })
+        FileData::new(called.as_deref(), given, bytes)
+            .map_err(|error| Failure::new(BAD_DATA, fill(t().data_no_json, &[&name, &error])))
     }
 }
 
@@ -281,7 +276,7 @@ fn read(name: &str, input: impl Read) -> Result<Vec<u8>, Failure> {
         .map_err(|error| unreadable(name, &error))?;
     if bytes.len() as u64 > DATA_BYTES_MAX {
         let mib = DATA_BYTES_MAX >> 20;
-        let text = format!("{name}: is larger than {mib} MiB, which no message may be; send less");
+        let text = fill(t().data_too_large, &[&name, &mib]);
         return Err(Failure::new(BAD_DATA, text));
     }
     Ok(bytes)
@@ -289,10 +284,7 @@ fn read(name: &str, input: impl Read) -> Result<Vec<u8>, Failure> {
 
 /// A file cannot be read.
 pub fn unreadable(name: &str, error: &io::Error) -> Failure {
-    Failure::new(
-        BAD_DATA,
-        format!("{name}: cannot be read: {error}; name what is there and this user may read"),
-    )
+    Failure::new(BAD_DATA, fill(t().unreadable, &[&name, error]))
 }
 
 /// One line of JSON.
@@ -301,19 +293,18 @@ pub fn unreadable(name: &str, error: &io::Error) -> Failure {
 /// It is a mistake of this program.
 pub fn to_json<T: serde::Serialize>(value: &T) -> Result<String, Failure> {
     serde_json::to_string(value)
-        .map_err(|error| Failure::new(INTERNAL, format!("no JSON can be made: {error}")))
+        .map_err(|error| Failure::new(INTERNAL, fill(t().no_json, &[&error])))
 }
 
 fn random_id() -> Result<String, Failure> {
     let mut random = [0; 16];
-    aws_lc_rs::rand::fill(&mut random)
-        .map_err(|_| Failure::new(INTERNAL, "the random source failed; give an --id"))?;
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| Failure::new(INTERNAL, t().no_random))?;
     Ok(HEXLOWER.encode(&random))
 }
 
 fn attribute(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
-        _ => Err("write NAME=VALUE".to_owned()),
+        _ => Err(t().attribute_wrong.to_owned()),
     }
 }

@@ -7,7 +7,8 @@ use serde_json::Value;
 use super::{
     client::Client,
     exit::{Failure, one_line},
-    table::{Table, bytes, moment},
+    table::{Table, bytes, fact, moment},
+    texts::{self, t},
 };
 use crate::model::MessageId;
 
@@ -32,39 +33,46 @@ pub fn show(client: &Client, message: MessageId, json: bool) -> Result<(), Failu
 
 fn write(out: &mut impl Write, view: &Value) -> io::Result<()> {
     for (name, member) in [
-        ("message", "messageid"),
-        ("id", "id"),
-        ("from", "from"),
-        ("to", "to"),
-        ("kind", "type"),
-        ("case", "caseid"),
-        ("title", "subject"),
-        ("priority", "priority"),
-        ("state", "state"),
-        ("accepted", "accepted"),
-        ("expires", "expires"),
+        (t().message, "messageid"),
+        (t().id, "id"),
+        (t().from, "from"),
+        (t().to, "to"),
+        (t().kind, "type"),
+        (t().case, "caseid"),
+        (t().title, "subject"),
+        (t().priority, "priority"),
+        (t().state, "state"),
+        (t().accepted, "accepted"),
+        (t().expires, "expires"),
     ] {
         if let Some(value) = view.get(member) {
             let value = text(value);
             let value = match member {
                 "accepted" | "expires" => moment(&value),
+                "priority" => t().lane(&value),
+                "state" => t().state(&value),
                 _ => one_line(&value),
             };
-            writeln!(out, "{name:<10}{value}")?;
+            writeln!(out, "{}", fact(name, &value))?;
         }
     }
     if let Some(size) = view["bytes"].as_u64() {
-        writeln!(out, "{:<10}{}", "size", bytes(size))?;
+        writeln!(out, "{}", fact(t().size, &bytes(size)))?;
     }
     let list = |name: &str| view[name].as_array().map(Vec::as_slice).unwrap_or_default();
     if !list("receivers").is_empty() {
-        let mut table = Table::new(["RECEIVER", "STATE", "SINCE", "WHY"]);
+        let mut table = Table::new([
+            t().head_receiver,
+            t().head_state,
+            t().head_since,
+            t().head_why,
+        ]);
         for receiver in list("receivers") {
             let member = |name: &str| text(&receiver[name]);
-            let why = [member("reason"), member("note")];
+            let why = [texts::reason(&member("reason")), member("note")];
             table.row([
                 member("receiver"),
-                member("state"),
+                t().state(&member("state")),
                 moment(&member("at")),
                 why.join(" ").trim().to_owned(),
             ]);
@@ -73,7 +81,12 @@ fn write(out: &mut impl Write, view: &Value) -> io::Result<()> {
         table.write(out)?;
     }
     if !list("timeline").is_empty() {
-        let mut table = Table::new(["TIME", "STEP", "RECEIVER", "MORE"]);
+        let mut table = Table::new([
+            t().head_time,
+            t().head_step,
+            t().head_receiver,
+            t().head_more,
+        ]);
         for step in list("timeline") {
             let members = step.as_object().into_iter().flatten();
             let more = members
@@ -81,7 +94,7 @@ fn write(out: &mut impl Write, view: &Value) -> io::Result<()> {
                 .map(|(name, value)| format!("{name}={}", text(value)));
             table.row([
                 moment(&text(&step["at"])),
-                text(&step["step"]),
+                texts::step(&text(&step["step"])),
                 text(&step["receiver"]),
                 more.collect::<Vec<_>>().join(" "),
             ]);

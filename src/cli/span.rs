@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::texts::t;
+
 /// Reads a time such as `30s`, `500ms`, `2m`, `8h`, `7d` or, in seconds, `30`.
 ///
 /// # Errors
@@ -22,7 +24,7 @@ pub fn span(text: &str) -> Result<Duration, String> {
     let ms = number.parse::<u32>().ok().map(u64::from);
     match ms {
         Some(number) if unit_ms > 0 => Ok(Duration::from_millis(number * unit_ms)),
-        _ => Err("write a time as 30s, 500ms, 2m, 8h or 7d".to_owned()),
+        _ => Err(t().span_wrong.to_owned()),
     }
 }
 

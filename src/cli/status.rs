@@ -10,7 +10,8 @@ use super::{
     exit::{Failure, one_line},
     send::to_json,
     show::text,
-    table::{Table, bytes, moment},
+    table::{Table, bytes, fact, moment},
+    texts::{fill, t},
 };
 
 /// Show a node in numbers, its links and the units that it knows
@@ -56,60 +57,61 @@ fn write(out: &mut impl Write, status: &Value) -> io::Result<()> {
     let volume = |name: &str| {
         let volume = &status[name];
         let size = bytes(number(&volume["bytes"]));
-        format!("{} messages, {size}", number(&volume["messages"]))
+        fill(t().volume, &[&number(&volume["messages"]), &size])
     };
-    let mut line = |name: &str, value: String| writeln!(out, "{name:<10}{value}");
-    line("unit", member("unit"))?;
-    line("version", member("version"))?;
+    let mut line = |name: &str, value: String| writeln!(out, "{}", fact(name, &value));
+    line(t().unit, member("unit"))?;
+    line(t().version, member("version"))?;
     if status["listens"] == true {
-        line("hub", format!("knows {} units", member("units")))?;
+        line(t().hub, fill(t().knows_units, &[&member("units")]))?;
     }
     if status.get("upstream").is_some() {
-        line("upstream", member("upstream"))?;
+        line(t().upstream, member("upstream"))?;
     }
-    line("started", moment(&member("started")))?;
+    line(t().started, moment(&member("started")))?;
     let ready = match status["ready"] == true {
-        true => "takes submissions",
-        false => "takes no submissions",
+        true => t().takes,
+        false => t().takes_not,
     };
-    line("state", ready.into())?;
-    line("sessions", member("sessions"))?;
-    line("queued", volume("queued"))?;
-    line("inbox", volume("inbox"))?;
+    line(t().state, ready.into())?;
+    line(t().sessions, member("sessions"))?;
+    line(t().queued, volume("queued"))?;
+    line(t().inbox, volume("inbox"))?;
     line(
-        "awaiting",
-        format!("receipts of {} messages", member("awaiting_receipts")),
+        t().awaiting,
+        fill(t().awaiting_of, &[&member("awaiting_receipts")]),
     )?;
     let journal = bytes(number(&status["journal_bytes"]));
     let journal_max = bytes(number(&status["journal_bytes_max"]));
-    line("journal", format!("{journal} of {journal_max}"))?;
+    line(t().journal, fill(t().of_bound, &[&journal, &journal_max]))?;
     let attachments = &status["attachments"];
     let [used, used_max] = ["bytes", "bytes_max"].map(|name| bytes(number(&attachments[name])));
     let whole = number(&attachments["whole"]);
-    line("attached", format!("{whole} files, {used} of {used_max}"))?;
-    line("data", member("data_dir"))?;
+    let files = fill(t().files_of_bound, &[&whole, &used, &used_max]);
+    line(t().attached, files)?;
+    line(t().data_folder, member("data_dir"))?;
     let list = |name: &str| {
         let list = status[name].as_array().map(Vec::as_slice);
         list.unwrap_or_default()
     };
     for warning in list("warnings") {
-        line("warning", one_line(&text(warning)))?;
+        line(t().warning_name, one_line(&text(warning)))?;
     }
     if !list("links").is_empty() {
         let mut table = Table::new([
-            "LINK",
-            "KIND",
-            "NEIGHBOUR",
-            "STATE",
-            "RTT",
-            "LOSS",
-            "RATE",
-            "IN FLIGHT",
-            "SENT",
-            "RECEIVED",
-            "RATIO",
-            "TODAY",
-            "WHY",
+            t().head_link,
+            t().head_kind,
+            t().head_neighbour,
+            t().head_state,
+            t().head_rtt,
+            t().head_loss,
+            t().head_capacity,
+            t().head_in_flight,
+            t().head_sent,
+            t().head_received,
+            t().head_ratio,
+            t().head_today,
+            t().head_why,
         ]);
         for link in list("links") {
             let figure = |name: &str, unit: &str| match link[name].as_f64() {
@@ -120,10 +122,7 @@ fn write(out: &mut impl Write, status: &Value) -> io::Result<()> {
                 text(&link["link"]),
                 text(&link["kind"]),
                 text(&link["neighbour"]),
-                match link["takes"] == "express" {
-                    true => format!("{}, urgent only", text(&link["state"])),
-                    false => text(&link["state"]),
-                },
+                t().link_state(&text(&link["state"]), &text(&link["takes"])),
                 figure("rtt_ms", "ms"),
                 figure("loss_percent", "%"),
                 match link["rate_bps"].as_f64() {
@@ -150,13 +149,13 @@ fn write(out: &mut impl Write, status: &Value) -> io::Result<()> {
     let under_way = attachments["under_way"].as_array().map(Vec::as_slice);
     if let Some(under_way) = under_way.filter(|under_way| !under_way.is_empty()) {
         let mut table = Table::new([
-            "ATTACHMENT",
-            "WAY",
-            "NEIGHBOUR",
-            "SIZE",
-            "DONE",
-            "RATE",
-            "LEFT",
+            t().head_attachment,
+            t().head_way,
+            t().head_neighbour,
+            t().head_size,
+            t().head_done,
+            t().head_rate,
+            t().head_left,
         ]);
         for transfer in under_way {
             table.row(transfer_row(transfer));
@@ -165,12 +164,20 @@ fn write(out: &mut impl Write, status: &Value) -> io::Result<()> {
         table.write(out)?;
     }
     if !list("neighbours").is_empty() {
-        let mut table = Table::new(["UNIT", "TITLE", "STATE", "LINKS", "SEEN", "WAITING", "SIZE"]);
+        let mut table = Table::new([
+            t().head_unit,
+            t().head_unit_title,
+            t().head_state,
+            t().head_links,
+            t().head_seen,
+            t().head_waiting,
+            t().head_size,
+        ]);
         for unit in list("neighbours") {
             let state = match (unit["blocked"] == true, unit["connected"] == true) {
-                (true, _) => "blocked",
-                (_, true) => "connected",
-                _ => "away",
+                (true, _) => t().blocked,
+                (_, true) => t().connected,
+                _ => t().away,
             };
             table.row([
                 text(&unit["unit"]),
@@ -194,7 +201,7 @@ fn today(usage: &Value) -> String {
         return String::new();
     };
     match usage["budget_bytes"].as_u64() {
-        Some(budget) => format!("{} of {}", bytes(carried), bytes(budget)),
+        Some(budget) => fill(t().of_budget, &[&bytes(carried), &bytes(budget)]),
         None => bytes(carried),
     }
 }
@@ -211,7 +218,7 @@ fn transfer_row(transfer: &Value) -> [String; 7] {
     [
         // Enough of it to tell it from others.
         digest.chars().take("blake3:".len() + 16).collect(),
-        text(&transfer["way"]),
+        t().way(&text(&transfer["way"])),
         text(&transfer["neighbour"]),
         number("size").map(bytes).unwrap_or_default(),
         percent.map_or_else(|| bytes(done), |percent| format!("{percent} %")),

@@ -1,6 +1,7 @@
 //! `casegate queue export --out` and `casegate import`: a queue that is carried as a file.
 
 use std::{
+    fmt::Display,
     fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
@@ -16,6 +17,7 @@ use super::{
     exit::{BAD_DATA, CANNOT_CREATE, Failure, LATER},
     send::to_json,
     table::bytes,
+    texts::{fill, t},
 };
 
 /// Take the messages of a file that a neighbour has exported
@@ -51,10 +53,7 @@ impl ImportCommand {
     /// See [`Failure`].
     pub fn run(self) -> Result<(), Failure> {
         let failed = |error: io::Error| {
-            let text = format!(
-                "{}: cannot be read: {error}; name what `casegate queue export --out` has written",
-                self.file.display()
-            );
+            let text = fill(t().import_unread, &[&self.file.display(), &error]);
             Failure::new(BAD_DATA, text)
         };
         let mut file = File::open(&self.file).map_err(failed)?;
@@ -63,34 +62,32 @@ impl ImportCommand {
         client.as_operator()?;
         let answer = client.put("/v1/import", &mut file, size);
         let answer = answer.map_err(|error| {
-            Failure::from(error).within(&format!("{}: ", self.file.display()), "")
+            Failure::from(error).within(&format!("{}{}", self.file.display(), t().colon), "")
         })?;
         let imported: Imported = client.parse(&answer)?;
         let mut out = io::stdout().lock();
         let told = match self.json {
             true => writeln!(out, "{answer}"),
-            false => writeln!(
-                out,
-                "{} messages of {} are taken; {} had come before, {} are refused",
-                imported.taken,
-                imported.from,
-                imported.repeated,
-                imported.refused.len()
-            ),
+            false => {
+                let Imported {
+                    taken,
+                    from,
+                    repeated,
+                    refused,
+                    ..
+                } = &imported;
+                let values: [&dyn Display; 4] = [taken, from, repeated, &refused.len()];
+                writeln!(out, "{}", fill(t().imported, &values))
+            }
         };
         told.map_err(|error| Failure::lost(&error))?;
         for refused in &imported.refused {
-            eprintln!(
-                "{}: refused: {}; its sender is told",
-                refused["messageid"].as_str().unwrap_or("a message"),
-                refused["why"].as_str().unwrap_or_default()
-            );
+            let message = refused["messageid"].as_str().unwrap_or(t().a_message);
+            let why = refused["why"].as_str().unwrap_or_default();
+            eprintln!("{}", fill(t().import_refused, &[&message, &why]));
         }
         if imported.no_room > 0 {
-            let text = format!(
-                "for {} messages there is no room now; make some, and import the file again",
-                imported.no_room
-            );
+            let text = fill(t().import_full, &[&imported.no_room]);
             return Err(Failure::new(LATER, text));
         }
         Ok(())
@@ -159,23 +156,19 @@ pub fn export(client: &Client, mut ask: Value, out: &Path, json: bool) -> Result
                     "left_out": told.left_out, "named": told.named,
                 })
             ),
-            false => writeln!(
-                stdout,
-                "{}: {} messages for {}, {}; they are held here until {} has them or you release them",
-                path.display(),
-                told.messages,
-                told.neighbour,
-                bytes(size),
-                told.neighbour
-            ),
+            false => {
+                let (file, neighbour) = (path.display(), &told.neighbour);
+                let size = bytes(size);
+                let values: [&dyn Display; 5] =
+                    [&file, &told.messages, neighbour, &size, neighbour];
+                writeln!(stdout, "{}", fill(t().exported, &values))
+            }
         };
         line.map_err(|error| Failure::lost(&error))?;
         for left_out in &told.named {
-            eprintln!(
-                "{}: left out: {}",
-                left_out["messageid"].as_str().unwrap_or_default(),
-                left_out["why"].as_str().unwrap_or_default()
-            );
+            let [message, why] =
+                ["messageid", "why"].map(|name| left_out[name].as_str().unwrap_or_default());
+            eprintln!("{}", fill(t().left_out, &[&message, &why]));
         }
         match told.cursor {
             Some(cursor) => ask["cursor"] = cursor.into(),
@@ -192,10 +185,7 @@ fn create(path: &Path) -> Result<File, Failure> {
         .mode(0o600)
         .open(path);
     options.map_err(|error| {
-        let text = format!(
-            "{}: cannot be made: {error}; name a file that is not there yet",
-            path.display()
-        );
+        let text = fill(t().export_unmade, &[&path.display(), &error]);
         Failure::new(CANNOT_CREATE, text)
     })
 }
@@ -210,15 +200,12 @@ fn save(
     let copied = io::copy(&mut answer, &mut file).and_then(|copied| {
         file.sync_all()?;
         match total {
-            Some(total) if total != copied => Err(io::Error::other("it did not come whole")),
+            Some(total) if total != copied => Err(io::Error::other(t().came_in_part)),
             _ => Ok(copied),
         }
     });
     copied.map_err(|error| {
-        let text = format!(
-            "{}: cannot be written: {error}; what it was to have is held: export it again with --state held, or release it",
-            path.display()
-        );
+        let text = fill(t().export_unwritten, &[&path.display(), &error]);
         Failure::new(CANNOT_CREATE, text)
     })
 }

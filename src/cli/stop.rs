@@ -11,19 +11,17 @@ use std::{
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::exit::{Failure, INTERNAL};
+use super::{
+    exit::{Failure, INTERNAL},
+    texts::{fill, t},
+};
 
 /// Becomes true with the first SIGINT or SIGTERM; the second one ends the process as if nobody had asked for them.
 ///
 /// # Errors
 /// The system gives no signals.
 pub fn stop_flag() -> Result<Arc<AtomicBool>, Failure> {
-    let failed = |error: io::Error| {
-        Failure::new(
-            INTERNAL,
-            format!("signals cannot be received: {error}; this is the system's fault, try again"),
-        )
-    };
+    let failed = |error: io::Error| Failure::new(INTERNAL, fill(t().no_signals_why, &[&error]));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

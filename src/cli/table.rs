@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use unicode_width::UnicodeWidthStr as _;
 
-use super::exit::one_line;
+use super::{exit::one_line, lines::left};
 
 /// Blanks between two columns.
 const GAP: usize = 2;
@@ -43,13 +43,17 @@ impl Table {
         for row in &self.rows {
             let mut line = String::new();
             for (cell, width) in row.iter().zip(&widths) {
-                line.push_str(cell);
-                line.extend(std::iter::repeat_n(' ', width + GAP - cell.width()));
+                line.push_str(&left(cell, width + GAP));
             }
             writeln!(out, "{}", line.trim_end())?;
         }
         Ok(())
     }
+}
+
+/// A line of what stands over tables: a name, and what it is.
+pub fn fact(name: &str, value: &str) -> String {
+    format!("{}{value}", left(name, 10))
 }
 
 /// A number of bytes for people.

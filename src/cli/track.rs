@@ -10,6 +10,7 @@ use super::{
     exit::{BAD_DATA, Failure, one_line},
     show::text,
     table::{Table, moment},
+    texts::{fill, t},
 };
 
 /// Most messages of one call.
@@ -64,13 +65,9 @@ impl TrackCommand {
     fn page(&self, client: &Client, path: &str) -> Result<Map<String, Value>, Failure> {
         client.read(path).map_err(|error| match error {
             // The path itself is not known.
-            CallError::Refused(refused) if refused.is("not-found") => Failure::new(
-                BAD_DATA,
-                format!(
-                    "{}: this node keeps no circulation of cases; ask one that does, or run a newer casegate there",
-                    client.api()
-                ),
-            ),
+            CallError::Refused(refused) if refused.is("not-found") => {
+                Failure::new(BAD_DATA, fill(t().no_circulation, &[client.api()]))
+            }
             error => error.into(),
         })
     }
@@ -78,31 +75,25 @@ impl TrackCommand {
     fn write(&self, out: &mut impl Write, view: &Value) -> io::Result<()> {
         let messages = view["messages"].as_array().map(Vec::as_slice);
         let messages = messages.unwrap_or_default();
-        writeln!(
-            out,
-            "case {}: {} messages",
-            one_line(&self.case),
-            messages.len()
-        )?;
+        let in_short = fill(t().case_in_short, &[&one_line(&self.case), &messages.len()]);
+        writeln!(out, "{in_short}")?;
         for gap in view["incomplete"].as_array().into_iter().flatten() {
-            eprintln!(
-                "warning: messages may be missing ({}): {}",
-                one_line(&text(&gap["at"])),
-                one_line(&text(&gap["why"]))
-            );
+            let [at, why] = ["at", "why"].map(|name| one_line(&text(&gap[name])));
+            let told = fill(t().may_be_missing, &[&at, &why]);
+            eprintln!("{}{told}", t().warning);
         }
         if messages.is_empty() {
             return Ok(());
         }
         let mut table = Table::new([
-            "ACCEPTED",
-            "KIND",
-            "FROM",
-            "TO",
-            "LANE",
-            "STATE",
-            "TITLE",
-            "MESSAGEID",
+            t().head_accepted,
+            t().head_kind,
+            t().head_from,
+            t().head_to,
+            t().head_lane,
+            t().head_state,
+            t().head_title,
+            t().head_message,
         ]);
         for message in messages {
             let member = |name: &str| text(&message[name]);
@@ -111,8 +102,8 @@ impl TrackCommand {
                 member("type"),
                 member("from"),
                 member("to"),
-                member("priority"),
-                member("state"),
+                t().lane(&member("priority")),
+                t().state(&member("state")),
                 member("subject"),
                 member("messageid"),
             ]);

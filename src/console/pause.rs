@@ -61,7 +61,7 @@ async fn set_paused<G: Gateway>(
     let reason = form.text("reason");
     let lane = form.given("lane").map(str::parse::<Lane>).transpose();
     let (Ok(neighbour), Ok(lane)) = (form.text("neighbour").parse::<UnitId>(), lane) else {
-        return Ok(console.back(open, &form, Said::bad(t.cause_invalid)));
+        return Ok(console.back(open, &form, Said::bad(t.words.cause_invalid)));
     };
     if let Some(said) = unfit(t, reason, pauses) {
         return Ok(console.back(open, &form, said));

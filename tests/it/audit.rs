@@ -10,6 +10,7 @@ use crate::world::{Running, World, eventually, let_in};
 /// `casegate audit verify`: the exit code, the answer and what it said.
 fn verify(file: &Path, more: &[&str]) -> (Option<i32>, Value, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_casegate"))
+        .env("LC_ALL", "C")
         .args(["audit", "verify", "--json"])
         .arg(file)
         .args(more)
@@ -55,6 +56,7 @@ async fn what_operators_did_is_signed_and_checked_without_a_node() {
     );
     std::fs::write(&token, &li).expect("written");
     let exported = Command::new(env!("CARGO_BIN_EXE_casegate"))
+        .env("LC_ALL", "C")
         .args(["audit", "export", "--api", &edge.url("")])
         .arg("--token-file")
         .arg(&token)

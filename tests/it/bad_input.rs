@@ -460,6 +460,7 @@ kinds = ["notice"]
 "#;
     std::fs::write(&file, mistakes).expect("written");
     let check = Command::new(env!("CARGO_BIN_EXE_casegate"))
+        .env("LC_ALL", "C")
         .arg("check")
         .arg("--config")
         .arg(&file)

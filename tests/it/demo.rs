@@ -10,6 +10,7 @@ fn demo(arguments: &[&str]) -> Output {
 
 fn command(name: &str, arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_casegate"))
+        .env("LC_ALL", "C")
         .arg(name)
         .args(arguments)
         .env_remove("CASEGATE_LOG")
@@ -174,6 +175,7 @@ fn an_interrupted_demo_removes_its_folder_and_says_so() {
     let outer = tempfile::tempdir().expect("a folder");
     let folder = outer.path().join("demo");
     let mut child = Command::new(env!("CARGO_BIN_EXE_casegate"))
+        .env("LC_ALL", "C")
         .args(["demo", "--json", "--link", "3g-outage", "--data"])
         .arg(&folder)
         .stdout(std::process::Stdio::piped())
@@ -194,4 +196,30 @@ fn an_interrupted_demo_removes_its_folder_and_says_so() {
     assert!(output.stdout.is_empty());
     assert!(String::from_utf8_lossy(&output.stderr).contains("interrupted"));
     assert!(!folder.exists());
+}
+
+#[test]
+fn a_demo_speaks_chinese_when_the_environment_asks_for_it_and_its_columns_line_up() {
+    use unicode_width::UnicodeWidthStr as _;
+
+    let output = Command::new(env!("CARGO_BIN_EXE_casegate"))
+        .args(["demo", "--messages", "4", "--link", "lan"])
+        .env_remove("CASEGATE_LOG")
+        .env_remove("LC_ALL")
+        .env_remove("LC_MESSAGES")
+        .env("LANG", "zh_CN.UTF-8")
+        .output()
+        .expect("the program runs");
+    let [out, err] = [output.stdout, output.stderr].map(String::from_utf8);
+    let (out, err) = (out.expect("a text"), err.expect("a text"));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    assert!(err.contains("证书：建立 CA，为 hebi.hub"), "{err}");
+    for name in ["发出", "送达", "丢失", "重复", "用时"] {
+        let line = out.lines().find(|line| line.starts_with(name));
+        assert_eq!(line.map(|line| line.width()), Some(30), "{name}: {out}");
+    }
+    for name in ["  特急", "  普通", "  全部"] {
+        let line = out.lines().find(|line| line.starts_with(name));
+        assert_eq!(line.map(|line| line.width()), Some(45), "{name}: {out}");
+    }
 }

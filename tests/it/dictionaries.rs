@@ -52,6 +52,7 @@ pub(crate) fn events(seed: u64, from: &str, count: usize) -> Vec<String> {
 
 fn casegate(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_casegate"))
+        .env("LC_ALL", "C")
         .args(arguments)
         .output()
         .expect("it runs")

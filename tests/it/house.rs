@@ -22,6 +22,8 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("emulator", &[]),
     ("post", &[]),
     ("csv", &[]),
+    // What console and command line say alike.
+    ("language", &["model"]),
     ("link", &["model", "codec", "pki"]),
     (
         "index",
@@ -56,7 +58,15 @@ const ROOMS: &[(&str, &[&str])] = &[
     // Pages for people: it asks the API's gateway, and shows what it is told.
     (
         "console",
-        &["model", "csv", "cloudevents", "index", "observe", "api"],
+        &[
+            "model",
+            "csv",
+            "language",
+            "cloudevents",
+            "index",
+            "observe",
+            "api",
+        ],
     ),
     // Files in folders, and posts to an application: clients of the API's gateway, as the console is.
     (
@@ -109,6 +119,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         &[
             "model",
             "csv",
+            "language",
             "codec",
             "parcel",
             "cloudevents",

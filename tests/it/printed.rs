@@ -1,15 +1,17 @@
-//! What commands print, kept as texts in `snapshots/`: every help, the tables, and the errors. What differs from run to run is replaced.
+//! What commands print, kept as texts in `snapshots/`: every help, the tables, and the errors, in English and in Chinese. What differs from
+//! run to run is replaced.
 //!
 //! After a change that was meant, `INSTA_UPDATE=always cargo test --release --test it printed` writes them anew.
 
 use std::collections::VecDeque;
 
 use insta::{Settings, assert_snapshot};
+use unicode_width::UnicodeWidthStr as _;
 
-use crate::processes::{Connected, Town, casegate, free_port, run, until};
+use crate::processes::{Connected, Done, Node, Town, casegate, free_port, in_chinese, run, until};
 
 /// What differs from run to run, and what stands for it.
-const VARIES: [(&str, &str); 15] = [
+const VARIES: [(&str, &str); 20] = [
     // Ids that were drawn, and fingerprints.
     (r"\b[0-9a-f]{32}\b", "[id]"),
     (r"\b[a-z2-7]{26}\b", "[message]"),
@@ -23,6 +25,7 @@ const VARIES: [(&str, &str); 15] = [
     (r"\d+(\.\d+)? (B|KiB|MiB|GiB)\b", "[size]"),
     // A link has figures once it was measured, and is sound once it has proved itself.
     (r"(?m)\b(sound|proving)  .*$", "[up, and figures]"),
+    (r"(?m)\b(正常|恢复观察)  .*$", "[up, and figures]"),
     (r"(?m)^[^\s]*/hebi\.", "[folder]/hebi."),
     // Columns are as wide as what stands in them.
     (r"(?m)([^ \n]) {2,}", "$1  "),
@@ -32,6 +35,10 @@ const VARIES: [(&str, &str); 15] = [
     (r"(?m)^inbox  .*$", "inbox  [volume]"),
     (r"(?m)^data  .*$", "data  [folder]"),
     (r"(?m)^awaiting  .*$", "awaiting  [receipts]"),
+    (r"(?m)^排队报文  .*$", "排队报文  [volume]"),
+    (r"(?m)^收件箱  .*$", "收件箱  [volume]"),
+    (r"(?m)^数据目录  .*$", "数据目录  [folder]"),
+    (r"(?m)^等待回执  .*$", "等待回执  [receipts]"),
 ];
 
 fn with_what_varies_replaced(compare: impl FnOnce()) {
@@ -52,10 +59,16 @@ fn commands_in(help: &str) -> Vec<&str> {
     names.filter(|name| *name != "help").collect()
 }
 
+/// A command in Chinese, at a node.
+fn chinese(node: &Node, line: &str) -> Done {
+    run(in_chinese(&mut node.ask(line)))
+}
+
 #[test]
 fn the_help_of_every_command_is_as_it_was() {
     let mut commands = VecDeque::from([String::new()]);
     let mut seen = 0;
+    let mut all_in_chinese = String::new();
     while let Some(command) = commands.pop_front() {
         let line = format!("{command} --help");
         let help = run(casegate(&line).env("COLUMNS", "100")).good();
@@ -75,8 +88,19 @@ fn the_help_of_every_command_is_as_it_was() {
             help.lines().all(|line| line.chars().count() <= 100),
             "{command}: {help}"
         );
+        let help = run(in_chinese(casegate(&line).env("COLUMNS", "100"))).good();
+        assert!(help.lines().all(|line| line.width() <= 100), "{help}");
+        all_in_chinese += &format!("$ casegate {}\n{help}\n", line.trim());
     }
     assert!(seen > 30, "{seen}");
+    assert_snapshot!("helps-in-chinese", all_in_chinese);
+    // Manual pages and completions are in English.
+    let line = "completions bash";
+    let [chinese, english] = [
+        run(in_chinese(&mut casegate(line))),
+        run(&mut casegate(line)),
+    ];
+    assert_eq!(chinese.good(), english.good());
 }
 
 #[test]
@@ -108,7 +132,38 @@ fn tables_are_as_they_were() {
         assert_snapshot!("status-of-a-hub", net.hub.run("status").good());
         let audit = net.hub.run("audit show --action hold").good();
         assert_snapshot!("audit-show", audit);
+        let mut all = String::new();
+        for (node, line) in [
+            (&net.hub, "queue list"),
+            (&net.a, "track A-1"),
+            (&net.a, "status"),
+            (&net.hub, "status"),
+            (&net.hub, "audit show --action hold"),
+            (&net.hub, &format!("queue release {waiting}")),
+            (&net.hub, "queue hold --all"),
+            (&net.hub, "pause hebi.b --lane bulk"),
+            (&net.hub, "resume hebi.b"),
+        ] {
+            all += &format!("$ casegate {line}\n{}\n", chinese(node, line).good());
+        }
+        assert_snapshot!("tables-in-chinese", all);
     });
+    let shown = chinese(&net.a, &format!("queue show {}", first.trim())).good();
+    for words in [
+        "标题      移送\n",
+        "急缓      普通\n",
+        "状态      已读\n",
+        "  受理  ",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    let drained = chinese(&net.hub, "drain").good();
+    assert!(drained.starts_with("正在排空：还有排队报文 "), "{drained}");
+    assert_eq!(chinese(&net.hub, "resume").good(), "节点受理报文\n");
+    // What programs read is the same.
+    for line in ["queue list --json", "queue list --csv", "track A-1 --json"] {
+        assert_eq!(chinese(&net.hub, line).good(), net.hub.run(line).good());
+    }
 }
 
 #[test]
@@ -149,15 +204,22 @@ fn every_error_is_one_line_that_says_what_where_and_what_to_do() {
         "pki issue --dir /no-such-ca --unit hebi.c --out /tmp/never",
         "top",
     ];
-    let mut told = String::new();
+    let (mut told, mut told_in_chinese) = (String::new(), String::new());
     let lines = lines.map(str::to_owned).into_iter();
     for line in lines.chain([format!("status --api http://127.0.0.1:{nobody}")]) {
-        let done = net.a.run(&line);
-        assert_eq!(done.err.lines().count(), 1, "{line}: {}", done.err);
-        assert_eq!(done.out, "", "{line}");
-        told += &format!("$ casegate {line}\n{}: {}", done.code, done.err);
+        let english = net.a.run(&line);
+        let chinese = chinese(&net.a, &line);
+        assert_eq!(chinese.code, english.code, "{line}");
+        for (done, told) in [(english, &mut told), (chinese, &mut told_in_chinese)] {
+            assert_eq!(done.err.lines().count(), 1, "{line}: {}", done.err);
+            assert_eq!(done.out, "", "{line}");
+            *told += &format!("$ casegate {line}\n{}: {}", done.code, done.err);
+        }
     }
-    with_what_varies_replaced(|| assert_snapshot!("errors", told));
+    with_what_varies_replaced(|| {
+        assert_snapshot!("errors", told);
+        assert_snapshot!("errors-in-chinese", told_in_chinese);
+    });
 }
 
 #[test]

@@ -353,7 +353,7 @@ impl Done {
     }
 }
 
-/// The program with these words. Nothing of the test's own surroundings reaches it.
+/// The program with these words, speaking English. Nothing of the test's own surroundings reaches it.
 pub(crate) fn casegate(line: &str) -> Command {
     let mut command = bare(CASEGATE);
     command.args(line.split_whitespace());
@@ -370,8 +370,13 @@ fn bare(program: &str) -> Command {
     ] {
         command.env_remove(variable);
     }
-    command.stdin(Stdio::null());
+    command.env("LC_ALL", "C").stdin(Stdio::null());
     command
+}
+
+/// The same, speaking Chinese.
+pub(crate) fn in_chinese(command: &mut Command) -> &mut Command {
+    command.env("LC_ALL", "zh_CN.UTF-8")
 }
 
 /// Runs a command to its end.

@@ -15,6 +15,7 @@ use crate::{
     cli::{
         exit::{BAD_DATA, Failure},
         send::unreadable,
+        texts::{fill, t},
     },
     cloudevents::Intake,
     model::{Fingerprint, Kind, KindRule, Kinds, Lane, Limits, Millis, UnitId},
@@ -118,10 +119,8 @@ impl Messages {
     }
 
     fn event(&mut self, place: &str, event: &[u8], unit: Option<&UnitId>) -> Result<(), Failure> {
-        let refused = |why: String| {
-            let text = format!("{place}: {why}; give CloudEvents as applications submit them");
-            Failure::new(BAD_DATA, text)
-        };
+        let refused =
+            |why: String| Failure::new(BAD_DATA, fill(t().dictionary_event, &[&place, &why]));
         if self.bytes + event.len() as u64 > EVENTS_BYTES_MAX {
             self.is_cut = true;
             return Ok(());
@@ -133,7 +132,7 @@ impl Messages {
             .source
             .strip_prefix("/unit/")
             .and_then(|unit| unit.parse().ok())
-            .ok_or_else(|| refused("source: is not \"/unit/\" and a unit's name".into()))?;
+            .ok_or_else(|| refused(t().dictionary_source.into()))?;
         if unit.is_some_and(|unit| *unit != sender) {
             self.foreign += 1;
             return Ok(());
@@ -213,10 +212,7 @@ fn files(input: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     files.sort();
     if files.is_empty() {
-        let text = format!(
-            "{}: has no .json or .jsonl files; give a folder of CloudEvents",
-            input.display()
-        );
+        let text = fill(t().dictionary_no_files, &[&input.display()]);
         return Err(Failure::new(BAD_DATA, text));
     }
     Ok(files)

@@ -16,7 +16,8 @@ use super::{
     client::{ApiOptions, Client},
     exit::{BAD_DATA, Failure},
     send::to_json,
-    table::{Table, bytes},
+    table::{Table, bytes, fact},
+    texts::{faults, fill, t},
 };
 use crate::{config::read_dictionary, wire::Trained};
 
@@ -70,8 +71,8 @@ impl DictCommand {
 }
 
 fn show_file(file: &Path, json: bool) -> Result<(), Failure> {
-    let trained =
-        read_dictionary(file).map_err(|error| Failure::new(BAD_DATA, error.to_string()))?;
+    let trained = read_dictionary(file)
+        .map_err(|error| Failure::new(BAD_DATA, faults::dictionary(file, &error)))?;
     let about = About::new(&trained);
     let mut out = io::stdout().lock();
     let written = match json {
@@ -103,7 +104,7 @@ fn show_links(api: &ApiOptions, json: bool) -> Result<(), Failure> {
             lines?.iter().try_for_each(|line| writeln!(out, "{line}"))
         }
         false => {
-            let mut table = Table::new(["LINK", "NEIGHBOUR", "DICTIONARY"]);
+            let mut table = Table::new([t().head_link, t().head_neighbour, t().head_dictionary]);
             for link in links {
                 let dictionary = link.dictionary.unwrap_or_default();
                 table.row([link.link, link.neighbour, dictionary]);
@@ -141,16 +142,13 @@ impl About {
     }
 
     fn text(&self) -> String {
-        let whose = self.unit.as_deref().unwrap_or("several units");
-        let Self {
-            id,
-            samples,
-            trained,
-            ..
-        } = self;
-        let size = bytes(self.bytes as u64);
-        format!(
-            "id        {id}\nsize      {size}\nsamples   {samples} messages of {whose}\ntrained   {trained}\n"
-        )
+        let whose = self.unit.as_deref().unwrap_or(t().several_units);
+        let lines = [
+            fact(t().dictionary_id, &self.id),
+            fact(t().size, &bytes(self.bytes as u64)),
+            fact(t().samples, &fill(t().samples_of, &[&self.samples, &whose])),
+            fact(t().trained, &self.trained),
+        ];
+        lines.map(|line| line + "\n").concat()
     }
 }

@@ -18,7 +18,10 @@ use super::{
 use crate::{
     cli::{
         exit::{BAD_DATA, CANNOT_CREATE, Failure, INTERNAL},
+        lines::{left, right},
         send::to_json,
+        table::fact,
+        texts::{fill, t},
     },
     model::UnitId,
     pki::files::{Access, Unfinished},
@@ -72,10 +75,10 @@ impl TrainOptions {
     pub(super) fn run(self) -> Result<(), Failure> {
         let found = Messages::read(&self.inputs, self.unit.as_ref())?;
         if found.foreign > 0 {
-            eprintln!("{} messages of other units are left out", found.foreign);
+            eprintln!("{}", fill(t().dictionary_foreign, &[&found.foreign]));
         }
         if found.is_cut {
-            eprintln!("there is more than 64 MiB; what comes after it is left out");
+            eprintln!("{}", t().dictionary_cut);
         }
         let senders = found.senders();
         let unit = match senders.len() {
@@ -83,11 +86,7 @@ impl TrainOptions {
             _ => None,
         };
         if senders.len() > 1 {
-            eprintln!(
-                "{} units sent these messages, and neighbours can read pieces of what a dictionary was trained on: take one unit's \
-                 with --unit UNIT",
-                senders.len()
-            );
+            eprintln!("{}", fill(t().dictionary_senders, &[&senders.len()]));
         }
         let (held_out, learnt): (Vec<_>, Vec<_>) = found
             .messages
@@ -101,7 +100,7 @@ impl TrainOptions {
         let bytes = wire::train(&samples(&learnt), usize::from(self.size_kib) * 1024)
             .map_err(|error| Failure::new(BAD_DATA, error.to_string()))?;
         let dictionary = Dictionary::new(bytes)
-            .map_err(|error| Failure::new(INTERNAL, format!("what was trained is {error}")))?;
+            .map_err(|error| Failure::new(INTERNAL, fill(t().dictionary_is, &[&error])))?;
         let trained = Trained {
             unit,
             at: Timestamp::now(),
@@ -114,7 +113,7 @@ impl TrainOptions {
         Unfinished::write(&self.out, &trained.to_bytes(), Access::Private)
             .and_then(Unfinished::replace)
             .map_err(|error| {
-                let text = format!("{file}: cannot be written: {error}; give another --out");
+                let text = fill(t().dictionary_unwritten, &[&file, &error]);
                 Failure::new(CANNOT_CREATE, text)
             })?;
         let outcome = Outcome {
@@ -135,14 +134,12 @@ impl TrainOptions {
             return Ok(());
         }
         let whose = match &self.unit {
-            Some(unit) => format!(" of {unit}"),
+            Some(unit) => fill(t().dictionary_of, &[unit]),
             None => String::new(),
         };
         let wanted = (SAMPLES_MIN * HELD_OUT_EVERY).div_ceil(HELD_OUT_EVERY - 1);
-        let text = format!(
-            "{} messages{whose} are too few to learn from; give at least {wanted}, or leave the node with the built-in dictionary",
-            found.messages.len()
-        );
+        let found = found.messages.len();
+        let text = fill(t().dictionary_few, &[&found, &whose, &wanted]);
         Err(Failure::new(BAD_DATA, text))
     }
 }
@@ -174,23 +171,31 @@ impl Outcome {
         let line = |what: &str, ratios: &Ratios| {
             let Ratios { built_in, own } = ratios;
             let saved = 100.0 * (1.0 - own / built_in);
-            format!("{what:<22}{built_in:>8.3}{own:>8.3}{saved:>7.1} %\n")
+            format!(
+                "{}{built_in:>8.3}{own:>8.3}{saved:>7.1} %\n",
+                left(what, 22)
+            )
         };
-        let verdict = match alone.own < alone.built_in || batches.own < batches.built_in {
-            true => "",
-            false => "It saves nothing: leave the node with the built-in dictionary.\n",
-        };
-        format!(
-            "{}file      {}\n\nbytes on the wire for each byte submitted, on {messages} other messages\n{:22}{:>8}{:>8}{:>9}\n{}{}{}{verdict}",
-            self.about.text(),
-            self.file,
-            "",
-            "built-in",
-            "own",
-            "saved",
-            line("one at a time", alone),
-            line("64 KiB, zstd 19", batches),
-            line("64 KiB, PPMd", densest),
-        )
+        let head = [
+            left("", 22),
+            right(t().gain_built_in, 8),
+            right(t().gain_own, 8),
+            right(t().gain_saved, 9),
+        ];
+        let mut text = self.about.text();
+        text += &fact(t().file, &self.file);
+        text += "\n\n";
+        text += &fill(t().gain_of, &[messages]);
+        text.push('\n');
+        text += &head.concat();
+        text.push('\n');
+        text += &line(t().gain_alone, alone);
+        text += &line("64 KiB, zstd 19", batches);
+        text += &line("64 KiB, PPMd", densest);
+        if alone.own >= alone.built_in && batches.own >= batches.built_in {
+            text += t().gain_none;
+            text.push('\n');
+        }
+        text
     }
 }

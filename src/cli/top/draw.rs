@@ -10,10 +10,15 @@ use ratatui::{
 use unicode_width::UnicodeWidthStr as _;
 
 use super::{
-    super::{exit::one_line, table::bytes},
+    super::{
+        exit::one_line,
+        lines::{left, wrapped},
+        table::bytes,
+        texts::{Texts, fill},
+    },
     columns::cut,
     figures::{age, seconds_since, span},
-    panes::{Part, parts, wrapped},
+    panes::{Part, parts},
     theme::{Theme, Tone},
     view::{Pane, View},
 };
@@ -22,29 +27,6 @@ use super::{
 const SILENT_S: u64 = 5;
 /// Lines of a notice at most.
 const NOTICE_LINES_MAX: usize = 3;
-/// The last line.
-const KEYS: &str = "q leave  Tab next pane  j/k scroll  p pause  ? help";
-/// What is explained on `?`.
-const HELP: [&str; 18] = [
-    "q, Esc, Ctrl-C     leave",
-    "Tab, Shift-Tab     next pane, pane before: its name begins with >",
-    "up, down, k, j     scroll the pane by a row",
-    "PgUp, PgDn         scroll it by ten rows",
-    "Home, End, g, G    to its first, its last rows",
-    "p                  pause, and go on",
-    "?                  this help; any key ends it",
-    "",
-    "RATE      what the link carries from here, as estimated",
-    "SENDS     what it has sent lately, headers included; GETS the other way",
-    "FLYING    bytes of messages under way and not acked",
-    "RATIO     bytes sent for each byte of the messages sent",
-    "TODAY     what it has carried since midnight, of its budget",
-    "OLDEST    how long the oldest message has waited here",
-    "EMPTY IN  at the rate of the last ten seconds, or else at what the",
-    "          links could carry",
-    "",
-    "The same once: casegate status; in a browser: /console/ of the API",
-];
 
 /// Draws it; gives the last row that each pane can begin with.
 pub(super) fn draw(
@@ -69,7 +51,7 @@ pub(super) fn draw(
     keys.y = rest.bottom().saturating_sub(1);
     keys.height = rest.height.min(1);
     rest.height = rest.height.saturating_sub(1);
-    let keys_text = Span::styled(KEYS, theme.style(Tone::Faint));
+    let keys_text = Span::styled(view.t.top_keys, theme.style(Tone::Faint));
     frame.render_widget(keys_text, keys);
 
     let parts = parts(view, theme, time, width);
@@ -79,13 +61,13 @@ pub(super) fn draw(
         let area = take(&mut rest, u16::try_from(height).unwrap_or(u16::MAX));
         let scrolled = view.scrolled.get(at).copied().unwrap_or_default();
         let is_chosen = view.pane as usize == at;
-        let bound = pane(frame, area, part, scrolled, is_chosen, theme);
+        let bound = pane(frame, area, part, scrolled, is_chosen, view.t, theme);
         if let Some(last) = last.get_mut(at) {
             *last = bound;
         }
     }
     if view.help {
-        help(frame, theme);
+        help(frame, view.t, theme);
     }
     last
 }
@@ -104,44 +86,45 @@ fn take(rest: &mut Rect, lines: u16) -> Rect {
 
 /// The node in two lines; what there is no room for is cut off.
 fn heading(view: &View, theme: Theme, now: Timestamp) -> [Line<'static>; 2] {
-    let picture = &view.picture;
+    let (t, picture) = (view.t, &view.picture);
     let status = &picture.status;
     let role = match (&status.upstream, status.listens) {
-        (Some(upstream), true) => format!("hub under {upstream}"),
-        (Some(upstream), false) => format!("edge of {upstream}"),
-        (None, _) => "hub".into(),
+        (Some(upstream), true) => fill(t.top_hub_under, &[upstream]),
+        (Some(upstream), false) => fill(t.top_edge_of, &[upstream]),
+        (None, _) => t.top_hub.into(),
     };
     let state = match status.ready {
-        true => Span::styled("takes submissions", theme.style(Tone::Good)),
-        false => Span::styled("takes no submissions", theme.style(Tone::Bad)),
+        true => Span::styled(t.takes, theme.style(Tone::Good)),
+        false => Span::styled(t.takes_not, theme.style(Tone::Bad)),
     };
     let first = [
         Span::styled(one_line(&status.unit), theme.style(Tone::Head)),
         Span::raw(one_line(&role)),
         state,
-        Span::raw(format!("up {}", age(status.started, now))),
+        Span::raw(fill(t.top_up, &[&age(t, status.started, now)])),
         Span::raw(one_line(&status.version)),
         Span::styled(one_line(&view.api), theme.style(Tone::Faint)),
     ];
-    let volume = |name, volume: super::node::Volume| {
+    let volume = |name: &str, volume: super::node::Volume| {
         let size = bytes(volume.bytes);
-        format!("{name} {} ({size})", volume.messages)
+        fill(t.top_volume, &[&name, &volume.messages, &size])
     };
     let attachments = &status.attachments;
     let second = [
-        volume("queued", status.queued),
-        volume("inbox", status.inbox),
-        format!("awaiting {}", status.awaiting_receipts),
-        format!("units {}/{}", picture.connected, picture.units),
-        format!(
-            "journal {}/{}",
-            bytes(status.journal_bytes),
-            bytes(status.journal_bytes_max)
+        volume(t.queued, status.queued),
+        volume(t.inbox, status.inbox),
+        fill(t.top_awaiting, &[&status.awaiting_receipts]),
+        fill(t.top_units, &[&picture.connected, &picture.units]),
+        fill(
+            t.top_journal,
+            &[
+                &bytes(status.journal_bytes),
+                &bytes(status.journal_bytes_max),
+            ],
         ),
-        format!(
-            "attached {}/{}",
-            bytes(attachments.bytes),
-            bytes(attachments.bytes_max)
+        fill(
+            t.top_attached,
+            &[&bytes(attachments.bytes), &bytes(attachments.bytes_max)],
         ),
     ];
     [spaced(first.into()), spaced(second.map(Span::raw).into())]
@@ -160,21 +143,13 @@ fn spaced(spans: Vec<Span<'static>>) -> Line<'static> {
 
 /// Why what is drawn is not the node as it is.
 fn notice(view: &View, now: Timestamp) -> Option<(Tone, String)> {
+    let t = view.t;
     let since = seconds_since(view.answered, now);
-    let ago = span(since);
+    let ago = span(t, since);
     match &view.trouble {
-        _ if view.paused => Some((
-            Tone::Warn,
-            format!("PAUSED: as it was {ago} ago; p goes on"),
-        )),
-        Some(why) => Some((
-            Tone::Bad,
-            format!("GONE, as it was {ago} ago, trying on: {}", one_line(why)),
-        )),
-        None if since >= SILENT_S => Some((
-            Tone::Bad,
-            format!("NO ANSWER for {ago}: {} is waited for", view.api),
-        )),
+        _ if view.paused => Some((Tone::Warn, fill(t.top_paused, &[&ago]))),
+        Some(why) => Some((Tone::Bad, fill(t.top_gone, &[&ago, &one_line(why)]))),
+        None if since >= SILENT_S => Some((Tone::Bad, fill(t.top_silent, &[&ago, &view.api]))),
         None => None,
     }
 }
@@ -186,6 +161,7 @@ fn pane(
     part: Part,
     scrolled: usize,
     is_chosen: bool,
+    t: &Texts,
     theme: Theme,
 ) -> usize {
     if area.is_empty() {
@@ -199,13 +175,13 @@ fn pane(
     let last = all.saturating_sub(room);
     let first = scrolled.min(last);
     let place = match all > room {
-        true => format!("{}-{} of {all}", first + 1, first + room),
+        true => fill(t.top_place, &[&(first + 1), &(first + room), &all]),
         false => all.to_string(),
     };
     let mark = if is_chosen { '>' } else { ' ' };
     let title = format!("{mark} {}  {place}", part.title);
     let width = usize::from(title_area.width);
-    let title = format!("{:width$}", cut(&title, width));
+    let title = left(&cut(&title, width), width);
     let tone = if is_chosen { Tone::Head } else { Tone::Faint };
     frame.render_widget(Span::styled(title, theme.bar(tone)), title_area);
     let rows = part.rows.into_iter().skip(first).take(room);
@@ -229,13 +205,14 @@ fn share<const N: usize>(wants: [usize; N], lines: usize) -> [usize; N] {
     given
 }
 
-fn help(frame: &mut Frame<'_>, theme: Theme) {
+fn help(frame: &mut Frame<'_>, t: &'static Texts, theme: Theme) {
     let screen = frame.area();
-    let widest = HELP.iter().map(|line| line.width()).max().unwrap_or(0);
+    let lines = || t.top_help.lines();
+    let widest = lines().map(|line| line.width()).max().unwrap_or(0);
     let width = u16::try_from(widest + 4)
         .unwrap_or(u16::MAX)
         .min(screen.width);
-    let height = u16::try_from(HELP.len() + 2).unwrap_or(u16::MAX);
+    let height = u16::try_from(lines().count() + 2).unwrap_or(u16::MAX);
     let height = height.min(screen.height);
     let area = Rect {
         x: screen.x + (screen.width - width) / 2,
@@ -244,9 +221,9 @@ fn help(frame: &mut Frame<'_>, theme: Theme) {
         height,
     };
     frame.render_widget(Clear, area);
-    let title = format!("{:width$}", "  casegate top", width = usize::from(width));
+    let title = left("  casegate top", usize::from(width));
     let bar = Line::styled(title, theme.bar(Tone::Head));
-    let lines = HELP.iter().map(|line| Line::raw(format!("  {line}")));
+    let lines = lines().map(|line| Line::raw(format!("  {line}")));
     let text = Text::from_iter([bar].into_iter().chain(lines));
     frame.render_widget(text, area);
 }

@@ -2,6 +2,8 @@
 
 use jiff::Timestamp;
 
+use super::super::texts::{Texts, fill};
+
 /// Bits a second.
 pub(super) fn rate(bps: f64) -> String {
     match bps {
@@ -14,20 +16,21 @@ pub(super) fn rate(bps: f64) -> String {
 }
 
 /// How long something takes or took, in two units at most.
-pub(super) fn span(seconds: u64) -> String {
+pub(super) fn span(t: &Texts, seconds: u64) -> String {
+    let (minutes, hours) = (seconds / 60, seconds / 3600);
     match seconds {
-        0..60 => format!("{seconds} s"),
-        60..600 => format!("{} min {} s", seconds / 60, seconds % 60),
-        600..3600 => format!("{} min", seconds / 60),
-        3600..86_400 => format!("{} h {} min", seconds / 3600, seconds % 3600 / 60),
-        _ => format!("{} d {} h", seconds / 86_400, seconds % 86_400 / 3600),
+        0..60 => fill(t.span_s, &[&seconds]),
+        60..600 => fill(t.span_min_s, &[&minutes, &(seconds % 60)]),
+        600..3600 => fill(t.span_min, &[&minutes]),
+        3600..86_400 => fill(t.span_h_min, &[&hours, &(minutes % 60)]),
+        _ => fill(t.span_d_h, &[&(hours / 24), &(hours % 24)]),
     }
 }
 
 /// How long ago something was; nothing when nobody knows.
-pub(super) fn age(at: Option<Timestamp>, now: Timestamp) -> String {
+pub(super) fn age(t: &Texts, at: Option<Timestamp>, now: Timestamp) -> String {
     match at {
-        Some(at) => span(seconds_since(at, now)),
+        Some(at) => span(t, seconds_since(at, now)),
         None => String::new(),
     }
 }
@@ -39,7 +42,7 @@ pub(super) fn seconds_since(at: Timestamp, now: Timestamp) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::super::texts::Language, *};
 
     #[test]
     fn rates_and_spans_are_short_and_say_their_unit() {
@@ -47,16 +50,18 @@ mod tests {
         assert_eq!(rate(12_340.0), "12.3 kbit/s");
         assert_eq!(rate(812_400.0), "812 kbit/s");
         assert_eq!(rate(1_250_000.0), "1.2 Mbit/s");
-        assert_eq!(span(42), "42 s");
-        assert_eq!(span(62), "1 min 2 s");
-        assert_eq!(span(3 * 3600 + 20 * 60 + 5), "3 h 20 min");
-        assert_eq!(span(2 * 86_400 + 4 * 3600), "2 d 4 h");
+        let [en, zh] = [Language::English, Language::Chinese].map(Texts::of);
+        assert_eq!(span(en, 42), "42 s");
+        assert_eq!(span(en, 62), "1 min 2 s");
+        assert_eq!(span(en, 3 * 3600 + 20 * 60 + 5), "3 h 20 min");
+        assert_eq!(span(en, 2 * 86_400 + 4 * 3600), "2 d 4 h");
+        assert_eq!(span(zh, 2 * 86_400 + 4 * 3600), "2 天 4 小时");
         let at = |second| Timestamp::from_second(second).ok();
         let now = at(100).expect("a time");
         assert_eq!(
-            (age(at(58), now), age(at(200), now)),
+            (age(en, at(58), now), age(en, at(200), now)),
             ("42 s".into(), "0 s".into())
         );
-        assert_eq!(age(None, now), "");
+        assert_eq!(age(en, None, now), "");
     }
 }

@@ -42,6 +42,7 @@ use super::{
     client::{ApiOptions, Client},
     exit::{CANNOT_CREATE, Failure, INTERNAL},
     stop::stop_flag,
+    texts::{fill, t},
 };
 
 /// How often the node is looked at.
@@ -76,8 +77,7 @@ impl TopCommand {
     /// There is no terminal, or the node cannot be seen at the beginning. One that goes away later is waited for.
     pub fn run(self) -> Result<(), Failure> {
         if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
-            let text = "standard output: is no terminal, or standard input is none; print the node once with `casegate status`";
-            return Err(Failure::new(CANNOT_CREATE, text));
+            return Err(Failure::new(CANNOT_CREATE, t().top_no_terminal));
         }
         let client = Client::new(&self.api)?;
         let mut model = Model::default();
@@ -114,11 +114,9 @@ fn watch(client: Client, mut model: Model) -> Result<Receiver<Looked>, Failure> 
         }
     };
     let thread = thread::Builder::new().name("looks".into());
-    thread.spawn(move || look_on(tell)).map_err(|error| {
-        let text =
-            format!("a thread cannot be started: {error}; this is the system's fault, try again");
-        Failure::new(INTERNAL, text)
-    })?;
+    thread
+        .spawn(move || look_on(tell))
+        .map_err(|error| Failure::new(INTERNAL, fill(t().no_thread, &[&error])))?;
     Ok(looks)
 }
 
@@ -147,8 +145,7 @@ impl Screen {
                     Ok(looked) => view.take(looked, Timestamp::now()),
                     Err(TryRecvError::Empty) => break,
                     Err(TryRecvError::Disconnected) => {
-                        let text = "casegate top: looks at the node have ended; this is a fault of ours, start it again";
-                        return Err(Failure::new(INTERNAL, text));
+                        return Err(Failure::new(INTERNAL, t().top_ended));
                     }
                 }
             }
@@ -181,8 +178,5 @@ impl Drop for Screen {
 }
 
 fn lost(error: &io::Error) -> Failure {
-    let text = format!(
-        "the terminal cannot be drawn on: {error}; print the node once with `casegate status`"
-    );
-    Failure::new(CANNOT_CREATE, text)
+    Failure::new(CANNOT_CREATE, fill(t().top_undrawn, &[error]))
 }

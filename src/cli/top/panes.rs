@@ -2,10 +2,14 @@
 
 use jiff::Timestamp;
 use ratatui::text::Line;
-use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 use super::{
-    super::{exit::one_line, table::bytes},
+    super::{
+        exit::one_line,
+        lines::wrapped,
+        table::bytes,
+        texts::{Texts, fill},
+    },
     columns::{Cell, Column, table},
     figures::{age, rate, span},
     model::{Empty, Flowing, Queue},
@@ -20,45 +24,51 @@ const DIGEST_SHOWN: usize = 12;
 /// Signs of a bar.
 const BAR_SIGNS: usize = 20;
 
-const LINKS: [Column; 13] = [
-    Column::name("NEIGHBOUR", 2, 10),
-    Column::name("LINK", 0, 9),
-    Column::word("STATE", 1),
-    Column::figure("RTT", 3),
-    Column::figure("LOSS", 4),
-    Column::figure("RATE", 5),
-    Column::figure("SENDS", 6),
-    Column::figure("GETS", 8),
-    Column::figure("TODAY", 7),
-    Column::figure("FOR", 9),
-    Column::figure("FLYING", 10),
-    Column::figure("RATIO", 11),
-    Column::word("KIND", 12),
-];
+fn links(t: &Texts) -> [Column; 13] {
+    [
+        Column::name(t.head_neighbour, 2, 10),
+        Column::name(t.head_link, 0, 9),
+        Column::word(t.head_state, 1),
+        Column::figure(t.head_rtt, 3),
+        Column::figure(t.head_loss, 4),
+        Column::figure(t.head_capacity, 5),
+        Column::figure(t.head_sends, 6),
+        Column::figure(t.head_gets, 8),
+        Column::figure(t.head_today, 7),
+        Column::figure(t.head_lasts, 9),
+        Column::figure(t.head_flying, 10),
+        Column::figure(t.head_ratio, 11),
+        Column::word(t.head_kind, 12),
+    ]
+}
 
-const QUEUES: [Column; 10] = [
-    Column::name("NEIGHBOUR", 0, 10),
-    Column::name("TITLE", 8, 8),
-    Column::word("STATE", 9),
-    Column::figure("FLASH", 1),
-    Column::figure("URGENT", 2),
-    Column::figure("NORMAL", 3),
-    Column::figure("BULK", 4),
-    Column::figure("SIZE", 7),
-    Column::figure("OLDEST", 5),
-    Column::figure("EMPTY IN", 6),
-];
+fn queues(t: &Texts) -> [Column; 10] {
+    [
+        Column::name(t.head_neighbour, 0, 10),
+        Column::name(t.head_unit_title, 8, 8),
+        Column::word(t.head_state, 9),
+        Column::figure(t.head_flash, 1),
+        Column::figure(t.head_urgent, 2),
+        Column::figure(t.head_normal, 3),
+        Column::figure(t.head_bulk, 4),
+        Column::figure(t.head_size, 7),
+        Column::figure(t.head_oldest, 5),
+        Column::figure(t.head_empty_in, 6),
+    ]
+}
 
-const ATTACHMENTS: [Column; 8] = [
-    Column::word("ATTACHMENT", 0),
-    Column::word("WAY", 1),
-    Column::name("NEIGHBOUR", 2, 10),
-    Column::figure("SIZE", 6),
-    Column::word("", 7),
-    Column::figure("DONE", 3),
-    Column::figure("RATE", 4),
-    Column::figure("LEFT", 5),
-];
+fn attachments(t: &Texts) -> [Column; 8] {
+    [
+        Column::word(t.head_attachment, 0),
+        Column::word(t.head_way, 1),
+        Column::name(t.head_neighbour, 2, 10),
+        Column::figure(t.head_size, 6),
+        Column::word("", 7),
+        Column::figure(t.head_done, 3),
+        Column::figure(t.head_rate, 4),
+        Column::figure(t.head_left, 5),
+    ]
+}
 
 /// A pane's lines.
 #[derive(Debug)]
@@ -88,19 +98,13 @@ pub(super) fn parts(
     now: Timestamp,
     width: usize,
 ) -> [Part; Pane::ALL.len()] {
-    let picture = &view.picture;
-    let links: Vec<_> = picture
-        .links
-        .iter()
-        .map(|link| link_row(link, now))
-        .collect();
-    let queues: Vec<_> = picture
-        .queues
-        .iter()
-        .map(|queue| queue_row(queue, now))
-        .collect();
+    let (t, picture) = (view.t, &view.picture);
+    let flowing = picture.links.iter();
+    let flowing: Vec<_> = flowing.map(|link| link_row(t, link, now)).collect();
+    let waiting = picture.queues.iter();
+    let waiting: Vec<_> = waiting.map(|queue| queue_row(t, queue, now)).collect();
     let under_way = picture.status.attachments.under_way.iter();
-    let transfers: Vec<_> = under_way.map(transfer_row).collect();
+    let under_way: Vec<_> = under_way.map(|one| transfer_row(t, one)).collect();
     let of_table = |title, (head, rows): (Line<'static>, Vec<_>)| Part {
         title,
         head: (!rows.is_empty()).then_some(head),
@@ -109,23 +113,23 @@ pub(super) fn parts(
     };
     Pane::ALL.map(|pane| match pane {
         Pane::Warnings => Part {
-            title: "Warnings",
+            title: t.top_warnings,
             head: None,
             rows: warning_rows(view, theme, now, width),
             needs_rows: true,
         },
-        Pane::Links => of_table("Links", table(&LINKS, &links, width, theme)),
-        Pane::Queues => of_table("Queues", table(&QUEUES, &queues, width, theme)),
+        Pane::Links => of_table(t.top_links, table(&links(t), &flowing, width, theme)),
+        Pane::Queues => of_table(t.top_queues, table(&queues(t), &waiting, width, theme)),
         Pane::Attachments => of_table(
-            "Attachments under way",
-            table(&ATTACHMENTS, &transfers, width, theme),
+            t.top_attachments,
+            table(&attachments(t), &under_way, width, theme),
         ),
     })
 }
 
 fn warning_rows(view: &View, theme: Theme, now: Timestamp, width: usize) -> Vec<Line<'static>> {
     let mut rows = Vec::new();
-    for (tone, text) in warnings(&view.picture, now) {
+    for (tone, text) in warnings(view.t, &view.picture, now) {
         let lines = wrapped(&one_line(&text), width.saturating_sub(2));
         for (at, line) in lines.into_iter().enumerate() {
             let mark = if at == 0 { "! " } else { "  " };
@@ -135,33 +139,7 @@ fn warning_rows(view: &View, theme: Theme, now: Timestamp, width: usize) -> Vec<
     rows
 }
 
-/// A text in lines of a width, parted at blanks where there are some.
-pub(super) fn wrapped(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    let mut used = 0;
-    for word in text.split(' ') {
-        let wide = word.width();
-        if used > 0 && used + 1 + wide > width {
-            lines.push(String::new());
-            used = 0;
-        }
-        let blank = (used > 0).then_some(' ');
-        for letter in blank.into_iter().chain(word.chars()) {
-            let wide = letter.width().unwrap_or(0);
-            if used > 0 && used + wide > width {
-                lines.push(String::new());
-                used = 0;
-            }
-            if let Some(line) = lines.last_mut() {
-                line.push(letter);
-            }
-            used += wide;
-        }
-    }
-    lines
-}
-
-fn link_row(flowing: &Flowing, now: Timestamp) -> [Cell; LINKS.len()] {
+fn link_row(t: &Texts, flowing: &Flowing, now: Timestamp) -> [Cell; 13] {
     let link = &flowing.link;
     let lately = |bps| match link.up {
         true => Cell::from(rate(bps)),
@@ -172,10 +150,7 @@ fn link_row(flowing: &Flowing, now: Timestamp) -> [Cell; LINKS.len()] {
         "proving" | "opening" => Tone::Warn,
         _ => Tone::Bad,
     };
-    let state = match link.takes.as_str() {
-        "express" => format!("{}, urgent only", link.state),
-        _ => link.state.clone(),
-    };
+    let state = t.link_state(&link.state, &link.takes);
     let figure = |figure: Option<String>| Cell::from(figure.unwrap_or_default());
     [
         Cell::from(&link.neighbour),
@@ -186,8 +161,11 @@ fn link_row(flowing: &Flowing, now: Timestamp) -> [Cell; LINKS.len()] {
         figure(link.rate_bps.map(|bps| rate(bps as f64))),
         lately(flowing.sent_bps),
         lately(flowing.received_bps),
-        link.usage.as_ref().map_or_else(Cell::default, today),
-        Cell::from(age(link.since, now)),
+        match &link.usage {
+            Some(usage) => today(t, usage),
+            None => Cell::default(),
+        },
+        Cell::from(age(t, link.since, now)),
         Cell::from(match link.up {
             true => bytes(link.in_flight_bytes),
             false => String::new(),
@@ -198,25 +176,25 @@ fn link_row(flowing: &Flowing, now: Timestamp) -> [Cell; LINKS.len()] {
 }
 
 /// What a link has carried today, of its budget if it has one.
-fn today(usage: &Usage) -> Cell {
+fn today(t: &Texts, usage: &Usage) -> Cell {
     let carried = bytes(usage.today_bytes);
     match usage.budget_bytes {
         Some(budget) => {
             let is_spent = usage.today_bytes >= budget;
             let tone = if is_spent { Tone::Bad } else { Tone::Plain };
-            Cell::toned(&format!("{carried} of {}", bytes(budget)), tone)
+            Cell::toned(&fill(t.of_budget, &[&carried, &bytes(budget)]), tone)
         }
         None => Cell::from(carried),
     }
 }
 
-fn queue_row(queue: &Queue, now: Timestamp) -> [Cell; QUEUES.len()] {
+fn queue_row(t: &Texts, queue: &Queue, now: Timestamp) -> [Cell; 10] {
     let unit = &queue.unit;
     let (state, tone) = match (unit.blocked, unit.paused.is_empty(), unit.connected) {
-        (true, ..) => ("blocked", Tone::Bad),
-        (_, false, _) => ("paused", Tone::Warn),
-        (.., true) => ("connected", Tone::Good),
-        _ => ("away", Tone::Warn),
+        (true, ..) => (t.blocked, Tone::Bad),
+        (_, false, _) => (t.paused, Tone::Warn),
+        (.., true) => (t.connected, Tone::Good),
+        _ => (t.away, Tone::Warn),
     };
     let lanes = &unit.mailbox_lanes;
     let depth = |messages: u64| {
@@ -236,18 +214,18 @@ fn queue_row(queue: &Queue, now: Timestamp) -> [Cell; QUEUES.len()] {
         depth(lanes.normal),
         depth(lanes.bulk),
         Cell::from(bytes(unit.mailbox.bytes)),
-        Cell::from(age(unit.oldest, now)),
+        Cell::from(age(t, unit.oldest, now)),
         match queue.empty {
-            Empty::After(seconds) => Cell::from(span(seconds)),
-            Empty::NoLink => Cell::toned("no link", Tone::Warn),
-            Empty::Paused => Cell::toned("paused", Tone::Warn),
-            Empty::Waits => Cell::toned("waits", Tone::Warn),
+            Empty::After(seconds) => Cell::from(span(t, seconds)),
+            Empty::NoLink => Cell::toned(t.no_link, Tone::Warn),
+            Empty::Paused => Cell::toned(t.paused, Tone::Warn),
+            Empty::Waits => Cell::toned(t.waits, Tone::Warn),
             Empty::Unknown => Cell::from("-"),
         },
     ]
 }
 
-fn transfer_row(transfer: &Transfer) -> [Cell; ATTACHMENTS.len()] {
+fn transfer_row(t: &Texts, transfer: &Transfer) -> [Cell; 8] {
     let digest = transfer.digest.strip_prefix("blake3:");
     let digest: String = digest
         .unwrap_or(&transfer.digest)
@@ -266,29 +244,12 @@ fn transfer_row(transfer: &Transfer) -> [Cell; ATTACHMENTS.len()] {
     let figure = |figure: Option<String>| Cell::from(figure.unwrap_or_default());
     [
         Cell::from(digest),
-        Cell::from(&transfer.way),
+        Cell::from(t.way(&transfer.way)),
         Cell::from(&transfer.neighbour),
         figure(transfer.size.map(bytes)),
         figure(bar),
         Cell::from(percent.map_or_else(|| bytes(done), |percent| format!("{percent} %"))),
         figure(transfer.rate_bps.map(|bps| rate(bps as f64))),
-        figure(transfer.seconds_left.map(span)),
+        figure(transfer.seconds_left.map(|seconds| span(t, seconds))),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_warning_is_parted_at_blanks_and_one_without_them_anywhere() {
-        assert_eq!(
-            wrapped("the link 3g is down", 11),
-            ["the link 3g", "is down"]
-        );
-        assert_eq!(wrapped("案件移送 一二", 6), ["案件移", "送", "一二"]);
-        assert_eq!(wrapped("", 5), [""]);
-        // A width of nothing ends all the same.
-        assert_eq!(wrapped("ab", 0), ["a", "b"]);
-    }
 }

@@ -11,6 +11,7 @@ use super::{
     theme::Theme,
     view::{Pane, View},
 };
+use crate::cli::texts::{Language, Texts};
 
 /// When the screen is drawn.
 fn now() -> Timestamp {
@@ -148,6 +149,40 @@ fn a_wide_terminal_shows_every_column() {
 #[test]
 fn a_terminal_of_80_columns_and_24_lines_shows_what_matters() {
     insta::assert_snapshot!(text(&view(), 80, 24));
+}
+
+fn in_chinese() -> View {
+    View {
+        t: Texts::of(Language::Chinese),
+        ..view()
+    }
+}
+
+#[test]
+fn in_chinese_a_terminal_of_80_columns_and_24_lines_shows_what_matters() {
+    insta::assert_snapshot!(text(&in_chinese(), 80, 24));
+}
+
+#[test]
+fn in_chinese_a_wide_terminal_shows_every_column() {
+    insta::assert_snapshot!(text(&in_chinese(), 160, 30));
+}
+
+#[test]
+fn in_chinese_help_lies_over_the_screen_and_a_node_that_is_gone_is_told_of() {
+    let mut view = in_chinese();
+    view.help = true;
+    insta::assert_snapshot!(text(&view, 80, 24));
+    view.help = false;
+    view.answered = "2026-11-24T07:59:48Z".parse().expect("a time");
+    let silent = text(&view, 100, 30);
+    assert!(silent.contains("已 12 秒没有应答"), "{silent}");
+    view.trouble = Some("gone".into());
+    let gone = text(&view, 80, 24);
+    assert!(
+        gone.contains("节点失联，所示为 12 秒前的状态，正在重试：gone"),
+        "{gone}"
+    );
 }
 
 #[test]

@@ -3,7 +3,10 @@
 use jiff::Timestamp;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-use super::model::Picture;
+use super::{
+    super::texts::{Texts, t},
+    model::Picture,
+};
 
 /// Rows that a page key moves.
 const PAGE: usize = 10;
@@ -26,6 +29,8 @@ impl Pane {
 /// All that decides what is drawn, beside the time and the screen's size.
 #[derive(Debug)]
 pub(super) struct View {
+    /// What is said on it.
+    pub(super) t: &'static Texts,
     /// Where the node is.
     pub(super) api: String,
     /// The node as it was last seen.
@@ -48,6 +53,7 @@ impl View {
     /// A view of a node that has just been seen.
     pub(super) fn new(api: String, picture: Picture, now: Timestamp) -> Self {
         Self {
+            t: t(),
             api,
             picture,
             answered: now,

@@ -1,5 +1,7 @@
 //! Why a trial ends without a result.
 
+use crate::cli::texts::t;
+
 /// A text for people and the exit code that goes with it.
 #[derive(Debug, thiserror::Error)]
 #[error("{text}")]
@@ -38,7 +40,7 @@ impl TrialError {
     pub(super) fn interrupted() -> Self {
         Self {
             code: Self::INTERRUPTED,
-            text: "interrupted before the end".to_owned(),
+            text: t().trial_interrupted.to_owned(),
         }
     }
 }

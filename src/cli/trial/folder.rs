@@ -9,6 +9,7 @@ use std::{
 };
 
 use super::error::TrialError;
+use crate::cli::texts::{fill, t};
 
 /// Keys lie in it.
 const MODE: u32 = 0o700;
@@ -29,23 +30,16 @@ impl TrialFolder {
     /// Exit code 73: it cannot be made, or there is something in it.
     pub(super) fn make(named: Option<&Path>, keep: bool) -> Result<Self, TrialError> {
         let path = match named {
-            Some(path) => {
-                take(path).map(|()| path.to_owned()).map_err(|error| {
-                    let path = path.display();
-                    TrialError::cannot_create(match error.kind() {
-                        ErrorKind::DirectoryNotEmpty => format!(
-                            "--data {path}: is not empty, and what a demo leaves is removed; name a folder that is empty or missing"
-                        ),
-                        _ => format!("--data {path}: cannot be made ({error}); name another folder"),
-                    })
-                })?
-            }
+            Some(path) => take(path).map(|()| path.to_owned()).map_err(|error| {
+                let path = path.display();
+                TrialError::cannot_create(match error.kind() {
+                    ErrorKind::DirectoryNotEmpty => fill(t().trial_folder_used, &[&path]),
+                    _ => fill(t().trial_folder_unmade, &[&path, &error]),
+                })
+            })?,
             None => temporary().map_err(|error| {
                 let path = std::env::temp_dir();
-                let path = path.display();
-                TrialError::cannot_create(format!(
-                    "{path}: no folder can be made in it ({error}); name one with --data"
-                ))
+                TrialError::cannot_create(fill(t().trial_no_folder, &[&path.display(), &error]))
             })?,
         };
         Ok(Self { path, keep })
@@ -62,7 +56,8 @@ impl Drop for TrialFolder {
             return;
         }
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            eprintln!("{}: cannot be removed: {error}", self.path.display());
+            let path = self.path.display();
+            eprintln!("{}", fill(t().trial_not_removed, &[&path, &error]));
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::{io, net::SocketAddr, time::Duration};
 
 use super::error::TrialError;
-use crate::model::BlobDigest;
+use crate::{
+    cli::texts::{fill, t},
+    model::BlobDigest,
+};
 
 /// How long an answer may take: longer than any wait that the demo asks for.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -84,7 +87,7 @@ impl Client {
 }
 
 fn failed(why: String) -> TrialError {
-    TrialError::internal(format!("a gateway does not answer: {why}"))
+    TrialError::internal(fill(t().trial_no_answer, &[&why]))
 }
 
 type Response = Result<ureq::http::Response<ureq::Body>, ureq::Error>;

@@ -7,7 +7,10 @@ use std::{
 };
 
 use super::plan::{Event, Planned};
-use crate::model::{Lane, UnitId};
+use crate::{
+    cli::texts::{fill, t},
+    model::{Lane, UnitId},
+};
 
 /// Most faults that are told one by one.
 const FAULTS_TOLD_MAX: usize = 10;
@@ -129,26 +132,26 @@ impl Ledger {
             named("source").unwrap_or_default(),
             named("id").unwrap_or_default(),
         );
-        let what = format!("{id} from {source} at {receiver}");
+        let what = fill(t().fault_what, &[&id, &source, receiver]);
         let Some(&place) = self.places.get(&(source, id)) else {
-            return account.fault(format!("{what}: nobody sent it"));
+            return account.fault(fill(t().fault_unsent, &[&what]));
         };
         let Some(planned) = self.plan.get(place) else {
             return;
         };
         if !planned.receivers.contains(receiver) {
-            return account.fault(format!("{what}: it was not for this receiver"));
+            return account.fault(fill(t().fault_foreign, &[&what]));
         }
         if account.received.contains_key(&(place, receiver.clone())) {
             account.duplicated += 1;
-            return account.fault(format!("{what}: it came again"));
+            return account.fault(fill(t().fault_again, &[&what]));
         }
         let changed = planned
             .event
             .iter()
             .find(|(name, sent)| event.get(*name).map(|came| came.get()) != Some(sent.get()));
         if let Some((name, _)) = changed {
-            account.fault(format!("{what}: its {name} is not what was sent"));
+            account.fault(fill(t().fault_changed, &[&what, name]));
         } else {
             account.delivered += 1;
         }
@@ -159,9 +162,7 @@ impl Ledger {
                 .get(&of)
                 .is_some_and(|last| *last > place)
             {
-                account.fault(format!(
-                    "{what}: a later message of its case came before it"
-                ));
+                account.fault(fill(t().fault_order, &[&what]));
             }
             account.last_of_case.insert(of, place);
         }
@@ -188,7 +189,7 @@ impl Ledger {
                     Some(_) => {}
                     None => {
                         let (id, from) = (&planned.id, &planned.from);
-                        account.fault(format!("{id} from {from} to {receiver}: it has not come"));
+                        account.fault(fill(t().fault_missing, &[id, from, receiver]));
                     }
                 }
             }

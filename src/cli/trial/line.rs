@@ -13,8 +13,10 @@ pub(in crate::cli) struct Line {
     pub(in crate::cli) kind: LinkKind,
     /// How long it is cut once half of the messages are submitted, if it is.
     pub(in crate::cli) cut: Option<Duration>,
-    /// Its name, and what it is like.
+    /// Its name, and what it is like, for programs.
     pub(in crate::cli) words: String,
+    /// The same for people, in their language.
+    pub(in crate::cli) told: String,
 }
 
 impl Line {

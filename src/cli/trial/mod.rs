@@ -28,6 +28,7 @@ pub(super) use self::{
     traffic::Pace,
 };
 use self::{folder::TrialFolder, ledger::Ledger, progress::Progress, world::World};
+use super::texts::{fill, t};
 use crate::{
     node,
     observe::{self, LogFormat, LogLevel},
@@ -61,13 +62,11 @@ impl Trial {
     pub(super) fn run(&self, folder: Option<&Path>, keep: bool) -> Result<Report, TrialError> {
         // Several nodes in one log are for those who ask for it.
         if std::env::var_os(observe::FILTER_VARIABLE).is_some() {
-            observe::init(LogLevel::Warn, LogFormat::Text).map_err(|error| {
-                TrialError::internal(format!("the log cannot be set up: {error}"))
-            })?;
+            observe::init(LogLevel::Warn, LogFormat::Text)
+                .map_err(|error| TrialError::internal(fill(t().no_log, &[&error])))?;
         }
-        let runtime = node::runtime().map_err(|error| {
-            TrialError::internal(format!("the threads cannot be set up: {error}"))
-        })?;
+        let runtime = node::runtime()
+            .map_err(|error| TrialError::internal(fill(t().no_threads, &[&error])))?;
         let folder = TrialFolder::make(folder, keep)?;
         let outcome = runtime.block_on(self.watched(&folder, keep));
         // Before the folder goes.
@@ -111,9 +110,7 @@ struct Signals([Signal; 3]);
 impl Signals {
     fn listen() -> Result<Self, TrialError> {
         let listen = |kind| {
-            signal(kind).map_err(|error| {
-                TrialError::internal(format!("signals cannot be received: {error}"))
-            })
+            signal(kind).map_err(|error| TrialError::internal(fill(t().no_signals_why, &[&error])))
         };
         Ok(Self([
             listen(SignalKind::interrupt())?,

@@ -7,6 +7,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::cli::texts::{fill, t};
+
 /// A bar on a terminal, plain lines elsewhere.
 #[derive(Debug)]
 pub(super) struct Progress {
@@ -27,9 +29,7 @@ impl Progress {
             ProgressDrawTarget::stderr()
         };
         let bar = ProgressBar::with_draw_target(Some(total), target);
-        if let Ok(style) =
-            ProgressStyle::with_template("{elapsed:>4} {wide_bar} {pos}/{len} delivered  {msg}")
-        {
+        if let Ok(style) = ProgressStyle::with_template(t().trial_bar) {
             bar.set_style(style);
         }
         Self {
@@ -55,15 +55,14 @@ impl Progress {
         self.bar.set_message(doing.to_owned());
         let quarters = (count * 4).checked_div(self.total).unwrap_or(0);
         if self.plain && self.quarters_told.swap(quarters, Relaxed) < quarters {
-            eprintln!("{count} of {} delivered", self.total);
+            eprintln!("{}", fill(t().trial_delivered, &[&count, &self.total]));
         }
     }
 
     /// Tells how much of the scan has gone.
     pub(super) fn scanned(&self, bytes: u64, size: u64) {
         if self.bar.length() != Some(size) {
-            let template = "{wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
-            if let Ok(style) = ProgressStyle::with_template(template) {
+            if let Ok(style) = ProgressStyle::with_template(t().trial_scan_bar) {
                 self.bar.set_style(style);
             }
             self.bar.set_length(size);

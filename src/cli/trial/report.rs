@@ -16,7 +16,14 @@ use super::{
     scan::Scan,
     world::Wire,
 };
-use crate::{emulator::Counters, model::Lane};
+use crate::{
+    cli::{
+        lines::{left, right},
+        texts::{fill, t},
+    },
+    emulator::Counters,
+    model::Lane,
+};
 
 /// The result of a trial.
 #[derive(Debug)]
@@ -102,7 +109,7 @@ impl Report {
         let mut faults = std::mem::take(&mut balance.faults);
         let untold = balance.fault_count - faults.len() as u64;
         if untold > 0 {
-            faults.push(format!("and {untold} more"));
+            faults.push(fill(t().fault_more, &[&untold]));
         }
         faults.extend(scan.as_ref().and_then(|scan| scan.fault.clone()));
         Self {
@@ -196,61 +203,62 @@ impl Report {
     fn write_wire(&self, f: &mut fmt::Formatter<'_>, name: &str, of: Counters) -> fmt::Result {
         let lost = of.dropped_buffer + of.dropped_line + of.dropped_outage;
         let ratio = of.offered_bytes as f64 / self.balance.payload_bytes.max(1) as f64;
-        writeln!(
-            f,
-            "{name:<18}{:>12}   ratio {ratio:.2}, {} packets, {lost} of them lost",
-            of.offered_bytes, of.offered_packets
-        )
+        let (name, ratio) = (left(name, 18), format!("{ratio:.2}"));
+        let told = fill(t().report_wire, &[&ratio, &of.offered_packets, &lost]);
+        writeln!(f, "{name}{:>12}   {told}", of.offered_bytes)
     }
 
     /// What to do next, when the folder stays.
     fn write_kept(&self, f: &mut fmt::Formatter<'_>, folder: &Path) -> fmt::Result {
         let folder = folder.display();
-        writeln!(f, "kept in {folder}. Next, each in a terminal of its own:")?;
+        writeln!(f, "{}", fill(t().report_kept, &[&folder]))?;
         for name in [self.cast.hub].iter().chain(self.cast.units) {
             writeln!(f, "  casegate run --config {folder}/{name}.toml")?;
         }
-        writeln!(
-            f,
-            "and then the API of a node, at `listen` under [api] in its file: /v1/status, /v1/links, /metrics"
-        )
+        writeln!(f, "{}", t().report_api)
     }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let balance = &self.balance;
-        writeln!(f, "\nlink              {}", self.line.words)?;
-        writeln!(f, "sent              {:>12}", balance.sent)?;
-        writeln!(f, "delivered         {:>12}", balance.delivered)?;
-        writeln!(f, "missing           {:>12}", self.missing())?;
-        writeln!(f, "duplicated        {:>12}", balance.duplicated)?;
-        write!(f, "payload bytes     {:>12}", balance.payload_bytes)?;
+        writeln!(f, "\n{}{}", left(t().report_link, 18), self.line.told)?;
+        for (name, count) in [
+            (t().report_sent, balance.sent),
+            (t().report_delivered, balance.delivered),
+            (t().report_missing, self.missing()),
+            (t().report_duplicated, balance.duplicated),
+        ] {
+            writeln!(f, "{}{count:>12}", left(name, 18))?;
+        }
+        let payload = left(t().report_payload, 18);
+        write!(f, "{payload}{:>12}", balance.payload_bytes)?;
         match self.payload {
             Ways { down: 0, .. } => writeln!(f)?,
-            Ways { up, down } => writeln!(f, "   {up} submitted at the edge, {down} at the hub")?,
+            Ways { up, down } => writeln!(f, "   {}", fill(t().report_submitted, &[&up, &down]))?,
         }
-        self.write_wire(f, "wire bytes up", self.wire.up)?;
-        self.write_wire(f, "wire bytes down", self.wire.down)?;
+        self.write_wire(f, t().report_up, self.wire.up)?;
+        self.write_wire(f, t().report_down, self.wire.down)?;
+        let seconds = format!("{:.1}", balance.time.as_secs_f64());
+        let seconds = right(&fill(t().report_seconds, &[&seconds]), 12);
+        writeln!(f, "{}{seconds}", left(t().report_time, 18))?;
         writeln!(
             f,
-            "time              {:>10.1} s",
-            balance.time.as_secs_f64()
+            "\n{} {} {} {}",
+            left(t().report_latency, 12),
+            right(t().report_messages, 8),
+            right(t().report_median, 11),
+            right(t().report_p99, 11)
         )?;
-        writeln!(f, "\nlatency      messages   median ms      p99 ms")?;
         for lane in Lane::ALL {
-            write_latency(f, lane.as_str(), &self.sorted(|of| of == lane))?;
+            write_latency(f, t().words.lane(lane), &self.sorted(|of| of == lane))?;
         }
-        write_latency(f, "all", &self.sorted(|_| true))?;
+        write_latency(f, t().report_all, &self.sorted(|_| true))?;
         if let Some(scan) = &self.scan {
             write_scan(f, scan)?;
         }
-        writeln!(
-            f,
-            "\nWire bytes are UDP payload and {} a packet, handshakes, acks and receipts included. Latency is from the call that\n\
-             submits to the call that receives, at another unit.\n",
-            crate::emulator::PACKET_OVERHEAD_BYTES
-        )?;
+        let overhead = crate::emulator::PACKET_OVERHEAD_BYTES;
+        writeln!(f, "\n{}\n", fill(t().report_note, &[&overhead]))?;
         match &self.kept {
             Some(folder) => self.write_kept(f, folder),
             None => Ok(()),
@@ -260,19 +268,25 @@ impl fmt::Display for Report {
 
 fn write_scan(f: &mut fmt::Formatter<'_>, scan: &Scan) -> fmt::Result {
     let ratio = scan.wire_bytes_up as f64 / scan.bytes.max(1) as f64;
-    writeln!(
-        f,
-        "\nscan attached     {:>12}   bytes in {:.1} s, {} up, ratio {ratio:.2}{}, digest {}",
-        scan.bytes,
-        scan.time.as_secs_f64(),
-        scan.wire_bytes_up,
-        match (scan.was_cut, scan.resumed) {
-            (true, true) => ", cut in the middle and gone on with",
-            (true, false) => ", cut in the middle and begun anew",
-            (false, _) => "",
-        },
-        if scan.digest_equal { "equal" } else { "WRONG" }
-    )
+    let (seconds, ratio) = (
+        format!("{:.1}", scan.time.as_secs_f64()),
+        format!("{ratio:.2}"),
+    );
+    let cut = match (scan.was_cut, scan.resumed) {
+        (true, true) => t().report_resumed,
+        (true, false) => t().report_anew,
+        (false, _) => "",
+    };
+    let digest = match scan.digest_equal {
+        true => t().report_equal,
+        false => t().report_unequal,
+    };
+    let values: [&dyn fmt::Display; 5] = [&seconds, &scan.wire_bytes_up, &ratio, &cut, &digest];
+    let (name, told) = (
+        left(t().report_scan, 18),
+        fill(t().report_scan_sent, &values),
+    );
+    writeln!(f, "\n{name}{:>12}   {told}", scan.bytes)
 }
 
 fn write_latency(f: &mut fmt::Formatter<'_>, name: &str, sorted: &[Duration]) -> fmt::Result {
@@ -284,7 +298,8 @@ fn write_latency(f: &mut fmt::Formatter<'_>, name: &str, sorted: &[Duration]) ->
     };
     writeln!(
         f,
-        "  {name:<10} {:>8} {:>11} {:>11}",
+        "  {} {:>8} {:>11} {:>11}",
+        left(name, 10),
         sorted.len(),
         shown(50),
         shown(99)

@@ -15,7 +15,10 @@ use super::{
     traffic,
     world::{LOOK_EVERY, Member, World},
 };
-use crate::model::BlobDigest;
+use crate::{
+    cli::texts::{fill, t},
+    model::BlobDigest,
+};
 
 /// Its CloudEvents id.
 const ID: &str = "scan";
@@ -53,22 +56,20 @@ pub(super) async fn carry(
 ) -> Result<Scan, TrialError> {
     let mut members = world.members();
     let (Some(from), Some(to)) = (members.next(), members.next()) else {
-        return Err(TrialError::internal("nobody is there to send a scan to"));
+        return Err(TrialError::internal(t().trial_nobody));
     };
     // Bytes that nobody can compress, as those of a scanner's file.
     let mut body = vec![0; bytes];
     blake3::Hasher::new().finalize_xof().fill(&mut body);
     let (size, digest) = (body.len() as u64, BlobDigest::of(&body));
-    progress.phase(&format!("scan: {size} bytes, attached to a message"));
+    progress.phase(&fill(t().trial_scan, &[&size]));
     let (status, text) = from
         .client
         .put("/v1/attachments?name=scan.tif", body)
         .await?;
     if status != 201 {
-        let unit = &from.unit;
-        return Err(TrialError::internal(format!(
-            "{unit} refuses an attachment: {text}"
-        )));
+        let told = fill(t().trial_refused_scan, &[&from.unit, &text]);
+        return Err(TrialError::internal(told));
     }
     let event = json!({
         "specversion": "1.0", "id": ID, "source": format!("/unit/{}", from.unit), "type": "case.material",
@@ -98,10 +99,7 @@ pub(super) async fn carry(
     let again = carried().saturating_sub(size + size / 8);
     scan.resumed = cut_at.is_some_and(|at| again < at / 2);
     if !handed {
-        scan.fault = Some(format!(
-            "the scan did not come, with {} bytes on the wire",
-            scan.wire_bytes_up
-        ));
+        scan.fault = Some(fill(t().trial_scan_lost, &[&scan.wire_bytes_up]));
         return Ok(scan);
     }
     let arrived = to
@@ -110,7 +108,7 @@ pub(super) async fn carry(
         .await?;
     scan.digest_equal = arrived == (size, digest);
     if !scan.digest_equal {
-        scan.fault = Some("the scan is not what was sent".to_owned());
+        scan.fault = Some(t().trial_scan_changed.to_owned());
     }
     Ok(scan)
 }
@@ -135,15 +133,12 @@ async fn watch(
         {
             world.cut(true);
             (mend_at, cut_at) = (Some(now + cut), Some(bytes));
-            progress.phase(&format!(
-                "outage: both links are cut for {} s",
-                cut.as_secs()
-            ));
+            progress.phase(&fill(t().trial_cut_both, &[&cut.as_secs()]));
         }
         if mend_at.is_some_and(|at| at <= now) {
             world.cut(false);
             mend_at = None;
-            progress.phase("outage: over");
+            progress.phase(t().trial_mended);
         }
         progress.scanned(bytes.min(size), size);
         if bytes >= moved.0 + MOVED_BYTES || mend_at.is_some() {

@@ -17,6 +17,7 @@ use super::{
     progress::Progress,
     world::{LOOK_EVERY, Member, World},
 };
+use crate::cli::texts::{fill, t};
 
 /// Most messages of one batch.
 const BATCH_MESSAGES_MAX: usize = 100;
@@ -50,7 +51,7 @@ pub(super) async fn exchange(
     let send = try_join_all(world.members().map(|member| send(member, pace, ledger)));
     let conduct = async {
         try_join(send, watch(world, ledger, progress)).await?;
-        progress.phase("settling: receipts on their way back, and whether anything comes twice");
+        progress.phase(t().trial_settling);
         let deadline = Instant::now() + SETTLED_WITHIN;
         while !world.is_quiet().await? && Instant::now() < deadline {
             sleep(LOOK_EVERY).await;
@@ -64,9 +65,7 @@ pub(super) async fn exchange(
 /// Cuts the links in the middle when the line is one that is cut, and ends when everything has come or nothing comes any more.
 async fn watch(world: &World, ledger: &Ledger, progress: &Progress) -> Result<(), TrialError> {
     let (pairs, messages) = (ledger.pairs(), ledger.plan().len());
-    progress.phase(&format!(
-        "traffic: {messages} messages, {pairs} to be delivered"
-    ));
+    progress.phase(&fill(t().trial_traffic, &[&messages, &pairs]));
     let (began, quiet_within) = (Instant::now(), world.line().quiet_within());
     let mut cut_ahead = world.line().cut;
     let mut mend_at: Option<Instant> = None;
@@ -78,18 +77,16 @@ async fn watch(world: &World, ledger: &Ledger, progress: &Progress) -> Result<()
         {
             world.cut(true);
             mend_at = Some(now + cut);
-            progress.phase(&format!(
-                "outage: the link of each unit is cut for {} s",
-                cut.as_secs()
-            ));
+            progress.phase(&fill(t().trial_cut, &[&cut.as_secs()]));
         }
         if mend_at.is_some_and(|at| at <= now) {
             world.cut(false);
             mend_at = None;
-            progress.phase("outage: over");
+            progress.phase(t().trial_mended);
         }
         let (delivered, last) = ledger.delivered();
-        progress.delivered(delivered, if mend_at.is_some() { "(link cut)" } else { "" });
+        let is_cut = mend_at.is_some();
+        progress.delivered(delivered, if is_cut { t().trial_is_cut } else { "" });
         let through = delivered == pairs && mend_at.is_none();
         let given_up = submitted == messages
             && now.saturating_duration_since(last.unwrap_or(began)) > quiet_within;
@@ -146,10 +143,8 @@ pub(super) async fn submit(
                 sleep(AGAIN_AFTER).await;
             }
             _ => {
-                let unit = &member.unit;
-                return Err(TrialError::internal(format!(
-                    "{unit} refuses a message: {text}"
-                )));
+                let told = fill(t().trial_refused, &[&member.unit, &text]);
+                return Err(TrialError::internal(told));
             }
         }
     }

@@ -19,6 +19,7 @@ use super::{
     progress::Progress,
 };
 use crate::{
+    cli::texts::{fill, t},
     config::{LinkKind, Settings},
     emulator::{Emulator, LinkStats},
     model::{Millis, UnitId},
@@ -67,28 +68,22 @@ impl World {
         progress: &Progress,
     ) -> Result<Self, TrialError> {
         let (cast, line) = (trial.cast, trial.line.clone());
-        let names = cast.units.join(" and ");
-        progress.phase(&format!(
-            "certificates: a CA, and keys for {} and {names}",
-            cast.hub
-        ));
+        let names = cast.units.join(t().and);
+        progress.phase(&fill(t().trial_certificates, &[&cast.hub, &names]));
         let owned = folder.to_owned();
         let issued = tokio::task::spawn_blocking(move || issue_all(&owned, cast)).await;
         issued.map_err(|error| TrialError::internal(error.to_string()))??;
 
-        progress.phase(&format!(
-            "nodes: {} and {names}, each with a configuration of its own",
-            cast.hub
-        ));
+        progress.phase(&fill(t().trial_nodes, &[&cast.hub, &names]));
         let hub = start(folder, cast.hub, &cast.hub_text(ANY_PORT, ANY_PORT)).await?;
         let Some(dial_in) = hub.node.listen_address().await else {
-            return Err(TrialError::internal("the hub does not listen"));
+            return Err(TrialError::internal(t().trial_no_listen));
         };
         let mut units = Vec::new();
         for (name, seed) in cast.units.iter().zip(trial.seed..) {
             let emulator = Emulator::start(line.profile.clone(), seed, dial_in)
                 .await
-                .map_err(|error| TrialError::internal(format!("no link can be made: {error}")))?;
+                .map_err(|error| TrialError::internal(fill(t().trial_no_link, &[&error])))?;
             let text = cast.edge_text(name, line.kind, emulator.address(), ANY_PORT);
             let member = start(folder, name, &text).await?;
             units.push(Edge { member, emulator });
@@ -101,7 +96,7 @@ impl World {
             hub,
             units,
         };
-        progress.phase(&format!("link of each unit: {}", world.line.words));
+        progress.phase(&fill(t().trial_link, &[&world.line.told]));
         world.connected().await?;
         Ok(world)
     }
@@ -174,10 +169,8 @@ impl World {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(TrialError::internal(format!(
-                    "no session within {} s: the link is too bad, or something is wrong; run again with CASEGATE_LOG=info to see why",
-                    within.as_secs()
-                )));
+                let text = fill(t().trial_no_session, &[&within.as_secs()]);
+                return Err(TrialError::internal(text));
             }
             sleep(LOOK_EVERY).await;
         }
@@ -254,7 +247,7 @@ fn write(folder: &Path, name: &str, text: &str) -> Result<PathBuf, TrialError> {
     let file = folder.join(format!("{name}.toml"));
     let written: io::Result<()> = fs::write(&file, text);
     written.map_err(|error| {
-        TrialError::cannot_create(format!("{}: cannot be written: {error}", file.display()))
+        TrialError::cannot_create(fill(t().unwritable, &[&file.display(), &error]))
     })?;
     Ok(file)
 }

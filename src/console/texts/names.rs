@@ -10,28 +10,25 @@ use crate::{
 impl Texts {
     /// A state, and how good it is.
     pub(in crate::console) fn state(&self, state: State) -> Chip {
-        let (tone, text) = match state {
-            State::Queued => (Tone::Wait, self.state_queued),
-            State::Held => (Tone::Warn, self.state_held),
-            State::Sending => (Tone::Busy, self.state_sending),
-            State::Relayed => (Tone::Busy, self.state_relayed),
-            State::Delivered => (Tone::Good, self.state_delivered),
-            State::Read => (Tone::Good, self.state_read),
-            State::Refused => (Tone::Bad, self.state_refused),
-            State::Expired => (Tone::Bad, self.state_expired),
-            State::Dropped => (Tone::Bad, self.state_dropped),
+        let tone = match state {
+            State::Queued => Tone::Wait,
+            State::Held => Tone::Warn,
+            State::Sending | State::Relayed => Tone::Busy,
+            State::Delivered | State::Read => Tone::Good,
+            State::Refused | State::Expired | State::Dropped => Tone::Bad,
         };
+        let text = self.words.state(state);
         Chip { tone, text }
     }
 
     /// A lane.
     pub(in crate::console) fn lane(&self, lane: Lane) -> Chip {
-        let (tone, text) = match lane {
-            Lane::Flash => (Tone::Flash, self.lane_flash),
-            Lane::Urgent => (Tone::Urgent, self.lane_urgent),
-            Lane::Normal => (Tone::Plain, self.lane_normal),
-            Lane::Bulk => (Tone::Plain, self.lane_bulk),
+        let tone = match lane {
+            Lane::Flash => Tone::Flash,
+            Lane::Urgent => Tone::Urgent,
+            Lane::Normal | Lane::Bulk => Tone::Plain,
         };
+        let text = self.words.lane(lane);
         Chip { tone, text }
     }
 
@@ -105,74 +102,48 @@ impl Texts {
 
     /// How a link is relied on.
     pub(in crate::console) fn link_state(&self, state: &str, takes: &str) -> Chip {
-        let (tone, text) = match state {
-            "sound" if takes == "express" => (Tone::Warn, self.link_express),
-            "sound" => (Tone::Good, self.link_sound),
-            "proving" => (Tone::Busy, self.link_proving),
-            "silent" => (Tone::Warn, self.link_silent),
-            "opening" => (Tone::Busy, self.link_opening),
-            _ => (Tone::Bad, self.link_down),
+        if (state, takes) == ("sound", "express") {
+            let text = self.words.link_express;
+            return Chip {
+                tone: Tone::Warn,
+                text,
+            };
+        }
+        let tone = match state {
+            "sound" => Tone::Good,
+            "proving" | "opening" => Tone::Busy,
+            "silent" => Tone::Warn,
+            _ => Tone::Bad,
         };
+        let text = self.words.link_state(state);
+        let text = text.unwrap_or(self.words.link_down);
         Chip { tone, text }
     }
 
     /// A step of a timeline, and how good it is.
     pub(in crate::console) fn step(&self, step: &StepView) -> (Tone, &'static str) {
-        match step.step {
-            "accepted" => (Tone::Good, self.step_accepted),
-            "received" => (Tone::Good, self.step_received),
-            "queued" => (Tone::Wait, self.step_queued),
-            "sent" => (Tone::Busy, self.step_sent),
-            "returned" => (Tone::Warn, self.step_returned),
-            "acked" => (Tone::Good, self.step_acked),
-            "delivered" => (Tone::Good, self.step_delivered),
-            "handed" => (Tone::Busy, self.step_handed),
-            "taken" => (Tone::Good, self.step_taken),
-            "held" => (Tone::Warn, self.step_held),
-            "released" => (Tone::Plain, self.step_released),
-            "reprioritised" => (Tone::Plain, self.step_reprioritised),
-            "exported" => (Tone::Warn, self.step_exported),
-            "parked" => (Tone::Warn, self.step_parked),
-            "receipt" => match step.outcome {
-                Some(outcome) => {
-                    let chip = self.state(outcome.into());
-                    (chip.tone, chip.text)
-                }
-                None => (Tone::Plain, self.step_receipt),
-            },
-            "ended" => match step.state {
-                Some(state) => {
-                    let chip = self.state(state);
-                    (chip.tone, chip.text)
-                }
-                None => (Tone::Plain, self.step_ended),
-            },
-            _ => (Tone::Plain, ""),
+        let state = match step.step {
+            "receipt" => step.outcome.map(Into::into),
+            "ended" => step.state,
+            _ => None,
+        };
+        if let Some(state) = state {
+            let Chip { tone, text } = self.state(state);
+            return (tone, text);
         }
+        let tone = match step.step {
+            "accepted" | "received" | "acked" | "delivered" | "taken" => Tone::Good,
+            "queued" => Tone::Wait,
+            "sent" | "handed" => Tone::Busy,
+            "returned" | "held" | "exported" | "parked" => Tone::Warn,
+            _ => Tone::Plain,
+        };
+        (tone, self.words.step(step.step).unwrap_or_default())
     }
 
     /// Why something ended, and an operator's words on it.
     pub(in crate::console) fn why(&self, reason: Option<Reason>, note: Option<&str>) -> String {
-        let reason = reason.map_or("", |reason| match reason {
-            Reason::None => "",
-            Reason::BadSignature => self.reason_bad_signature,
-            Reason::UntrustedSigner => self.reason_untrusted_signer,
-            Reason::ForeignSigner => self.reason_foreign_signer,
-            Reason::ExpiredSigner => self.reason_expired_signer,
-            Reason::RevokedSigner => self.reason_revoked_signer,
-            Reason::ForeignSender => self.reason_foreign_sender,
-            Reason::Malformed => self.reason_malformed,
-            Reason::Policy => self.reason_policy,
-            Reason::UnknownUnit => self.reason_unknown_unit,
-            Reason::IdConflict => self.reason_id_conflict,
-            Reason::ForeignTarget => self.reason_foreign_target,
-            Reason::TooLarge => self.reason_too_large,
-            Reason::Expiry => self.reason_expiry,
-            Reason::Operator => self.reason_operator,
-            Reason::Partly => self.reason_partly,
-            Reason::Damaged => self.reason_damaged,
-            Reason::AttachmentTooLarge => self.reason_attachment_too_large,
-        });
+        let reason = reason.map_or("", |reason| self.words.reason(reason));
         let both = [reason, note.unwrap_or_default()];
         let both: Vec<_> = both.into_iter().filter(|part| !part.is_empty()).collect();
         both.join(": ")
@@ -181,28 +152,28 @@ impl Texts {
     /// Why the node does not do something.
     pub(in crate::console) fn cause(&self, cause: Cause) -> &'static str {
         match cause {
-            Cause::InvalidRequest => self.cause_invalid,
-            Cause::Policy => self.cause_policy,
-            Cause::UnknownMessage => self.cause_unknown_message,
-            Cause::IdConflict => self.cause_id_conflict,
-            Cause::WrongState => self.cause_wrong_state,
-            Cause::UnknownUnit => self.cause_unknown_unit,
-            Cause::UnknownAttachment => self.cause_unknown_attachment,
-            Cause::Expires => self.cause_expires,
-            Cause::Busy => self.cause_busy,
-            Cause::MailboxFull => self.cause_mailbox_full,
-            Cause::BoundReached => self.cause_bound_reached,
-            Cause::DiskFull => self.cause_disk_full,
-            Cause::Recovering => self.cause_recovering,
-            Cause::Stopping => self.cause_stopping,
-            Cause::UnknownNeighbour => self.cause_unknown_neighbour,
-            Cause::Draining => self.cause_draining,
-            Cause::StorageFailed => self.cause_storage_failed,
-            Cause::IndexUnavailable => self.cause_index,
-            Cause::BadFile => self.cause_bad_file,
-            Cause::AlreadyImported => self.cause_already_imported,
-            Cause::NotByHand => self.cause_not_by_hand,
-            Cause::Internal => self.cause_internal,
+            Cause::InvalidRequest => self.words.cause_invalid,
+            Cause::Policy => self.words.cause_policy,
+            Cause::UnknownMessage => self.words.cause_unknown_message,
+            Cause::IdConflict => self.words.cause_id_conflict,
+            Cause::WrongState => self.words.cause_wrong_state,
+            Cause::UnknownUnit => self.words.cause_unknown_unit,
+            Cause::UnknownAttachment => self.words.cause_unknown_attachment,
+            Cause::Expires => self.words.cause_expires,
+            Cause::Busy => self.words.cause_busy,
+            Cause::MailboxFull => self.words.cause_mailbox_full,
+            Cause::BoundReached => self.words.cause_bound_reached,
+            Cause::DiskFull => self.words.cause_disk_full,
+            Cause::Recovering => self.words.cause_recovering,
+            Cause::Stopping => self.words.cause_stopping,
+            Cause::UnknownNeighbour => self.words.cause_unknown_neighbour,
+            Cause::Draining => self.words.cause_draining,
+            Cause::StorageFailed => self.words.cause_storage_failed,
+            Cause::IndexUnavailable => self.words.cause_index,
+            Cause::BadFile => self.words.cause_bad_file,
+            Cause::AlreadyImported => self.words.cause_already_imported,
+            Cause::NotByHand => self.words.cause_not_by_hand,
+            Cause::Internal => self.words.cause_internal,
         }
     }
 
@@ -211,7 +182,7 @@ impl Texts {
         match slug {
             "bodies-not-shown" => self.body_not_shown,
             "unknown-message" => self.body_gone,
-            "busy" => self.cause_busy,
+            "busy" => self.words.cause_busy,
             _ => self.wrong_unread,
         }
     }

@@ -1,0 +1,181 @@
+//! The languages that people are spoken to in, and the words that console and command line share.
+//!
+//! A text stands in a table once, in both languages ([`texts`]): one that lacks a translation does not compile.
+
+mod words;
+
+use std::fmt::Display;
+
+pub(crate) use words::Words;
+
+/// A language.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    English,
+    Chinese,
+}
+
+impl Language {
+    /// The language of this code, as a cookie or an address has it.
+    pub(crate) fn named(code: &str) -> Option<Self> {
+        let all = [Self::English, Self::Chinese];
+        all.into_iter().find(|language| language.code() == code)
+    }
+
+    /// Its code.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh",
+        }
+    }
+
+    /// Its tag (BCP 47), which tells browsers how to show it.
+    pub(crate) const fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::Chinese => "zh-CN",
+        }
+    }
+
+    /// Whether it is Chinese.
+    pub(crate) fn is_chinese(self) -> bool {
+        self == Self::Chinese
+    }
+
+    /// The language of messages by the variables of a locale: the first of them that is set and not empty decides (POSIX.1-2024,
+    /// XBD section 8.2).
+    pub(crate) fn of_locale(variable: impl Fn(&str) -> Option<String>) -> Self {
+        let mut set = ["LC_ALL", "LC_MESSAGES", "LANG"]
+            .into_iter()
+            .filter_map(variable)
+            .filter(|value| !value.is_empty());
+        match set.next() {
+            Some(locale) if locale.starts_with("zh") => Self::Chinese,
+            _ => Self::English,
+        }
+    }
+}
+
+/// Makes a table of texts, each in both languages. `{}` is where something is put in ([`fill`]). `with` puts another table in.
+macro_rules! texts {
+    (
+        $(#[$about:meta])*
+        $see:vis struct $name:ident $(with $inner:ident: $table:ident)?;
+        $($key:ident: $english:literal, $chinese:literal;)*
+    ) => {
+        $(#[$about])*
+        #[derive(Debug)]
+        #[allow(missing_docs, reason = "the keys say what they are for")]
+        $see struct $name {
+            $($see $inner: &'static $table,)?
+            $($see $key: &'static str,)*
+        }
+
+        impl $name {
+            const ENGLISH: Self = Self {
+                $($inner: $table::of($crate::language::Language::English),)?
+                $($key: $english,)*
+            };
+            const CHINESE: Self = Self {
+                $($inner: $table::of($crate::language::Language::Chinese),)?
+                $($key: $chinese,)*
+            };
+
+            /// Those of a language.
+            $see const fn of(language: $crate::language::Language) -> &'static Self {
+                match language {
+                    $crate::language::Language::English => &Self::ENGLISH,
+                    $crate::language::Language::Chinese => &Self::CHINESE,
+                }
+            }
+
+            /// Each text in both languages.
+            #[cfg(test)]
+            $see const ALL: &'static [(&'static str, &'static str, &'static str)] =
+                &[$((stringify!($key), $english, $chinese),)*];
+        }
+    };
+}
+
+pub(crate) use texts;
+
+/// Puts values where a text has `{}`, in order, or `{0}`, `{1}` where its language has another one.
+pub(crate) fn fill(text: &str, values: &[&dyn Display]) -> String {
+    let mut filled = String::with_capacity(text.len() + 16 * values.len());
+    let mut next = 0;
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((name, after)) = after.split_once('}') else {
+            break;
+        };
+        filled.push_str(before);
+        let at = name.parse().unwrap_or(next);
+        next = at + 1;
+        if let Some(value) = values.get(at) {
+            filled.push_str(&value.to_string());
+        }
+        rest = after;
+    }
+    filled.push_str(rest);
+    filled
+}
+
+/// That each text of a table ([`texts`]) takes the same values in both languages, and that the Chinese ones are Chinese but for those
+/// that are named.
+#[cfg(test)]
+pub(crate) fn assert_translated(all: &[(&str, &str, &str)], but_for: &[&str]) {
+    for (key, english, chinese) in all {
+        let values = |text: &str| text.matches('{').count();
+        assert_eq!(values(english), values(chinese), "{key}");
+        let is_chinese = chinese.chars().any(|c| c > '\u{2e80}');
+        assert!(is_chinese || but_for.contains(key), "{key} is not Chinese");
+        assert!(!english.is_empty(), "{key}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_stand_where_the_language_wants_them() {
+        assert_eq!(fill("{} of {}", &[&1, &2]), "1 of 2");
+        assert_eq!(
+            fill("到 {1} 的 {0} 已 {2}", &[&"a", &"b", &"c"]),
+            "到 b 的 a 已 c"
+        );
+        assert_eq!(fill("{} {}", &[&"{}"]), "{} ");
+    }
+
+    #[test]
+    fn the_first_variable_of_a_locale_that_is_set_and_not_empty_decides() {
+        let of = |set: &[(&str, &str)]| {
+            Language::of_locale(|name| {
+                let found = set.iter().find(|(variable, _)| *variable == name);
+                found.map(|(_, value)| (*value).to_owned())
+            })
+        };
+        assert_eq!(of(&[]), Language::English);
+        assert_eq!(of(&[("LANG", "zh_CN.UTF-8")]), Language::Chinese);
+        assert_eq!(of(&[("LANG", "zh")]), Language::Chinese);
+        assert_eq!(of(&[("LANG", "de_DE.UTF-8")]), Language::English);
+        assert_eq!(
+            of(&[("LANG", "zh_CN.UTF-8"), ("LC_ALL", "C")]),
+            Language::English
+        );
+        assert_eq!(
+            of(&[("LANG", "C"), ("LC_MESSAGES", "zh_CN")]),
+            Language::Chinese
+        );
+        assert_eq!(
+            of(&[("LC_ALL", ""), ("LC_MESSAGES", ""), ("LANG", "zh_TW")]),
+            Language::Chinese
+        );
+    }
+
+    #[test]
+    fn every_word_is_in_each_language() {
+        assert_translated(Words::ALL, &[]);
+    }
+}
