@@ -63,7 +63,7 @@ fuzz_target!(|data: &[u8]| {
         }
         5 => {
             if let Ok(roots) = Roots::from_pem(data) {
-                format!("{roots:?}");
+                let _ = format!("{roots:?}");
             }
         }
         6 => {
