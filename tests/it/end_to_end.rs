@@ -1,6 +1,11 @@
 //! Messages between three nodes: a hub and two edges.
 
-use casegate::node::{Node, StartError};
+use std::collections::BTreeSet;
+
+use casegate::{
+    config::Settings,
+    node::{Node, StartError},
+};
 use serde_json::json;
 
 use crate::world::{Running, World, eventually, unit};
@@ -43,6 +48,38 @@ async fn a_message_reaches_the_other_edge_and_its_sender_learns_that_it_was_read
     for node in [tobacco, police, hub] {
         node.node.stop().await;
     }
+}
+
+/// The certificates of signers that a node has.
+fn signers(settings: &Settings) -> BTreeSet<Vec<u8>> {
+    let folder = settings.data_dir.join("signers");
+    let files = std::fs::read_dir(folder).expect("a folder");
+    let paths = files.map(|file| file.expect("a file").path());
+    paths
+        .filter(|path| path.extension().is_some_and(|kind| kind == "der"))
+        .map(|path| std::fs::read(path).expect("reads"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_meet_know_what_the_other_signs_with_before_anything_is_sent() {
+    let world = World::new();
+    let hub_settings = world.hub("hebi.hub");
+    let hub = Running::start(hub_settings.clone()).await;
+    let own = signers(&hub_settings);
+    assert_eq!(own.len(), 1);
+    let edge_settings = world.edge("hebi.tobacco", "hebi.hub", hub.dial_in().await);
+    let edge = Running::start(edge_settings.clone()).await;
+    eventually("each knows the other's certificate", async || {
+        [&hub_settings, &edge_settings]
+            .map(signers)
+            .map(|all| all.len())
+            == [2, 2]
+    })
+    .await;
+    assert_eq!(signers(&hub_settings), signers(&edge_settings));
+    edge.node.stop().await;
+    hub.node.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
