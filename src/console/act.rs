@@ -18,8 +18,8 @@ use super::{
     wrong::{Wrong, answer},
 };
 use crate::{
-    api::{Acted, Action, Actor, Gateway, Refusal, Which},
-    model::{ReceiptItem, Role},
+    api::{Acted, Action, Actor, Cause, Gateway, Refusal, Which},
+    model::{MessageId, ReceiptItem, Role},
 };
 
 /// Messages that one form names at most.
@@ -52,77 +52,100 @@ async fn make<G: Gateway>(
         (None, _) => Said::bad(t.act_none_chosen),
         (_, Err(why)) => Said::bad(why),
         (Some(which), Ok(action)) => {
-            let acted = act_on(console, &open.actor, which, &action).await?;
-            told(t, &action, &acted)
+            let outcome = act_on(console, &open.actor, which, &action).await?;
+            told(t, &action, &outcome)
         }
     };
     Ok(console.back(open, &form, said))
 }
 
-/// Does it, call by call when it is to be done to all that fit. Whoever goes away ends it between two calls.
+/// What came of a form.
+#[derive(Default)]
+struct Outcome {
+    done: u64,
+    /// The first of those to which it was not done, and how many more there are.
+    refused: Vec<(MessageId, Cause)>,
+    more_refused: usize,
+    /// Whether there may be more that fit.
+    more: bool,
+    /// Why it did not go on.
+    failed: Option<Cause>,
+}
+
+impl Outcome {
+    fn add(&mut self, acted: Acted) {
+        self.done += acted.done;
+        self.more = acted.next.is_some();
+        let room = TOLD_MAX - self.refused.len();
+        self.more_refused += acted.refused.len().saturating_sub(room);
+        let refused = acted.refused.into_iter().take(room);
+        self.refused
+            .extend(refused.map(|(message, refusal)| (message, refusal.cause)));
+    }
+}
+
+/// Does it, call by call when it is to be done to all that fit. Whoever goes away ends it between two calls, and what is done stays done when a
+/// later call fails.
 async fn act_on<G: Gateway>(
     console: &Console<G>,
     actor: &Actor,
     mut which: Which,
     action: &Action,
-) -> Result<Acted, Refusal> {
+) -> Result<Outcome, Refusal> {
     let gateway = console.api.gateway();
+    let mut all = Outcome::default();
     if let Which::Messages(named) = &which
         && let [message] = **named
     {
         // The audit log names it as what was acted on.
-        let outcome = gateway.act(actor, message, action.clone()).await;
-        return Ok(match outcome {
-            Ok(()) => Acted {
-                done: 1,
-                ..Acted::default()
-            },
-            Err(refusal) => Acted {
-                refused: vec![(message, refusal)],
-                ..Acted::default()
-            },
-        });
+        match gateway.act(actor, message, action.clone()).await {
+            Ok(()) => all.done = 1,
+            Err(refusal) => all.refused.push((message, refusal.cause)),
+        }
+        return Ok(all);
     }
     let until = Instant::now() + ACTS_WITHIN;
-    let mut all = Acted::default();
     loop {
-        let acted = gateway
-            .act_on(actor, which.clone(), action.clone(), "")
-            .await?;
-        all.done += acted.done;
-        all.refused.extend(acted.refused);
-        all.next = acted.next;
-        let (Some(next), Which::Fitting { cursor, .. }) = (&all.next, &mut which) else {
+        let acted = gateway.act_on(actor, which.clone(), action.clone(), "");
+        let acted = match acted.await {
+            Ok(acted) => acted,
+            Err(refusal) if all.done > 0 => {
+                all.failed = Some(refusal.cause);
+                return Ok(all);
+            }
+            Err(refusal) => return Err(refusal),
+        };
+        let next = acted.next.clone();
+        all.add(acted);
+        let (Some(next), Which::Fitting { cursor, .. }) = (next, &mut which) else {
             return Ok(all);
         };
         if Instant::now() >= until {
             return Ok(all);
         }
-        *cursor = Some(next.clone());
+        *cursor = Some(next);
     }
 }
 
 /// What came of it, in words.
-fn told(t: &Texts, action: &Action, acted: &Acted) -> Said {
+fn told(t: &Texts, action: &Action, outcome: &Outcome) -> Said {
     let mut lines = Vec::new();
-    if acted.done > 0 {
-        lines.push(fill(t.done(action), &[&count(acted.done)]));
+    if outcome.done > 0 {
+        lines.push(fill(t.done(action), &[&count(outcome.done)]));
     }
-    let named = acted.refused.iter().take(TOLD_MAX);
-    lines.extend(
-        named.map(|(message, refusal)| fill(t.act_refused, &[message, &t.cause(refusal.cause)])),
-    );
-    if acted.refused.len() > TOLD_MAX {
-        let more = acted.refused.len() - TOLD_MAX;
-        lines.push(fill(t.act_more_refused, &[&more]));
+    let refused = outcome.refused.iter();
+    lines.extend(refused.map(|(message, cause)| fill(t.act_refused, &[message, &t.cause(*cause)])));
+    if outcome.more_refused > 0 {
+        lines.push(fill(t.act_more_refused, &[&outcome.more_refused]));
     }
-    if acted.next.is_some() {
+    lines.extend(outcome.failed.map(|cause| t.cause(cause).to_owned()));
+    if outcome.more {
         lines.push(t.act_more_fit.to_owned());
     } else if lines.is_empty() {
         lines.push(t.queue_none.to_owned());
     }
     Said {
-        good: acted.refused.is_empty() && acted.next.is_none(),
+        good: outcome.refused.is_empty() && !outcome.more,
         lines,
     }
 }
