@@ -250,7 +250,7 @@ impl Exporter {
         match outcome {
             Outcome::Later { why, after } => {
                 let trouble = format!(
-                    "{url} does not take traces: {why}; {SPANS_MAX} spans wait for it and further ones are dropped; messages go on"
+                    "{url} does not take traces: {why}; up to {SPANS_MAX} spans wait for it and further ones are dropped; messages go on"
                 );
                 self.terms.trouble.tell(Some(trouble));
                 self.paused_until = Some(now + pause(self.failures, after));

@@ -29,7 +29,8 @@ pub(crate) struct Town {
 
 impl Town {
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder");
+        let mut folder = tempfile::tempdir().expect("a folder");
+        folder.disable_cleanup(std::env::var_os("CASEGATE_TEST_KEEP").is_some());
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a UDP port");
         let town = Self {
             hub: socket.local_addr().expect("an address").port(),

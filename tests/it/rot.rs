@@ -175,6 +175,8 @@ struct Book {
     came: HashMap<String, u32>,
     /// Messages that some node has said to be affected.
     told: BTreeSet<String>,
+    /// How far each node's log has been read.
+    heard: HashMap<PathBuf, usize>,
     /// Attachments: the digest and the seed of its bytes.
     attachments: HashMap<String, u64>,
     repeated: usize,
@@ -277,20 +279,31 @@ impl Book {
         }
     }
 
-    /// What nodes say of damage.
+    /// What nodes say of damage: in the status until the next start, and in the log for good. The index, which knows it longer than the
+    /// status, may be the next to rot.
     fn listen(&mut self, nodes: &[Node]) {
         for node in nodes {
-            let Some((200, status)) = node.client().get("/v1/status") else {
-                continue;
-            };
-            let named = status["damage"]["messages"].as_array();
             let before = self.told.len();
-            self.told.extend(named.into_iter().flatten().map(text));
+            if let Some((200, status)) = node.client().get("/v1/status") {
+                let named = status["damage"]["messages"].as_array();
+                self.told.extend(named.into_iter().flatten().map(text));
+            }
+            let log = node.log();
+            let heard = self.heard.entry(node.data()).or_default();
+            let whole = log.rfind('\n').map_or(0, |at| at + 1);
+            for line in log[*heard..whole].lines() {
+                if line.contains(" ERROR ") {
+                    let words = line.split(|c: char| !c.is_ascii_alphanumeric());
+                    let named = words.filter(|word| self.sent.contains_key(*word));
+                    self.told.extend(named.map(str::to_owned));
+                }
+            }
+            *heard = whole;
             if self.told.len() > before {
+                let more = self.told.len() - before;
                 eprintln!(
-                    "    {} says that {} more are affected",
-                    status["unit"],
-                    self.told.len() - before
+                    "    {} says that {more} more are affected",
+                    node.data().display()
                 );
             }
         }
