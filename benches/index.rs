@@ -1,6 +1,9 @@
 //! What the index costs: `cargo bench --bench index [-- MESSAGES]`, 200,000 when nothing is said. An edge accepts and queues so many messages
 //! as fast as the index takes them; then receipts come for the older half of them.
 //!
+//! `-- paced [MESSAGES]` instead: 100 messages at a time, each hundred with one step each of the five hundreds before, and written, as on a
+//! node that has 100 a second. What is on disk then is to be read against 0.5 KB a message, which is what the index says of it.
+//!
 //! The rate is of messages by the processor time of the index's own thread: what it could take in with a core of its own. To be read
 //! against: 20,000 a second, and a third of what a submission costs the rest of the node. Headers come from memory here; a node reads
 //! them from its journal, which costs some 5 us more.
@@ -28,6 +31,8 @@ const HEADERS: u32 = 1024;
 const WAITING_MAX: usize = 50_000;
 /// Messages that become durable together.
 const GROUP: u32 = 32;
+/// Messages of a second, when they are paced.
+const PACE: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(600);
 const TICKS_PER_SECOND: f64 = 100.0;
 
@@ -59,6 +64,29 @@ fn main() {
         }
         last
     };
+    if std::env::args().any(|word| word == "paced") {
+        for number in 0..count {
+            tell(&mut feed, number, &node.accepted(number));
+            // Each step of a message in a second of its own.
+            for step in 0..5 {
+                if let Some(before) = number.checked_sub(PACE * (step + 1)) {
+                    let steps = node.read(before, &unit);
+                    tell(&mut feed, number, &steps[step as usize..=step as usize]);
+                }
+            }
+            if number.is_multiple_of(PACE) {
+                index.flush_through(tell(&mut feed, 0, &[]), PATIENCE);
+            }
+        }
+        thread.stop();
+        let bytes = folder_bytes(folder.path());
+        println!(
+            "paced: {} MiB on disk, {} bytes a message",
+            bytes >> 20,
+            bytes / u64::from(count)
+        );
+        return;
+    }
     let mut measure = |what: &str, count: u32, events: &dyn Fn(u32) -> Vec<Event>| {
         let (began, before) = (Instant::now(), index_seconds());
         for number in 0..count {

@@ -71,11 +71,12 @@ pub enum Bug {
 
 impl Bug {
     /// Every bug.
-    pub const ALL: [Bug; 30] = [
+    pub const ALL: [Bug; 31] = [
         Bug::AcceptBeforeSync,
         Bug::AckBeforeSync,
         Bug::ForgottenWatermark,
         Bug::SequenceReuse,
+        Bug::IgnoredMark,
         Bug::DroppedLease,
         Bug::ReorderInCase,
         Bug::PurgeTooEarly,
