@@ -131,9 +131,36 @@ impl ExtendedKeyUsageValidator for UsagesWereRead {
 
 fn chain_fault(error: webpki::Error, unit: &UnitId) -> CertificateFault {
     match error {
-        webpki::Error::UnknownIssuer | webpki::Error::InvalidSignatureForPublicKey => {
+        // The last one: the CA's key is of a kind that cannot have made the signature.
+        webpki::Error::UnknownIssuer
+        | webpki::Error::InvalidSignatureForPublicKey
+        | webpki::Error::UnsupportedSignatureAlgorithmForPublicKeyContext(_) => {
             CertificateFault::ForeignCa(unit.clone())
         }
         other => malformed(other),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::{Certificate, PKCS_ECDSA_P256_SHA256};
+
+    use super::*;
+    use crate::pki::lab::{Lab, name};
+
+    #[test]
+    fn a_certificate_that_the_ca_with_its_key_cannot_have_signed_is_a_foreign_one() {
+        let lab = Lab::new();
+        let (der, _) = lab.craft("hebi.tobacco", Role::Tls, |_| {});
+        // Of the same name, with a key of another kind: as when a bit of ca.pem has flipped.
+        let key = rcgen::KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).expect("a key");
+        let validity = super::super::profile::Validity::of_days(0, 36_500);
+        let params = super::super::profile::ca("鹤壁 lab CA", validity).expect("a profile");
+        let other: Certificate = params.self_signed(&key).expect("a certificate");
+        let roots = Roots::from_pem(other.pem().as_bytes()).expect("a CA's certificate");
+        assert_eq!(
+            roots.verify(&der, Role::Tls),
+            Err(CertificateFault::ForeignCa(name("hebi.tobacco")))
+        );
     }
 }

@@ -193,7 +193,11 @@ fn every_planted_bug_is_found_within_ten_thousand_worlds() {
     let asked = env::var("CASEGATE_SIM_BUG").ok();
     let missed: Vec<Bug> = Bug::ALL
         .into_iter()
-        .filter(|bug| asked.as_ref().is_none_or(|name| *name == format!("{bug:?}")))
+        .filter(|bug| {
+            asked
+                .as_ref()
+                .is_none_or(|name| *name == format!("{bug:?}"))
+        })
         .filter(|bug| {
             let options = Options {
                 bug: Some(*bug),

