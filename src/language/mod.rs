@@ -2,10 +2,12 @@
 //!
 //! A text stands in a table once, in both languages ([`texts`]): one that lacks a translation does not compile.
 
+mod both;
 mod words;
 
 use std::fmt::Display;
 
+pub(crate) use both::Both;
 pub(crate) use words::Words;
 
 /// A language.
@@ -16,10 +18,13 @@ pub(crate) enum Language {
 }
 
 impl Language {
+    /// Every one.
+    pub(crate) const ALL: [Self; 2] = [Self::English, Self::Chinese];
+
     /// The language of this code, as a cookie or an address has it.
     pub(crate) fn named(code: &str) -> Option<Self> {
-        let all = [Self::English, Self::Chinese];
-        all.into_iter().find(|language| language.code() == code)
+        let mut all = Self::ALL.into_iter();
+        all.find(|language| language.code() == code)
     }
 
     /// Its code.

@@ -39,7 +39,7 @@ const ROOMS: &[(&str, &[&str])] = &[
     // It tells how the index is, and signs the audit log.
     ("observe", &["model", "parcel", "pki", "index"]),
     // It tells whether a dictionary is one.
-    ("config", &["model", "observe", "wire"]),
+    ("config", &["model", "language", "observe", "wire"]),
     (
         "api",
         &[
