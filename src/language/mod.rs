@@ -9,7 +9,7 @@ mod words;
 
 use std::fmt::Display;
 
-pub(crate) use both::Both;
+pub use both::Both;
 pub(crate) use notices::{Notices, noticed};
 pub(crate) use words::Words;
 
