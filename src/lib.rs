@@ -21,7 +21,7 @@ pub mod delivery;
 pub mod emulator;
 pub mod index;
 pub mod journal;
-mod language;
+pub mod language;
 pub mod link;
 pub mod model;
 pub mod node;

@@ -15,6 +15,8 @@ use hyper_util::{
 };
 use tokio::time::timeout;
 
+use crate::language::{Both, fill, noticed};
+
 /// How much of an answer is read, so that its connection can be used again.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How long a connection is kept for the next post.
@@ -42,14 +44,22 @@ pub struct Answered {
 }
 
 /// There was no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
     /// Nobody answers there.
-    #[error("it cannot be reached: {0}")]
     Unreachable(String),
     /// Not in time.
-    #[error("no answer within {} s", .0.as_secs())]
     Late(Duration),
+}
+
+impl NoAnswer {
+    /// It in words.
+    pub(crate) fn told(&self) -> Both {
+        match self {
+            Self::Unreachable(why) => noticed(|n| fill(n.unreachable, &[why])),
+            Self::Late(within) => noticed(|n| fill(n.late, &[&within.as_secs()])),
+        }
+    }
 }
 
 impl Poster {

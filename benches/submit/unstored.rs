@@ -20,6 +20,7 @@ use casegate::{
     blob::Blobs,
     cloudevents::{Intake, Submission},
     index::Search,
+    language::Language,
     model::{BlobDigest, Fingerprint, Kinds, Lane, Limits, MessageId, UnitId},
     observe::{AuditAsk, AuditPage, Metrics},
     parcel::Signer,
@@ -234,7 +235,7 @@ impl Gateway for Unstored {
         Err(Refusal::new(Cause::Internal, "no node"))
     }
 
-    async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
+    async fn links(&self, _: Language) -> Result<Vec<LinkView>, Refusal> {
         nothing()
     }
 
@@ -246,7 +247,7 @@ impl Gateway for Unstored {
         History::new(span, 1, 0, 0)
     }
 
-    async fn status(&self) -> Result<Status, Refusal> {
+    async fn status(&self, _: Language) -> Result<Status, Refusal> {
         nothing()
     }
 

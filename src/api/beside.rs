@@ -15,7 +15,10 @@ use super::{
     Actor, Api, Door, Gateway, Problem, Proof, Which, events, history, messages, request, stick,
     until_stopped, uploads,
 };
-use crate::model::{Limits, MessageId};
+use crate::{
+    language::Language,
+    model::{Limits, MessageId},
+};
 
 /// The API, for a room beside it. The room's paths pass the same door: connections, requests under way, hosts and origins.
 pub struct Beside<G>(Arc<Api<G>>);
@@ -70,9 +73,10 @@ impl<G: Gateway> Beside<G> {
         Ok(held.bytes.clone())
     }
 
-    /// What `GET /v1/events` answers.
+    /// What `GET /v1/events` answers. A page that follows it looks at what has changed, and not at its words.
     pub async fn events(&self, uri: &Uri) -> Response {
-        let answer = events::listen(State(self.0.clone()), Query::try_from_uri(uri)).await;
+        let (api, query) = (State(self.0.clone()), Query::try_from_uri(uri));
+        let answer = events::listen(api, Language::English, query).await;
         answer.into_response()
     }
 

@@ -28,6 +28,7 @@ use tokio::{
 };
 
 use super::{Api, Gateway, Heard, Problem, Refusal, body, request, until_stopped};
+use crate::language::Language;
 
 /// Listeners at a time.
 pub(super) const LISTENERS_MAX: usize = 16;
@@ -46,6 +47,7 @@ pub(super) struct Listen {
 /// `GET /v1/events`.
 pub(super) async fn listen<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
+    language: Language,
     query: Result<Query<Listen>, QueryRejection>,
 ) -> Result<Response, Problem> {
     let Listen { topics } = request::parameters(query)?;
@@ -61,6 +63,7 @@ pub(super) async fn listen<G: Gateway>(
         happenings: Box::pin(api.gateway.listen()),
         api,
         topics,
+        language,
         every,
         told: HashMap::new(),
         waiting: VecDeque::new(),
@@ -72,7 +75,7 @@ pub(super) async fn listen<G: Gateway>(
     });
     let sign_of_life = KeepAlive::new().interval(SIGN_OF_LIFE_EVERY);
     let answer = Sse::new(events.take_until(stopping)).keep_alive(sign_of_life);
-    Ok(answer.into_response())
+    Ok((request::in_words(language), answer).into_response())
 }
 
 fn read_topics(text: Option<&str>) -> Result<HashSet<&'static str>, Problem> {
@@ -90,6 +93,7 @@ fn read_topics(text: Option<&str>) -> Result<HashSet<&'static str>, Problem> {
 struct Listener<G> {
     api: Arc<Api<G>>,
     topics: HashSet<&'static str>,
+    language: Language,
     happenings: Pin<Box<dyn Stream<Item = Heard> + Send>>,
     every: Interval,
     /// What was told of each thing that was there when the node was looked at last, as a sum of it.
@@ -129,7 +133,7 @@ impl<G: Gateway> Listener<G> {
         let gateway = self.api.gateway.clone();
         let mut there = HashSet::new();
         if self.topics.contains("link") {
-            for link in gateway.links().await? {
+            for link in gateway.links(self.language).await? {
                 let key = format!("{} {}", link.neighbour, link.link);
                 self.note("link", key.clone(), &link);
                 there.insert(("link", key));
@@ -143,7 +147,7 @@ impl<G: Gateway> Listener<G> {
             }
         }
         if self.topics.contains("status") || self.topics.contains("attachment") {
-            let mut status = gateway.status().await?;
+            let mut status = gateway.status(self.language).await?;
             let under_way = std::mem::take(&mut status.attachments.under_way);
             if self.topics.contains("attachment") {
                 for transfer in under_way {

@@ -17,6 +17,7 @@ use crate::{
     cloudevents::{Intake, Submission},
     delivery::{NotAccepted, OrderRefused},
     index::Search,
+    language::Language,
     model::{BlobDigest, Lane, MessageId, Millis, Pattern, Reason, State, UnitId},
     observe::{AuditAsk, AuditPage},
     parcel::Header,
@@ -197,11 +198,14 @@ pub trait Gateway: Send + Sync + 'static {
     /// It cannot be made now.
     fn backup(&self, actor: &Actor) -> impl Future<Output = Result<PathBuf, Refusal>> + Send;
 
-    /// The links and the sessions over them.
+    /// The links and the sessions over them; why there is none, in a language.
     ///
     /// # Errors
     /// The node cannot say now.
-    fn links(&self) -> impl Future<Output = Result<Vec<LinkView>, Refusal>> + Send;
+    fn links(
+        &self,
+        language: Language,
+    ) -> impl Future<Output = Result<Vec<LinkView>, Refusal>> + Send;
 
     /// The units that this node knows, in order of name.
     ///
@@ -212,11 +216,11 @@ pub trait Gateway: Send + Sync + 'static {
     /// The node over the last hour, day or month, as far as it was looked at.
     fn history(&self, span: Span) -> History;
 
-    /// The node in numbers.
+    /// The node in numbers, with its warnings in a language.
     ///
     /// # Errors
     /// The node cannot say now.
-    fn status(&self) -> impl Future<Output = Result<Status, Refusal>> + Send;
+    fn status(&self, language: Language) -> impl Future<Output = Result<Status, Refusal>> + Send;
 
     /// What happens to messages from now on, once it is on stable storage. Ends when the node does.
     fn listen(&self) -> impl Stream<Item = Heard> + Send + 'static;

@@ -59,7 +59,7 @@ pub use token::{OPERATOR_TOKEN_FILE, Token};
 pub use view::{
     AttachedView, AttachmentsView, DamageView, Drained, GapView, HappeningView, LinkUsage,
     LinkView, MessagePage, MessageView, PerLane, QueueEntry, QueuePage, ReceiptView, ReceiverView,
-    Status, StepView, TransferView, UnitView, Volume, Warning,
+    Status, StepView, TransferView, UnitView, Volume, Warned, Warning,
 };
 
 use crate::{model::Limits, observe::Metrics};

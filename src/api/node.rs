@@ -12,7 +12,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 
 use super::{Api, Gateway, LinkView, Problem, UnitView, access::Caller, request};
-use crate::{model::Role, observe::Metrics};
+use crate::{language::Language, model::Role, observe::Metrics};
 
 /// The specification, OpenAPI 3.1. A test holds it to the routing table.
 pub(super) const SPECIFICATION: &str = include_str!("openapi.json");
@@ -73,9 +73,12 @@ pub(super) async fn backup<G: Gateway>(
 }
 
 /// `GET /v1/links`.
-pub(super) async fn links<G: Gateway>(State(api): State<Arc<Api<G>>>) -> Result<Response, Problem> {
-    let links = api.gateway.links().await?;
-    Ok(request::answer(Links { links }))
+pub(super) async fn links<G: Gateway>(
+    State(api): State<Arc<Api<G>>>,
+    language: Language,
+) -> Result<Response, Problem> {
+    let links = api.gateway.links(language).await?;
+    Ok(request::answer_in(language, Links { links }))
 }
 
 /// `GET /v1/units`.
@@ -87,8 +90,10 @@ pub(super) async fn units<G: Gateway>(State(api): State<Arc<Api<G>>>) -> Result<
 /// `GET /v1/status`.
 pub(super) async fn status<G: Gateway>(
     State(api): State<Arc<Api<G>>>,
+    language: Language,
 ) -> Result<Response, Problem> {
-    Ok(request::answer(api.gateway.status().await?))
+    let status = api.gateway.status(language).await?;
+    Ok(request::answer_in(language, status))
 }
 
 /// `GET /metrics`: Prometheus' text format.

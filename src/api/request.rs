@@ -1,21 +1,21 @@
 //! Reading what a call is asked: names in paths, parameters, JSON bodies. Every mistake is told with the name of what it is in.
 
-use std::{panic, time::Duration};
+use std::{convert::Infallible, panic, time::Duration};
 
 use axum::{
     Json,
     body::Body,
     extract::{
-        Path, Query,
+        FromRequestParts, Path, Query,
         rejection::{PathRejection, QueryRejection},
     },
-    http::StatusCode,
+    http::{HeaderName, StatusCode, header, request::Parts},
     response::{IntoResponse as _, Response},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{body::Bodies, problem::Problem};
-use crate::model::MessageId;
+use crate::{language::Language, model::MessageId};
 
 /// Work on more bytes than this leaves the threads that answer requests.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
@@ -144,6 +144,31 @@ fn read_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
 /// An answer as JSON.
 pub(super) fn answer(value: impl Serialize) -> Response {
     Json(value).into_response()
+}
+
+/// An answer as JSON, with words in the language that was asked for.
+pub(super) fn answer_in(language: Language, value: impl Serialize) -> Response {
+    (in_words(language), Json(value)).into_response()
+}
+
+/// What an answer says of its words.
+pub(super) fn in_words(language: Language) -> [(HeaderName, &'static str); 2] {
+    [
+        (header::CONTENT_LANGUAGE, language.tag()),
+        (header::VARY, "accept-language"),
+    ]
+}
+
+/// What the caller would rather read, by `Accept-Language`.
+impl<S: Sync> FromRequestParts<S> for Language {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        let accepted = parts.headers.get_all(header::ACCEPT_LANGUAGE).iter();
+        Ok(Self::accepted(
+            accepted.filter_map(|value| value.to_str().ok()),
+        ))
+    }
 }
 
 /// Does work on so many bytes: a little of it here and now, much of it where it keeps no other request waiting.

@@ -2,8 +2,9 @@
 
 use serde::{Serialize, Serializer};
 
-use crate::model::{
-    BlobDigest, Kind, Lane, MessageId, Millis, Outcome, Pattern, Reason, State, UnitId,
+use crate::{
+    language::{Language, Notices, fill},
+    model::{BlobDigest, Kind, Lane, MessageId, Millis, Outcome, Pattern, Reason, State, UnitId},
 };
 
 /// Everything that a node knows of one message.
@@ -503,26 +504,35 @@ pub struct Status {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub damage: Option<DamageView>,
     /// What an operator should look at, one phrase each.
-    pub warnings: Vec<Warning>,
+    pub warnings: Vec<Warned>,
 }
 
-/// Something that an operator should look at. Programs read it as a phrase.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+/// A warning, and how it is told. Programs read it as a phrase.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warned {
+    /// The warning.
+    pub warning: Warning,
+    /// It in words.
+    pub text: String,
+}
+
+impl Serialize for Warned {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+/// Something that an operator should look at.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Warning {
-    /// The node takes no messages.
-    #[error("{0}")]
+    /// The node takes no messages, and why.
     NotReady(String),
     /// An operator drains the node.
-    #[error("{}", drained(*queued))]
     Drained {
         /// How many messages are still queued.
         queued: u64,
     },
     /// An operator has paused what is for a neighbour.
-    #[error(
-        "what is for {unit} is paused by an operator: {}; `casegate resume {unit}` lets it go",
-        paused(lanes)
-    )]
     Paused {
         /// The neighbour.
         unit: UnitId,
@@ -530,78 +540,66 @@ pub enum Warning {
         lanes: Vec<Lane>,
     },
     /// The disk is full.
-    #[error("the disk is full: only urgent messages are taken; free some room")]
     DiskFull,
     /// The journal was damaged in so many places.
-    #[error(
-        "{0} damaged stretches of the journal were set aside; see the data folder's quarantine"
-    )]
     Quarantined(u64),
     /// So many messages were lost with damaged records.
-    #[error(
-        "{0} messages were lost with damaged records of the journal, unless a neighbour still has them; the status names them under \"damage\""
-    )]
     MessagesLost(u64),
     /// So many attachments of messages that were accepted here are damaged.
-    #[error(
-        "{0} attachments of messages that were accepted here are damaged; bring them again: the status names them under \"damage\""
-    )]
     AttachmentsDamaged(usize),
     /// Files in folders, or posts, do not go as they should.
-    #[error("{0}")]
     Local(String),
     /// A link is kept for what is urgent.
-    #[error("only flash and urgent messages go over the link {link}: {why}")]
     ExpressOnly {
         /// The link.
         link: String,
         /// Why.
         why: &'static str,
-        /// Whether it is for its budget, and not for the hour.
-        spent: bool,
     },
     /// The audit log was changed by somebody else.
-    #[error("the audit log is not as this node left it: {0}; keep a copy and look into it")]
     AuditDamaged(String),
     /// The index has stopped.
-    #[error(
-        "the index does not follow: {0}; messages pass as ever, search and history wait for it"
-    )]
     IndexFailed(String),
     /// The index has gaps.
-    #[error("the index may lack some history; answers to a search say what under \"incomplete\"")]
     IndexIncomplete,
     /// A certificate of the node's own runs out.
-    #[error("the {role} certificate expires at {}; renew it with `casegate pki issue`, then reload", text_of_time(*at, 0))]
     CertificateExpires {
-        /// `TLS` or `signing`.
-        role: &'static str,
+        /// Whether it is the one that signs, and not that of TLS.
+        signs: bool,
         /// When.
         at: Millis,
     },
 }
 
-impl Serialize for Warning {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-fn drained(queued: u64) -> String {
-    match queued {
-        0 => "the node is drained: nothing is queued and no submissions are taken; stop it, or end that with `casegate resume`".into(),
-        queued => format!("the node is drained: no submissions are taken, and {queued} messages are still queued"),
-    }
-}
-
-fn paused(lanes: &[Lane]) -> String {
-    match lanes.len() == Lane::ALL.len() {
-        true => "everything".into(),
-        false => lanes
-            .iter()
-            .map(|lane| lane.as_str())
-            .collect::<Vec<_>>()
-            .join(", "),
+impl Warning {
+    /// It in a language. What it was given in words is in that language already, or in nobody's.
+    pub(crate) fn told(self, language: Language) -> Warned {
+        let n = Notices::of(language);
+        let text = match &self {
+            Self::NotReady(why) | Self::Local(why) => why.clone(),
+            Self::Drained { queued: 0 } => n.drained.to_owned(),
+            Self::Drained { queued } => fill(n.draining, &[queued]),
+            Self::Paused { unit, lanes } => fill(n.paused, &[unit, &n.lanes(lanes)]),
+            Self::DiskFull => n.disk_full.to_owned(),
+            Self::Quarantined(places) => fill(n.quarantined, &[places]),
+            Self::MessagesLost(count) => fill(n.messages_lost, &[count]),
+            Self::AttachmentsDamaged(count) => fill(n.attachments_damaged, &[count]),
+            Self::ExpressOnly { link, why } => fill(n.express_only, &[link, why]),
+            Self::AuditDamaged(why) => fill(n.audit_damaged, &[why]),
+            Self::IndexFailed(why) => fill(n.index_failed, &[why]),
+            Self::IndexIncomplete => n.index_incomplete.to_owned(),
+            Self::CertificateExpires { signs, at } => {
+                let text = match signs {
+                    true => n.signing_expires,
+                    false => n.tls_expires,
+                };
+                fill(text, &[&text_of_time(*at, 0)])
+            }
+        };
+        Warned {
+            warning: self,
+            text,
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use super::texts::{fill, t};
+use super::texts::{Language, fill, language, t};
 use crate::config::{Finding, Settings};
 
 /// What `casegate check` has to say.
@@ -33,7 +33,7 @@ struct JsonFinding<'a> {
 ///
 /// Without `json`, every error is a line `file:line: key: what is wrong; what to write` for standard error, every warning likewise
 /// with `warning: ` before it, and a file without errors has a line for standard output. With `json`, every finding is an object
-/// on a line of standard output, and there is nothing else.
+/// on a line of standard output, in English, and there is nothing else.
 pub fn check(file: &Path, json: bool) -> CheckReport {
     let examination = Settings::examine(file);
     let exit_code = if examination.errors.is_empty() { 0 } else { 78 };
@@ -44,8 +44,9 @@ pub fn check(file: &Path, json: bool) -> CheckReport {
         stdout.extend(errors.map(|error| render("error", &error.0)));
         stdout.extend(warnings.map(|warning| render("warning", &warning.finding)));
     } else {
-        stderr.extend(errors.map(ToString::to_string));
-        stderr.extend(warnings.map(|warning| format!("{}{}", t().warning, warning.finding)));
+        let told = |finding: &Finding| finding.told(language());
+        stderr.extend(errors.map(|error| told(&error.0)));
+        stderr.extend(warnings.map(|warning| format!("{}{}", t().warning, told(&warning.finding))));
         stdout.extend(examination.settings.map(|settings| {
             let told = describe(&settings);
             format!("{}{}{told}", file.display(), t().colon)
@@ -64,8 +65,8 @@ fn render(severity: &'static str, finding: &Finding) -> String {
         file: &finding.file.to_string_lossy(),
         line: finding.line,
         key: &finding.key,
-        problem: &finding.problem,
-        fix: &finding.fix,
+        problem: finding.problem.of(Language::English),
+        fix: finding.fix.of(Language::English),
     };
     serde_json::to_string(&shown).expect("texts and numbers always are JSON")
 }

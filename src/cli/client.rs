@@ -14,7 +14,7 @@ use ureq::http::Uri;
 
 use super::{
     exit::{BAD_DATA, Failure, INTERNAL, LATER, NOT_REACHABLE, REFUSED},
-    texts::{self, fill, t},
+    texts::{self, Language, fill, t},
 };
 
 /// The variable that holds the token of operators' actions.
@@ -185,6 +185,7 @@ pub struct Client {
     agent: ureq::Agent,
     api: ApiUrl,
     token: Option<Token>,
+    language: Language,
 }
 
 /// What a request bears to be let in. Never shown.
@@ -220,7 +221,14 @@ impl Client {
             agent: config.build().into(),
             api: options.api.clone(),
             token: token.map(Token),
+            language: Language::English,
         })
+    }
+
+    /// Asks the node to tell in this language what it tells in words; in English otherwise, whatever the process speaks.
+    #[must_use]
+    pub(super) fn speaking(self, language: Language) -> Self {
+        Self { language, ..self }
     }
 
     /// Where the node is.
@@ -275,6 +283,9 @@ impl Client {
         let mut request = self.agent.get(format!("{}{path}", self.api));
         if let Some(Token(token)) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
+        }
+        if self.language.is_chinese() {
+            request = request.header("accept-language", self.language.tag());
         }
         let request = request
             .config()

@@ -7,7 +7,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     exit::{BAD_CONFIGURATION, CANNOT_CREATE, DONE, INTERNAL},
-    texts::{faults, fill, t},
+    texts::{faults, fill, language, t},
 };
 use crate::{
     api::OPERATOR_TOKEN_FILE,
@@ -28,13 +28,13 @@ pub fn run(file: &Path) -> u8 {
     let settings = match Settings::load_to_run(file) {
         Ok((settings, warnings)) => {
             for warning in warnings {
-                eprintln!("{}{}", t().warning, warning.finding);
+                eprintln!("{}{}", t().warning, warning.finding.told(language()));
             }
             settings
         }
         Err(errors) => {
             for error in errors {
-                eprintln!("{error}");
+                eprintln!("{}", error.0.told(language()));
             }
             return BAD_CONFIGURATION;
         }

@@ -11,7 +11,7 @@ use super::{
     send::to_json,
     show::text,
     table::{Table, bytes, fact, moment},
-    texts::{fill, t},
+    texts::{Language, fill, language, t},
 };
 
 /// Show a node in numbers, its links and the units that it knows
@@ -34,7 +34,12 @@ impl StatusCommand {
     /// # Errors
     /// The node cannot say.
     pub fn run(self) -> Result<(), Failure> {
-        let client = Client::new(&self.api)?;
+        let spoken = match self.json {
+            // Programs read it.
+            true => Language::English,
+            false => language(),
+        };
+        let client = Client::new(&self.api)?.speaking(spoken);
         let mut status: Map<String, Value> = client.read("/v1/status")?;
         let links: Value = client.read("/v1/links")?;
         let units: Value = client.read("/v1/units")?;

@@ -6,7 +6,11 @@ use std::{
     str::FromStr,
 };
 
-use super::field::{Field, quoted};
+use super::{
+    field::{Field, quoted},
+    texts::{Pick, told},
+};
+use crate::language::{Both, fill};
 
 /// The port that hubs listen on unless they are told otherwise; also what a mended address is given.
 pub const HUB_PORT: u16 = 4433;
@@ -61,17 +65,8 @@ impl fmt::Display for Address {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}; {fix}")]
 pub struct AddressError {
-    problem: String,
-    fix: String,
-}
-
-impl AddressError {
-    fn new(problem: impl Into<String>, fix: impl Into<String>) -> Self {
-        Self {
-            problem: problem.into(),
-            fix: fix.into(),
-        }
-    }
+    problem: Both,
+    fix: Both,
 }
 
 impl FromStr for Address {
@@ -79,35 +74,28 @@ impl FromStr for Address {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let shown = quoted(text);
-        let example = "write host:port, such as \"10.1.0.1:4433\" or \"hub.example.org:4433\"";
+        let wrong = |problem: Pick, fix| AddressError {
+            problem: told(|t| fill(problem(t), &[&shown])),
+            fix,
+        };
+        let example = || told(|t| t.write_address);
+        let write = |whole: &dyn fmt::Display| told(|t| fill(t.write_quoted, &[whole]));
         if let Ok(ip) = text.parse::<IpAddr>() {
             let whole = SocketAddr::new(ip, HUB_PORT);
-            return Err(AddressError::new(
-                format!("{shown} has no port"),
-                format!("write \"{whole}\""),
-            ));
+            return Err(wrong(|t| t.no_port, write(&whole)));
         }
         if text.contains("://") || text.contains('/') {
-            return Err(AddressError::new(
-                format!("{shown} is a URL, not an address"),
-                example,
-            ));
+            return Err(wrong(|t| t.is_url, example()));
         }
         let Some((host, port)) = text.rsplit_once(':') else {
             return Err(if is_host_name(text) {
-                AddressError::new(
-                    format!("{shown} has no port"),
-                    format!("write \"{text}:{HUB_PORT}\""),
-                )
+                wrong(|t| t.no_port, write(&format_args!("{text}:{HUB_PORT}")))
             } else {
-                AddressError::new(format!("{shown} is not an address"), example)
+                wrong(|t| t.no_address, example())
             });
         };
         let Some(port) = port.parse::<u16>().ok().filter(|port| *port > 0) else {
-            return Err(AddressError::new(
-                format!("{shown} has no port from 1 to 65535"),
-                example,
-            ));
+            return Err(wrong(|t| t.no_good_port, example()));
         };
         let bare = host
             .strip_prefix('[')
@@ -122,24 +110,17 @@ impl FromStr for Address {
                 Ok(ip) if ip.is_ipv4() => Some(Host::Ip(ip)),
                 Ok(ip) => {
                     let whole = SocketAddr::new(ip, port);
-                    return Err(AddressError::new(
-                        format!("{shown} has an IPv6 address without brackets"),
-                        format!("write \"{whole}\""),
-                    ));
+                    return Err(wrong(|t| t.no_brackets, write(&whole)));
                 }
                 Err(_) => is_host_name(host).then(|| Host::Name(host.to_owned())),
             },
         };
         match host {
-            Some(Host::Ip(ip)) if ip.is_unspecified() => Err(AddressError::new(
-                format!("{shown} names no host"),
-                "write the address that the hub is reached at",
-            )),
+            Some(Host::Ip(ip)) if ip.is_unspecified() => {
+                Err(wrong(|t| t.no_host, told(|t| t.write_hub_address)))
+            }
             Some(host) => Ok(Self { host, port }),
-            None => Err(AddressError::new(
-                format!("{shown} has no host that can be dialled"),
-                example,
-            )),
+            None => Err(wrong(|t| t.no_good_host, example())),
         }
     }
 }
@@ -183,12 +164,14 @@ impl Field<'_, '_> {
                 .parse()
                 .or_else(|_| host.parse())
                 .unwrap_or(default.ip());
+            let problem: Pick = match text.parse::<IpAddr>() {
+                Ok(_) => |t| t.no_port,
+                Err(_) => |t| t.no_socket,
+            };
+            let mended = SocketAddr::new(ip, port);
             self.error(
-                match text.parse::<IpAddr>() {
-                    Ok(_) => format!("{} has no port", quoted(text)),
-                    Err(_) => format!("{} is not an IP address and a port", quoted(text)),
-                },
-                format!("write \"{}\"", SocketAddr::new(ip, port)),
+                told(|t| fill(problem(t), &[&quoted(text)])),
+                told(|t| fill(t.write_quoted, &[&mended])),
             );
         }
         parsed

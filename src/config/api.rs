@@ -11,8 +11,12 @@ use super::{
     field::{Field, quoted},
     read::Offsets,
     settings::{Api, ApiCertificate, ApiTls, ApiToken},
+    texts::{Pick, told},
 };
-use crate::model::{Role, Sha256};
+use crate::{
+    language::fill,
+    model::{Role, Sha256},
+};
 
 /// Longest host name, in bytes (RFC 1035, section 2.3.4).
 const HOST_BYTES_MAX: usize = 253;
@@ -28,11 +32,8 @@ pub(super) fn api(
         let address = field.socket(Api::LISTEN)?;
         if !address.ip().is_loopback() {
             field.error(
-                format!("\"{address}\" is not a loopback address, and this door has no TLS"),
-                format!(
-                    "write \"127.0.0.1:{}\"; [api.tls] opens another door, to the network",
-                    address.port()
-                ),
+                told(|t| fill(t.not_loopback, &[&address])),
+                told(|t| fill(t.write_loopback_or_tls, &[&address.port()])),
             );
         }
         Some(address)
@@ -52,8 +53,8 @@ pub(super) fn api(
         document.advise(
             first.at(),
             "api.certificate",
-            "certificates are shown to [api.tls] only, and there is none",
-            "write [api.tls], or remove the entries",
+            told(|t| t.certificates_unused),
+            told(|t| t.write_tls),
         );
     }
     section.finish();
@@ -98,8 +99,8 @@ fn hosts(field: &Field<'_, '_>) -> Vec<String> {
     let items = field.list(EXAMPLE).unwrap_or_default();
     if items.len() > ApiTls::HOSTS_MAX {
         field.error(
-            format!("{} names are too many", items.len()),
-            format!("write at most {}", ApiTls::HOSTS_MAX),
+            told(|t| fill(t.names_too_many, &[&items.len()])),
+            told(|t| fill(t.write_at_most, &[&ApiTls::HOSTS_MAX])),
         );
     }
     let mut hosts = Vec::new();
@@ -114,8 +115,8 @@ fn hosts(field: &Field<'_, '_>) -> Vec<String> {
             hosts.push(host.to_owned());
         } else {
             item.error(
-                format!("{} is not a host name", quoted(host)),
-                format!("write names without a port, such as {EXAMPLE}; addresses need no entry"),
+                told(|t| fill(t.no_host_name, &[&quoted(host)])),
+                told(|t| fill(t.write_host_names, &[&EXAMPLE])),
             );
         }
     }
@@ -132,8 +133,8 @@ fn person<'d>(
     let name = field.line_of_text(ApiToken::NAME_BYTES_MAX)?.trim();
     if name.is_empty() || ApiToken::TAKEN.contains(&name) {
         field.error(
-            format!("{} means something else in the audit log", quoted(name)),
-            "write a person's name, such as \"li.wei\"",
+            told(|t| fill(t.name_taken, &[&quoted(name)])),
+            told(|t| t.write_person),
         );
         return None;
     }
@@ -142,8 +143,8 @@ fn person<'d>(
         document.error(
             at,
             &section.path_of("name"),
-            format!("{} is listed already, on line {line}", quoted(name)),
-            "keep one of the two entries",
+            told(|t| fill(t.listed_already, &[&quoted(name), &line])),
+            told(|t| t.keep_one_entry),
         );
         return None;
     }
@@ -155,13 +156,13 @@ fn role(section: &Section<'_, '_>) -> Option<Role> {
     role.and_then(|field| field.choice(&Role::ALL.map(|role| (role.as_str(), role))))
 }
 
-fn bound(document: &Document<'_>, sections: &[Section<'_, '_>], key: &str, what: &str) {
+fn bound(document: &Document<'_>, sections: &[Section<'_, '_>], key: &str, too_many: Pick) {
     if let Some(beyond) = sections.get(ApiToken::COUNT_MAX) {
         document.error(
             beyond.at(),
             key,
-            format!("{} {what} are too many", sections.len()),
-            format!("write at most {}", ApiToken::COUNT_MAX),
+            told(|t| fill(too_many(t), &[&sections.len()])),
+            told(|t| fill(t.write_at_most, &[&ApiToken::COUNT_MAX])),
         );
     }
 }
@@ -174,7 +175,7 @@ fn tokens(
     names: &mut BTreeMap<String, usize>,
 ) -> Vec<ApiToken> {
     let sections = section.sections("token");
-    bound(document, &sections, "api.token", "tokens");
+    bound(document, &sections, "api.token", |t| t.tokens_too_many);
     let mut tokens = Vec::new();
     for section in &sections {
         let person = person(document, section, names);
@@ -196,7 +197,9 @@ fn certificates(
     names: &mut BTreeMap<String, usize>,
 ) -> Vec<ApiCertificate> {
     let sections = section.sections("certificate");
-    bound(document, &sections, "api.certificate", "certificates");
+    bound(document, &sections, "api.certificate", |t| {
+        t.certificates_too_many
+    });
     let mut certificates: Vec<ApiCertificate> = Vec::new();
     for section in &sections {
         let person = person(document, section, names);
@@ -206,15 +209,15 @@ fn certificates(
             let text = field.text()?;
             let Ok(sha256) = text.parse::<Sha256>() else {
                 field.error(
-                    format!("{} is not a SHA-256 fingerprint", quoted(text)),
-                    "write what `openssl x509 -noout -fingerprint -sha256 -in CERTIFICATE` prints after the \"=\"",
+                    told(|t| fill(t.no_fingerprint, &[&quoted(text)])),
+                    told(|t| t.write_fingerprint),
                 );
                 return None;
             };
             if let Some(other) = certificates.iter().find(|known| known.sha256 == sha256) {
                 field.error(
-                    format!("{} shows the same certificate", quoted(&other.name)),
-                    "give everybody a certificate of their own",
+                    told(|t| fill(t.same_certificate, &[&quoted(&other.name)])),
+                    told(|t| t.own_certificates),
                 );
                 return None;
             }

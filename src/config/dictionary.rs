@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::wire::{Trained, TrainedError};
+use crate::{
+    language::Language,
+    wire::{DictionaryError, Trained, TrainedError},
+};
 
 /// A file is not a dictionary that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +34,20 @@ impl DictionaryFileError {
     }
 
     /// What is wrong, without the path.
-    pub fn problem(&self) -> String {
-        self.fault.to_string()
+    pub(crate) fn problem(&self, language: Language) -> String {
+        match (&self.fault, language) {
+            (fault, Language::English) => fault.to_string(),
+            (Fault::Io(error), Language::Chinese) => format!("无法读取：{error}"),
+            (Fault::Content(error), Language::Chinese) => match error {
+                TrainedError::Start => "开头不是 casegate 训练的字典".to_owned(),
+                TrainedError::Dictionary(DictionaryError::TooLarge(bytes)) => {
+                    format!("字典有 {bytes} 字节，过大")
+                }
+                TrainedError::Dictionary(DictionaryError::Format) => {
+                    "不是 zstd 格式的字典".to_owned()
+                }
+            },
+        }
     }
 }
 

@@ -3,16 +3,18 @@
 //!
 //! A [`Section`] hands out its keys one by one, and by that learns which keys exist; what the file has besides is unknown.
 
-use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, fmt, path::Path};
+use std::{borrow::Cow, cell::RefCell, collections::BTreeSet, path::Path};
 
 use toml::de::{DeTable, DeValue};
 
 use super::{
-    field::{Field, described, shown_key, without_indices},
+    field::{Field, shown_key, without_indices},
     finding::{ConfigError, Finding, Severity, Warning},
     suggest::nearest,
     syntax::{self, Damage},
+    texts::told,
 };
+use crate::language::{Both, fill};
 
 /// The key that stands for `[[unit]]` headers: as long as `unit`, and nothing that anyone would write.
 const UNIT_HEADER: &str = "-_-_";
@@ -116,13 +118,7 @@ impl<'t> Document<'t> {
     }
 
     /// Keeps an error, unless the text around it could not be read: then it may well not be one.
-    pub(super) fn error(
-        &self,
-        at: usize,
-        key: &str,
-        problem: impl fmt::Display,
-        fix: impl fmt::Display,
-    ) {
+    pub(super) fn error(&self, at: usize, key: &str, problem: Both, fix: Both) {
         let mut errors = self.errors.borrow_mut();
         if errors.len() > Self::FINDINGS_MAX || self.damage.covers(self.line(at), at) {
             return;
@@ -130,33 +126,21 @@ impl<'t> Document<'t> {
         let error = if errors.len() < Self::FINDINGS_MAX {
             self.finding(at, key, problem, fix)
         } else {
-            let (problem, fix) = ("there are more errors", "mend these and check again");
+            let (problem, fix) = (told(|t| t.more_errors), told(|t| t.mend_these));
             self.finding(at, key, problem, fix)
         };
         errors.push(ConfigError(error));
     }
 
     /// Keeps an error about something that is not there, unless a damaged line may have held it.
-    pub(super) fn missing(
-        &self,
-        at: usize,
-        key: &str,
-        problem: impl fmt::Display,
-        fix: impl fmt::Display,
-    ) {
+    pub(super) fn missing(&self, at: usize, key: &str, problem: Both, fix: Both) {
         if !self.damage.lost_something() {
             self.error(at, key, problem, fix);
         }
     }
 
     /// Keeps a piece of advice.
-    pub(super) fn advise(
-        &self,
-        at: usize,
-        key: &str,
-        problem: impl fmt::Display,
-        fix: impl fmt::Display,
-    ) {
+    pub(super) fn advise(&self, at: usize, key: &str, problem: Both, fix: Both) {
         let mut warnings = self.warnings.borrow_mut();
         if warnings.len() < Self::FINDINGS_MAX && !self.damage.covers(self.line(at), at) {
             warnings.push(Warning {
@@ -170,7 +154,7 @@ impl<'t> Document<'t> {
     pub(super) fn into_findings(self) -> (Vec<ConfigError>, Vec<Warning>, BTreeSet<String>) {
         for unknown in self.unknown.take() {
             let (key, fix) = self.explain_unknown(&unknown);
-            self.error(unknown.at, &key, "no such key", fix);
+            self.error(unknown.at, &key, told(|t| t.no_such_key), fix);
         }
         let mut errors = self.errors.into_inner();
         errors.sort_by_key(|error| error.0.line);
@@ -179,23 +163,17 @@ impl<'t> Document<'t> {
         (errors, warnings, self.known.into_inner())
     }
 
-    fn finding(
-        &self,
-        at: usize,
-        key: &str,
-        problem: impl fmt::Display,
-        fix: impl fmt::Display,
-    ) -> Finding {
+    fn finding(&self, at: usize, key: &str, problem: Both, fix: Both) -> Finding {
         Finding {
             file: self.file.to_owned(),
             line: self.line(at),
             key: key.to_owned(),
-            problem: problem.to_string(),
-            fix: fix.to_string(),
+            problem,
+            fix,
         }
     }
 
-    fn explain_unknown(&self, unknown: &Unknown) -> (String, String) {
+    fn explain_unknown(&self, unknown: &Unknown) -> (String, Both) {
         let Unknown { section, name, .. } = unknown;
         let known = self.known.borrow();
         let plain_section: String = without_indices(section);
@@ -213,16 +191,13 @@ impl<'t> Document<'t> {
                 (leaf == name && parent != plain_section).then_some(parent)
             })
             .collect();
-        let fix = match nearest(name, siblings.iter().copied()) {
-            Some(meant) => format!("did you mean \"{meant}\"?"),
-            None if elsewhere.contains(&"") => {
-                "write it at the top of the file, before the first [section]".to_owned()
-            }
-            None if !elsewhere.is_empty() => {
-                format!("write it under {}", elsewhere.join(" or "))
-            }
-            None => format!("remove it, or write one of {}", siblings.join(", ")),
-        };
+        let meant = nearest(name, siblings.iter().copied());
+        let fix = told(|t| match meant {
+            Some(meant) => fill(t.did_you_mean, &[&meant]),
+            None if elsewhere.contains(&"") => t.write_at_top.to_owned(),
+            None if !elsewhere.is_empty() => fill(t.write_under, &[&elsewhere.join(t.or)]),
+            None => fill(t.write_known, &[&siblings.join(t.comma)]),
+        });
         (join(section, name), fix)
     }
 }
@@ -283,8 +258,8 @@ impl<'d, 't> Section<'d, 't> {
             self.document.missing(
                 self.at,
                 &self.path_of(key),
-                "is missing",
-                format!("write {key} = {example}"),
+                told(|t| t.missing),
+                told(|t| fill(t.write_key, &[&key, &example])),
             );
         }
         field
@@ -300,15 +275,15 @@ impl<'d, 't> Section<'d, 't> {
             DeValue::Table(table) => Some(table),
             DeValue::Array(_) => {
                 field.error(
-                    "there can be only one",
-                    format!("write [{name}] instead of [[{name}]]"),
+                    told(|t| t.only_one),
+                    told(|t| fill(t.write_one_header, &[&name, &name])),
                 );
                 None
             }
             other => {
                 field.error(
-                    format!("is {}, not a section", described(other)),
-                    format!("write [{name}] on a line of its own and its keys below"),
+                    told(|t| fill(t.is_no_section, &[&t.described(other)])),
+                    told(|t| fill(t.write_header, &[&name])),
                 );
                 None
             }

@@ -1,13 +1,15 @@
 //! A value of the document: what it must be, and what to write when it is not.
 
-use std::{fmt, ops::RangeInclusive, str::FromStr};
+use std::{ops::RangeInclusive, str::FromStr};
 
 use toml::de::DeValue;
 
 use super::{
     document::{Document, Section},
     suggest::nearest,
+    texts::{Pick, told},
 };
+use crate::language::{Both, fill};
 
 /// A value under a key.
 pub(super) struct Field<'d, 't> {
@@ -21,9 +23,10 @@ impl<'d, 't> Field<'d, 't> {
     /// The value as tables, in order.
     pub(super) fn into_sections(self) -> Vec<Section<'d, 't>> {
         let name = without_indices(&self.path);
-        let fix = format!("write [[{name}]] on a line of its own and its keys below");
+        let is = |value| told(|t| fill(t.is, &[&t.described(value)]));
+        let fix = told(|t| fill(t.write_list_header, &[&name]));
         let DeValue::Array(items) = self.value else {
-            self.error(format!("is {}", described(self.value)), fix);
+            self.error(is(self.value), fix);
             return Vec::new();
         };
         let mut sections = Vec::new();
@@ -37,8 +40,7 @@ impl<'d, 't> Field<'d, 't> {
                     sections.push(Section::new(self.document, Some(table), path, name, at));
                 }
                 other => {
-                    let problem = format!("is {}", described(other));
-                    self.document.error(at, &path, problem, &fix);
+                    self.document.error(at, &path, is(other), fix.clone());
                 }
             }
         }
@@ -56,12 +58,12 @@ impl<'d, 't> Field<'d, 't> {
     }
 
     /// Keeps an error about this value.
-    pub(super) fn error(&self, problem: impl fmt::Display, fix: impl fmt::Display) {
+    pub(super) fn error(&self, problem: Both, fix: Both) {
         self.document.error(self.at, &self.path, problem, fix);
     }
 
     /// Keeps a piece of advice about this value.
-    pub(super) fn advise(&self, problem: impl fmt::Display, fix: impl fmt::Display) {
+    pub(super) fn advise(&self, problem: Both, fix: Both) {
         self.document.advise(self.at, &self.path, problem, fix);
     }
 
@@ -70,12 +72,13 @@ impl<'d, 't> Field<'d, 't> {
         match self.value {
             DeValue::String(text) => Some(text.as_ref()),
             other => {
-                let fix = match other {
-                    DeValue::Integer(number) => format!("write it in quotes: \"{number}\""),
-                    DeValue::Float(number) => format!("write it in quotes: \"{number}\""),
-                    _ => "write text in quotes".to_owned(),
-                };
-                self.error(format!("is {}, not text", described(other)), fix);
+                let problem = told(|t| fill(t.is_no_text, &[&t.described(other)]));
+                let fix = told(|t| match other {
+                    DeValue::Integer(number) => fill(t.write_this_quoted, &[number]),
+                    DeValue::Float(number) => fill(t.write_this_quoted, &[number]),
+                    _ => t.write_quotes.to_owned(),
+                });
+                self.error(problem, fix);
                 None
             }
         }
@@ -86,8 +89,8 @@ impl<'d, 't> Field<'d, 't> {
         let text = self.text()?;
         if text.len() > bytes_max || text.chars().any(char::is_control) {
             self.error(
-                format!("{} is too long or not a plain line", quoted(text)),
-                format!("write at most {bytes_max} bytes without control characters"),
+                told(|t| fill(t.no_line, &[&quoted(text)])),
+                told(|t| fill(t.write_line, &[&bytes_max])),
             );
             return None;
         }
@@ -99,8 +102,8 @@ impl<'d, 't> Field<'d, 't> {
         let value = self.value.as_bool();
         if value.is_none() {
             self.error(
-                format!("is {}", described(self.value)),
-                "write true or false, without quotes",
+                told(|t| fill(t.is, &[&t.described(self.value)])),
+                told(|t| t.write_boolean),
             );
         }
         value
@@ -108,15 +111,10 @@ impl<'d, 't> Field<'d, 't> {
 
     /// The value as a whole number within `range`.
     pub(super) fn number(&self, range: RangeInclusive<u32>) -> Option<u32> {
-        let fix = || {
-            format!(
-                "write a whole number from {} to {}",
-                range.start(),
-                range.end()
-            )
-        };
+        let fix = || told(|t| fill(t.write_number, &[range.start(), range.end()]));
         let DeValue::Integer(integer) = self.value else {
-            self.error(format!("is {}", described(self.value)), fix());
+            let problem = told(|t| fill(t.is, &[&t.described(self.value)]));
+            self.error(problem, fix());
             return None;
         };
         let number = i128::from_str_radix(integer.as_str(), integer.radix())
@@ -124,7 +122,7 @@ impl<'d, 't> Field<'d, 't> {
             .and_then(|number| u32::try_from(number).ok())
             .filter(|number| range.contains(number));
         if number.is_none() {
-            self.error(format!("{integer} is out of range"), fix());
+            self.error(told(|t| fill(t.out_of_range, &[integer])), fix());
         }
         number
     }
@@ -143,29 +141,28 @@ impl<'d, 't> Field<'d, 't> {
         let text = self.text()?;
         let found = choices.iter().find(|(word, _)| *word == text);
         if found.is_none() {
-            let fix = match nearest(text, choices.iter().map(|(word, _)| *word)) {
-                Some(meant) => format!("write \"{meant}\""),
-                None => {
-                    let words: Vec<_> = choices.iter().map(|(w, _)| format!("\"{w}\"")).collect();
-                    format!("write one of {}", words.join(", "))
-                }
-            };
-            self.error(format!("{} is not a choice", quoted(text)), fix);
+            let words: Vec<_> = choices.iter().map(|(w, _)| format!("\"{w}\"")).collect();
+            let meant = nearest(text, choices.iter().map(|(word, _)| *word));
+            let fix = told(|t| match meant {
+                Some(meant) => fill(t.write_quoted, &[&meant]),
+                None => fill(t.write_one_of, &[&words.join(t.comma)]),
+            });
+            self.error(told(|t| fill(t.no_choice, &[&quoted(text)])), fix);
         }
         found.map(|(_, value)| *value)
     }
 
-    /// The value as a dotted name or pattern, `what` in words; `otherwise` says how one is written.
-    pub(super) fn dotted<T: FromStr>(&self, what: &str, otherwise: &str) -> Option<T> {
+    /// The value as a dotted name or pattern; `is_none` says that it is none, `how` how one is written.
+    pub(super) fn dotted<T: FromStr>(&self, is_none: Pick, how: Pick) -> Option<T> {
         let text = self.text()?;
         let parsed = text.parse().ok();
         if parsed.is_none() {
             let mended = text.trim().to_ascii_lowercase().replace(['_', ' '], "-");
             let fix = match mended.parse::<T>() {
-                Ok(_) => format!("write \"{mended}\""),
-                Err(_) => otherwise.to_owned(),
+                Ok(_) => told(|t| fill(t.write_quoted, &[&mended])),
+                Err(_) => told(how),
             };
-            self.error(format!("{} is not {what}", quoted(text)), fix);
+            self.error(told(|t| fill(is_none(t), &[&quoted(text)])), fix);
         }
         parsed
     }
@@ -174,8 +171,8 @@ impl<'d, 't> Field<'d, 't> {
     pub(super) fn list(&self, example: &str) -> Option<Vec<Field<'d, 't>>> {
         let DeValue::Array(items) = self.value else {
             self.error(
-                format!("is {}, not a list", described(self.value)),
-                format!("write {example}"),
+                told(|t| fill(t.is_no_list, &[&t.described(self.value)])),
+                told(|t| fill(t.write, &[&example])),
             );
             return None;
         };
@@ -205,19 +202,6 @@ pub(super) fn shown_key(name: &str) -> String {
         name.to_owned()
     } else {
         quoted(name)
-    }
-}
-
-/// What a value is, with its article.
-pub(super) fn described(value: &DeValue<'_>) -> &'static str {
-    match value {
-        DeValue::String(_) => "text",
-        DeValue::Integer(_) => "a number",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a section",
     }
 }
 

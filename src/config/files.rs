@@ -7,28 +7,28 @@ use super::{
     field::quoted,
     finding::{ConfigError, Finding, Severity, Warning},
     settings::{Identity, Settings},
+    texts::{Pick, Texts, told},
 };
+use crate::language::{Both, fill};
 
 /// Largest configuration file, in bytes (G7).
 const FILE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// The file's text.
 pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
-    let refusal = |line: usize, problem: String, fix: &str| {
+    let refusal = |line: usize, problem: Both, fix: Pick| {
         ConfigError(Finding {
             file: path.to_owned(),
             line,
             key: "file".to_owned(),
             problem,
-            fix: fix.to_owned(),
+            fix: told(fix),
         })
     };
     let unreadable = |error: std::io::Error| {
-        refusal(
-            1,
-            format!("cannot be read: {error}"),
-            "give the path of a configuration file that this user may read",
-        )
+        refusal(1, told(|t| fill(t.unreadable, &[&error])), |t| {
+            t.name_readable
+        })
     };
     let mut bytes = Vec::new();
     File::open(path)
@@ -39,15 +39,15 @@ pub(super) fn read(path: &Path) -> Result<String, ConfigError> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(refusal(
             1,
-            format!("is larger than {FILE_BYTES_MAX} bytes"),
-            "give a smaller file",
+            told(|t| fill(t.too_large, &[&FILE_BYTES_MAX])),
+            |t| t.name_smaller,
         ));
     }
     String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let before = error.as_bytes().iter().take(good);
         let line = 1 + before.filter(|byte| **byte == b'\n').count();
-        refusal(line, "is not UTF-8".to_owned(), "save the file as UTF-8")
+        refusal(line, told(|t| t.no_utf8), |t| t.save_utf8)
     })
 }
 
@@ -70,7 +70,7 @@ pub(super) struct Lines {
 /// What is wrong with the files that `settings` name.
 pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let mut warn = |severity, line, key: &str, problem: String, fix: String| {
+    let mut warn = |severity, line, key: &str, problem: Both, fix: Both| {
         warnings.push(Warning {
             finding: Finding {
                 file: file.to_owned(),
@@ -87,8 +87,8 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
             Severity::Absent,
             lines.data_dir,
             "data-dir",
-            format!("{} is not a folder", shown(&settings.data_dir)),
-            "write the path of a folder; it is made when there is none".to_owned(),
+            told(|t| fill(t.no_folder, &[&shown(&settings.data_dir)])),
+            told(|t| t.write_data_dir),
         );
     }
     let dir = &settings.identity.dir;
@@ -101,12 +101,8 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
             Severity::Absent,
             lines.identity_dir,
             "identity.dir",
-            format!("{} has no {}", shown(dir), absent.join(", ")),
-            format!(
-                "make them with `casegate pki issue --unit {} --out {}`",
-                settings.unit,
-                dir.display()
-            ),
+            told(|t| fill(t.lacks_files, &[&shown(dir), &absent.join(t.comma)])),
+            told(|t| fill(t.make_identity, &[&settings.unit, &dir.display()])),
         );
     }
     let secrets = Identity::FILES.into_iter().filter(|f| f.ends_with(".key"));
@@ -116,8 +112,8 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
                 Severity::Advice,
                 lines.identity_dir,
                 "identity.dir",
-                format!("others may read {}", shown(&path)),
-                format!("chmod 600 {}", path.display()),
+                told(|t| fill(t.others_read, &[&shown(&path)])),
+                told(|t| fill(t.make_private, &[&path.display()])),
             );
         }
     }
@@ -128,22 +124,20 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
     let named =
         named.map(|(at, (line, token))| (*line, format!("api.token[{at}].file"), &token.file));
     let tokens = application.chain(named);
-    const TOKEN: &str = "make the file with a long random token in it, readable by this user only";
+    let make_token: Pick = |t| t.make_token;
     let mut secrets: Vec<_> = tokens
-        .map(|(line, key, path)| (line, key, path, TOKEN))
+        .map(|(line, key, path)| (line, key, path, make_token))
         .collect();
     if let Some(tls) = &api.tls {
-        const KEY: &str =
-            "put the key of api.tls.certificate there, in PEM, readable by this user only";
-        secrets.push((lines.tls_key, "api.tls.key".to_owned(), &tls.key, KEY));
+        let key = "api.tls.key".to_owned();
+        secrets.push((lines.tls_key, key, &tls.key, |t| t.put_key));
         if !tls.certificate.is_file() {
             warn(
                 Severity::Absent,
                 lines.tls_certificate,
                 "api.tls.certificate",
-                format!("{} is not there", shown(&tls.certificate)),
-                "put the certificate there, in PEM, and below it those that lead to its CA"
-                    .to_owned(),
+                told(|t| fill(t.not_there, &[&shown(&tls.certificate)])),
+                told(|t| t.put_certificate),
             );
         }
     }
@@ -153,47 +147,39 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
                 Severity::Absent,
                 line,
                 &key,
-                format!("{} is not there", shown(path)),
-                how.to_owned(),
+                told(|t| fill(t.not_there, &[&shown(path)])),
+                told(how),
             );
         } else if others_may_read(path) {
             warn(
                 Severity::Advice,
                 line,
                 &key,
-                format!("others may read {}", shown(path)),
-                format!("chmod 600 {}", path.display()),
+                told(|t| fill(t.others_read, &[&shown(path)])),
+                told(|t| fill(t.make_private, &[&path.display()])),
             );
         }
     }
     if let Some(path) = &settings.dictionary {
         match read_dictionary(path) {
             Ok(trained) if trained.unit.as_ref() != Some(&settings.unit) => {
-                let whose = match trained.unit {
-                    Some(unit) => format!("messages of {unit}"),
-                    None => "messages of several units".to_owned(),
-                };
                 warn(
                     Severity::Advice,
                     lines.dictionary,
                     DICTIONARY,
-                    format!("{} was trained on {whose}", shown(path)),
-                    format!(
-                        "train it with --unit {}: neighbours can read pieces of what it was trained on",
-                        settings.unit
-                    ),
+                    told(|t| match &trained.unit {
+                        Some(unit) => fill(t.trained_on_unit, &[&shown(path), unit]),
+                        None => fill(t.trained_on_several, &[&shown(path)]),
+                    }),
+                    told(|t| fill(t.train_own, &[&settings.unit])),
                 );
             }
             Err(error) if error.is_absent() => warn(
                 Severity::Absent,
                 lines.dictionary,
                 DICTIONARY,
-                format!("{} is not there", shown(path)),
-                format!(
-                    "make it with `casegate dict train FOLDER --unit {} --out {}`, or remove the key",
-                    settings.unit,
-                    path.display()
-                ),
+                told(|t| fill(t.not_there, &[&shown(path)])),
+                told(|t| fill(t.make_dictionary, &[&settings.unit, &path.display()])),
             ),
             // An error is told by `judge`.
             Ok(_) | Err(_) => {}
@@ -214,8 +200,14 @@ pub(super) fn judge(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Conf
             file: file.to_owned(),
             line: lines.dictionary,
             key: DICTIONARY.to_owned(),
-            problem: format!("{}: {}", shown(path), error.problem()),
-            fix: "make one with `casegate dict train`, or remove the key".to_owned(),
+            problem: Both::new(|language| {
+                let problem = error.problem(language);
+                fill(
+                    Texts::of(language).bad_dictionary,
+                    &[&shown(path), &problem],
+                )
+            }),
+            fix: told(|t| t.remake_dictionary),
         })],
         _ => Vec::new(),
     }

@@ -2,9 +2,12 @@
 
 use std::{fmt, path::PathBuf};
 
+use super::texts::Texts;
+use crate::language::{Both, Language};
+
 /// One thing to say about a configuration file.
 ///
-/// It reads `file:line: key: what is wrong; what to write`.
+/// It reads `file:line: key: what is wrong; what to write`, in English unless a language is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The file, as it was named.
@@ -14,9 +17,9 @@ pub struct Finding {
     /// The key's path, such as `upstream.link[0].address`.
     pub key: String,
     /// What is wrong.
-    pub problem: String,
+    pub problem: Both,
     /// What to write, or to do.
-    pub fix: String,
+    pub fix: Both,
 }
 
 /// A setting that a node cannot start with.
@@ -42,8 +45,9 @@ pub enum Severity {
     Absent,
 }
 
-impl fmt::Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Finding {
+    /// It in a language.
+    pub(crate) fn told(&self, language: Language) -> String {
         let Self {
             file,
             line,
@@ -51,7 +55,15 @@ impl fmt::Display for Finding {
             problem,
             fix,
         } = self;
-        write!(f, "{}:{line}: {key}: {problem}; {fix}", file.display())
+        let [problem, fix] = [problem, fix].map(|text| text.of(language));
+        let then = Texts::of(language).then;
+        format!("{}:{line}: {key}: {problem}{then}{fix}", file.display())
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.told(Language::English))
     }
 }
 

@@ -4,18 +4,22 @@ use std::net::IpAddr;
 
 use hyper::Uri;
 
-use super::field::{Field, quoted};
+use super::{
+    field::{Field, quoted},
+    texts::{Pick, told},
+};
+use crate::language::fill;
 
 /// What is said of a URL that cannot be used.
 pub(super) struct Fixes {
     /// How one is written.
     pub(super) example: &'static str,
     /// Who listens there.
-    pub(super) listener: &'static str,
+    pub(super) listener: Pick,
     /// What to do when that is on another machine.
-    pub(super) elsewhere: &'static str,
+    pub(super) elsewhere: Pick,
     /// What stands for a name and a password.
-    pub(super) instead_of_password: &'static str,
+    pub(super) instead_of_password: Pick,
 }
 
 /// The value as an http URL at a loopback address.
@@ -24,20 +28,19 @@ pub(super) fn url(field: &Field<'_, '_>, fixes: &Fixes) -> Option<Uri> {
     let parsed = text.parse::<Uri>().ok();
     let Some(uri) = parsed.filter(|uri| uri.scheme().is_some() && uri.authority().is_some()) else {
         field.error(
-            format!("{} is not a URL", quoted(text)),
-            format!("write one such as \"{}\"", fixes.example),
+            told(|t| fill(t.no_url, &[&quoted(text)])),
+            told(|t| fill(t.write_url, &[&fixes.example])),
         );
         return None;
     };
     let scheme = uri.scheme_str().unwrap_or_default();
     if scheme != "http" {
-        let problem = match scheme {
-            "https" => format!("https is not spoken to {}", fixes.listener),
-            other => format!("{other} is not spoken"),
-        };
         field.error(
-            problem,
-            format!("write an http URL of this machine; {}", fixes.elsewhere),
+            told(|t| match scheme {
+                "https" => fill(t.no_https, &[&(fixes.listener)(t)]),
+                other => fill(t.no_scheme, &[&other]),
+            }),
+            told(|t| fill(t.write_http, &[&(fixes.elsewhere)(t)])),
         );
         return None;
     }
@@ -46,18 +49,15 @@ pub(super) fn url(field: &Field<'_, '_>, fixes: &Fixes) -> Option<Uri> {
     let is_here = bare == "localhost" || bare.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
     if !is_here {
         field.error(
-            format!(
-                "{} is not this machine, and http hides nothing",
-                quoted(host)
-            ),
-            format!("write a loopback address; {}", fixes.elsewhere),
+            told(|t| fill(t.not_here, &[&quoted(host)])),
+            told(|t| fill(t.write_loopback, &[&(fixes.elsewhere)(t)])),
         );
         return None;
     }
     if uri.authority().is_some_and(|a| a.as_str().contains('@')) {
         field.error(
-            "a name and password in the URL are not sent",
-            format!("remove them; {}", fixes.instead_of_password),
+            told(|t| t.password_in_url),
+            told(|t| fill(t.remove_password, &[&(fixes.instead_of_password)(t)])),
         );
         return None;
     }

@@ -2,8 +2,14 @@
 
 use std::ops::RangeInclusive;
 
-use super::document::{Document, Section};
-use crate::model::Limits;
+use super::{
+    document::{Document, Section},
+    texts::{Pick, told},
+};
+use crate::{
+    language::{Both, fill},
+    model::Limits,
+};
 
 /// One bound of [`Limits`].
 struct Bound {
@@ -76,21 +82,24 @@ pub(super) fn read(document: &Document<'_>, section: &Section<'_, '_>) -> Limits
 /// Bounds that contradict each other.
 fn check_fit(document: &Document<'_>, section: &Section<'_, '_>, limits: &Limits) {
     // Told at the key that was set, for the other one may be a default that stands nowhere.
-    let refuse = |keys: [&'static str; 2], problem: String, fix: String| {
+    let refuse = |keys: [&'static str; 2], problem: Pick, [this, that]: [u32; 2], fix: Both| {
         if let Some(field) = keys.into_iter().find_map(|key| section.field(key)) {
+            let problem = told(|t| fill(problem(t), &[&this, &that]));
             document.error(field.at(), field.path(), problem, fix);
         }
+    };
+    let or_more = |key: &str, least: u64| told(|t| fill(t.write_or_more, &[&key, &least]));
+    let or_smaller = |key: &str, least: u32, other: &str| {
+        told(|t| fill(t.write_or_more_or_smaller, &[&key, &least, &other]))
     };
     // A body given as base64 is a third longer, and its attributes take 4 KiB and more.
     let request_kib = limits.message_kib + limits.message_kib.div_ceil(3) + 12;
     if limits.request_kib < request_kib {
         refuse(
             ["message-kib", "request-kib"],
-            format!(
-                "a message of message-kib = {} does not fit into a request of request-kib = {}",
-                limits.message_kib, limits.request_kib
-            ),
-            format!("write request-kib = {request_kib} or more, or a smaller message-kib"),
+            |t| t.message_over_request,
+            [limits.message_kib, limits.request_kib],
+            or_smaller("request-kib", request_kib, "message-kib"),
         );
     }
     // A record is never split over segments; a parcel's header takes up to 32 KiB.
@@ -98,11 +107,9 @@ fn check_fit(document: &Document<'_>, section: &Section<'_, '_>, limits: &Limits
     if limits.segment_mib < segment_mib {
         refuse(
             ["message-kib", "segment-mib"],
-            format!(
-                "a message of message-kib = {} does not fit into a segment of segment-mib = {}",
-                limits.message_kib, limits.segment_mib
-            ),
-            format!("write segment-mib = {segment_mib} or more, or a smaller message-kib"),
+            |t| t.message_over_segment,
+            [limits.message_kib, limits.segment_mib],
+            or_smaller("segment-mib", segment_mib, "message-kib"),
         );
     }
     // One segment is written, one is being rewritten, and the two give way to one another.
@@ -110,34 +117,25 @@ fn check_fit(document: &Document<'_>, section: &Section<'_, '_>, limits: &Limits
     if limits.journal_mib < journal_mib {
         refuse(
             ["journal-mib", "segment-mib"],
-            format!(
-                "a journal of journal-mib = {} has no room for four segments of segment-mib = {}",
-                limits.journal_mib, limits.segment_mib
-            ),
-            format!("write journal-mib = {journal_mib} or more, or a smaller segment-mib"),
+            |t| t.journal_too_small,
+            [limits.journal_mib, limits.segment_mib],
+            or_smaller("journal-mib", journal_mib, "segment-mib"),
         );
     }
     if limits.attachments_mib < limits.attachment_mib {
         refuse(
             ["attachments-mib", "attachment-mib"],
-            format!(
-                "an attachment of attachment-mib = {} does not fit into attachments-mib = {}",
-                limits.attachment_mib, limits.attachments_mib
-            ),
-            format!("write attachments-mib = {} or more", limits.attachment_mib),
+            |t| t.attachment_over_all,
+            [limits.attachment_mib, limits.attachments_mib],
+            or_more("attachments-mib", limits.attachment_mib.into()),
         );
     }
     if limits.connections < limits.connections_per_unit {
         refuse(
             ["connections", "connections-per-unit"],
-            format!(
-                "one unit may have connections-per-unit = {} of connections = {}",
-                limits.connections_per_unit, limits.connections
-            ),
-            format!(
-                "write connections = {} or more",
-                limits.connections_per_unit
-            ),
+            |t| t.unit_over_connections,
+            [limits.connections_per_unit, limits.connections],
+            or_more("connections", limits.connections_per_unit.into()),
         );
     }
     let queues = u64::from(limits.outbox_mib) + u64::from(limits.inbox_mib);
@@ -147,11 +145,8 @@ fn check_fit(document: &Document<'_>, section: &Section<'_, '_>, limits: &Limits
             .find_map(|key| section.field(key))
     {
         field.advise(
-            format!(
-                "the journal ({} MiB) fills up before outbox and inbox ({queues} MiB) do",
-                limits.journal_mib
-            ),
-            format!("write journal-mib = {queues} or more"),
+            told(|t| fill(t.journal_fills_first, &[&limits.journal_mib, &queues])),
+            or_more("journal-mib", queues),
         );
     }
 }

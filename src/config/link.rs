@@ -7,8 +7,9 @@ use super::{
     field::{Field, quoted},
     hours::Hours,
     settings::{Compression, Link, LinkKind, Local, Upstream},
+    texts::told,
 };
-use crate::model::UnitId;
+use crate::{language::fill, model::UnitId};
 
 /// Longest name of a network interface in bytes: Linux's `IFNAMSIZ` with its terminating zero.
 const INTERFACE_BYTES_MAX: usize = 15;
@@ -22,10 +23,7 @@ pub(super) fn upstream(
     let hub = section.required("hub", "\"hebi.hub\"").and_then(|field| {
         let hub = field.unit()?;
         if Some(&hub) == own {
-            field.error(
-                format!("\"{hub}\" is this node's own unit"),
-                "write the unit of the hub that it dials",
-            );
+            field.error(told(|t| fill(t.own_unit, &[&hub])), told(|t| t.write_hub));
         }
         Some(hub)
     });
@@ -34,8 +32,8 @@ pub(super) fn upstream(
         document.error(
             beyond.at(),
             "upstream.link",
-            format!("there are {} links", sections.len()),
-            format!("write at most {}", Upstream::LINKS_MAX),
+            told(|t| fill(t.links_too_many, &[&sections.len()])),
+            told(|t| fill(t.write_at_most, &[&Upstream::LINKS_MAX])),
         );
     }
     let mut links = Vec::new();
@@ -48,8 +46,8 @@ pub(super) fn upstream(
         document.missing(
             section.at(),
             "upstream.link",
-            "there is no link to the hub",
-            "write [[upstream.link]] with name, kind and address",
+            told(|t| t.no_link),
+            told(|t| t.write_link),
         );
     }
     Some(Upstream { hub: hub?, links })
@@ -65,8 +63,8 @@ fn link(
         let name = link_name(&field)?;
         if let Some(line) = lines.insert(name.clone(), document.line(field.at())) {
             field.error(
-                format!("\"{name}\" is the name of another link, on line {line}"),
-                "write another name; every link needs its own",
+                told(|t| fill(t.link_name_twice, &[&name, &line])),
+                told(|t| t.write_other_link_name),
             );
         }
         Some(name)
@@ -86,10 +84,7 @@ fn link(
         } else {
             bind
         };
-        later.error(
-            "interface and bind are both set",
-            "keep interface where the link has one of its own, else bind",
-        );
+        later.error(told(|t| t.interface_and_bind), told(|t| t.keep_interface));
     }
     let interface = interface.and_then(|field| interface_name(&field));
     let bind = bind.and_then(|field| {
@@ -97,8 +92,8 @@ fn link(
         let remote = address.as_ref().and_then(|address| address.ip());
         if remote.is_some_and(|remote| remote.is_ipv4() != ip.is_ipv4()) {
             field.error(
-                format!("\"{ip}\" and the link's address are not both IPv4 or both IPv6"),
-                "write a local address of the same sort",
+                told(|t| fill(t.not_same_sort, &[&ip])),
+                told(|t| t.write_same_sort),
             );
         }
         Some(ip)
@@ -137,11 +132,8 @@ fn hours(field: &Field<'_, '_>) -> Option<Vec<Hours>> {
     let items = field.list(example)?;
     if items.is_empty() || items.len() > Link::HOURS_MAX {
         field.error(
-            format!("there are {} times of the day", items.len()),
-            format!(
-                "write 1 to {}, such as {example}, or remove the key",
-                Link::HOURS_MAX
-            ),
+            told(|t| fill(t.times_wrong, &[&items.len()])),
+            told(|t| fill(t.write_times, &[&Link::HOURS_MAX, &example])),
         );
         return None;
     }
@@ -150,8 +142,8 @@ fn hours(field: &Field<'_, '_>) -> Option<Vec<Hours>> {
         let hours = text.parse().ok();
         if hours.is_none() {
             item.error(
-                format!("{} is not a time of the day", quoted(text)),
-                "write \"HH:MM-HH:MM\", such as \"08:00-18:00\"; one over midnight is \"22:00-06:00\"",
+                told(|t| fill(t.no_time, &[&quoted(text)])),
+                told(|t| t.write_time),
             );
         }
         hours
@@ -170,14 +162,11 @@ fn link_name(field: &Field<'_, '_>) -> Option<String> {
         .to_ascii_lowercase()
         .replace(['_', ' ', '.'], "-");
     field.error(
-        format!("{} is not a link's name", quoted(name)),
-        match Link::is_name(&mended) {
-            true => format!("write \"{mended}\""),
-            false => format!(
-                "write at most {} of a-z, 0-9 and inner \"-\", such as \"exclusive\"",
-                Link::NAME_BYTES_MAX
-            ),
-        },
+        told(|t| fill(t.no_link_name, &[&quoted(name)])),
+        told(|t| match Link::is_name(&mended) {
+            true => fill(t.write_quoted, &[&mended]),
+            false => fill(t.write_link_name, &[&Link::NAME_BYTES_MAX]),
+        }),
     );
     None
 }
@@ -190,11 +179,11 @@ fn interface_name(field: &Field<'_, '_>) -> Option<String> {
         return Some(name.to_owned());
     }
     field.error(
-        format!("{} is not a network interface's name", quoted(name)),
-        match name.parse::<IpAddr>() {
-            Ok(ip) => format!("write bind = \"{ip}\" instead"),
-            Err(_) => "write a name that `ip link` shows, such as \"wwan0\"".to_owned(),
-        },
+        told(|t| fill(t.no_interface, &[&quoted(name)])),
+        told(|t| match name.parse::<IpAddr>() {
+            Ok(ip) => fill(t.write_bind, &[&ip]),
+            Err(_) => t.write_interface.to_owned(),
+        }),
     );
     None
 }
@@ -205,12 +194,11 @@ fn local_ip(field: &Field<'_, '_>) -> Option<IpAddr> {
     if parsed.is_none() {
         let without_port = text.parse::<std::net::SocketAddr>().ok();
         field.error(
-            format!("{} is not an IP address", quoted(text)),
-            match without_port {
-                Some(socket) => format!("write \"{}\", without a port", socket.ip()),
-                None => "write an address of this machine, such as \"192.0.2.7\", or set interface"
-                    .to_owned(),
-            },
+            told(|t| fill(t.no_ip, &[&quoted(text)])),
+            told(|t| match without_port {
+                Some(socket) => fill(t.write_without_port, &[&socket.ip()]),
+                None => t.write_local_ip.to_owned(),
+            }),
         );
     }
     parsed

@@ -16,9 +16,13 @@ use super::{
     files::{Lines, others_may_read, shown},
     finding::{Finding, Severity, Warning},
     here::{self, Fixes},
-    read::{HOW_A_KIND, HOW_A_UNIT_PATTERN, Offsets},
+    read::Offsets,
+    texts::told,
 };
-use crate::model::{Kind, Kinds, Lane, Limits, Pattern};
+use crate::{
+    language::{Both, fill},
+    model::{Kind, Kinds, Lane, Limits, Pattern},
+};
 
 /// Folders in which files are dropped, and in which files appear.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,9 +103,9 @@ impl Deliver {
 /// What is posted has the texts of cases, so it leaves this machine over links alone.
 const URL: Fixes = Fixes {
     example: "http://127.0.0.1:9000/case",
-    listener: "the local application",
-    elsewhere: "where the application runs elsewhere, let it pull /v1/inbox, or put a proxy with TLS here",
-    instead_of_password: "calls are signed with the secret",
+    listener: |t| t.application,
+    elsewhere: |t| t.application_elsewhere,
+    instead_of_password: |t| t.application_signed,
 };
 
 /// Longest case or title of a folder, in bytes.
@@ -132,8 +136,8 @@ pub(super) fn spool(
         document.error(
             beyond.at(),
             "spool.folder",
-            format!("{} folders are too many", sections.len()),
-            format!("write at most {}", Spool::FOLDERS_MAX),
+            told(|t| fill(t.folders_too_many, &[&sections.len()])),
+            told(|t| fill(t.write_at_most, &[&Spool::FOLDERS_MAX])),
         );
     }
     let mut lines = BTreeMap::new();
@@ -147,23 +151,23 @@ pub(super) fn spool(
             document.missing(
                 section.at(),
                 "spool.in",
-                "neither in nor out is there, so nothing would be done",
-                "write in = \"/var/spool/casegate/in\" to send what is dropped there, out for what comes, or both",
+                told(|t| t.spool_does_nothing),
+                told(|t| t.write_spool),
             );
         } else if let Some(first) = sections.first() {
             document.error(
                 first.at(),
                 "spool.folder",
-                "there is no spool.in that the folder would be in",
-                "write in = \"/var/spool/casegate/in\" under [spool], or remove the folder",
+                told(|t| t.no_spool_in),
+                told(|t| t.write_spool_in),
             );
         }
     }
     if let (Some((_, incoming)), Some((at, out))) = (&incoming, &out)
         && (out.starts_with(incoming) || incoming.starts_with(out))
     {
-        let fix = "write two folders beside each other";
-        document.error(*at, "spool.out", "one of in and out lies in the other", fix);
+        let (problem, fix) = (told(|t| t.spool_nested), told(|t| t.write_spool_apart));
+        document.error(*at, "spool.out", problem, fix);
     }
     if incoming.is_none() && out.is_none() {
         return None;
@@ -195,15 +199,15 @@ fn folder(
         let is_hidden = name.starts_with('.') || name.is_empty() || name.contains('/');
         if is_hidden || SpoolFolder::TAKEN.contains(&name) {
             field.error(
-                format!("{} cannot be the name of such a folder", quoted(name)),
-                "write one that does not begin with a dot, has no slash and is neither \"sent\" nor \"failed\"",
+                told(|t| fill(t.no_folder_name, &[&quoted(name)])),
+                told(|t| t.write_folder_name),
             );
             return None;
         }
         if let Some(line) = lines.insert(name.to_owned(), document.line(field.at())) {
             field.error(
-                format!("{} is listed already, on line {line}", quoted(name)),
-                "keep one of the two entries",
+                told(|t| fill(t.listed_already, &[&quoted(name), &line])),
+                told(|t| t.keep_one_entry),
             );
             return None;
         }
@@ -211,15 +215,15 @@ fn folder(
     });
     let to = section
         .required("to", "[\"hebi.police\"]")
-        .map(|field| field.patterns("[\"hebi.police\"]", HOW_A_UNIT_PATTERN));
+        .map(|field| field.patterns("[\"hebi.police\"]", |t| t.write_unit_pattern));
     let kind = section
         .required("kind", "\"case.material\"")
         .and_then(|field| {
-            let kind: Kind = field.dotted("a kind", HOW_A_KIND)?;
+            let kind: Kind = field.dotted(|t| t.no_kind, |t| t.write_kind)?;
             if kind.is_receipt() || kinds.get(&kind).is_none() {
                 field.error(
-                    format!("\"{kind}\" is not a kind that can be sent here"),
-                    "write one that is, or add it as [[kind]]",
+                    told(|t| fill(t.kind_not_sent, &[&kind])),
+                    told(|t| t.write_sent_kind),
                 );
             }
             Some(kind)
@@ -269,11 +273,8 @@ pub(super) fn deliver(
         document.error(
             section.at(),
             "deliver.timeout-s",
-            format!(
-                "a call of {timeout_s} s outlasts the lease of its message, limits.inbox-lease-s = {}",
-                limits.inbox_lease_s
-            ),
-            "write a smaller timeout-s, or a greater inbox-lease-s",
+            told(|t| fill(t.call_outlasts, &[&timeout_s, &limits.inbox_lease_s])),
+            told(|t| t.write_timeout),
         );
     }
     Some(Deliver {
@@ -288,7 +289,7 @@ pub(super) fn deliver(
 /// What is wrong with the folders and the file that `settings` name.
 pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warning> {
     let mut warnings = Vec::new();
-    let mut warn = |severity, line, key: &str, problem: String, fix: String| {
+    let mut warn = |severity, line, key: &str, problem: Both, fix: Both| {
         warnings.push(Warning {
             finding: Finding {
                 file: file.to_owned(),
@@ -308,29 +309,30 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
         .into_iter()
         .chain(out.map(|path| (lines.spool_out, "spool.out", path)))
     {
-        let mut advise = |problem: &str, fix: String| {
-            warn(
-                Severity::Advice,
-                line,
-                key,
-                format!("{} {problem}", shown(path)),
-                fix,
-            );
+        let mut advise = |problem: Both, fix: Both| {
+            warn(Severity::Advice, line, key, problem, fix);
         };
-        let name = path.display();
+        let (name, quoted) = (path.display(), shown(path));
         match std::fs::metadata(path) {
             Err(_) => advise(
-                "is not there",
-                "it is made when the node starts, for the node's user alone; make it yourself where others are to use it".to_owned(),
+                told(|t| fill(t.not_there, &[&quoted])),
+                told(|t| t.made_at_start),
             ),
-            Ok(about) if !about.is_dir() => advise("is not a folder", "write the path of a folder".to_owned()),
-            Ok(_) if access(path, Access::WRITE_OK | Access::READ_OK | Access::EXEC_OK).is_err() => advise(
-                "cannot be written to by this user",
-                format!("give it to the node's user: chown casegate {name}; under systemd add ReadWritePaths={name}"),
+            Ok(about) if !about.is_dir() => advise(
+                told(|t| fill(t.no_folder, &[&quoted])),
+                told(|t| t.write_folder),
             ),
+            Ok(_)
+                if access(path, Access::WRITE_OK | Access::READ_OK | Access::EXEC_OK).is_err() =>
+            {
+                advise(
+                    told(|t| fill(t.unwritable, &[&quoted])),
+                    told(|t| fill(t.give_to_user, &[&name, &name])),
+                );
+            }
             Ok(about) if about.permissions().mode() & 0o002 != 0 => advise(
-                "can be written to by everybody on this machine",
-                format!("chmod o-rwx {name}: whoever writes there sends in this unit's name"),
+                told(|t| fill(t.open_to_all, &[&quoted])),
+                told(|t| fill(t.close_to_all, &[&name])),
             ),
             Ok(_) => {}
         }
@@ -340,12 +342,8 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
             Severity::Advice,
             lines.spool_out,
             "spool.out",
-            format!(
-                "{} and {} both take from the inbox, and each message goes to one of them",
-                shown(out),
-                deliver.url
-            ),
-            "remove spool.out or [deliver]".to_owned(),
+            told(|t| fill(t.both_take, &[&shown(out), &deliver.url])),
+            told(|t| t.keep_one_taker),
         );
     }
     let secret = settings
@@ -359,16 +357,16 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
                 Severity::Absent,
                 line,
                 key,
-                format!("{} is not there", shown(path)),
-                "make the file with \"whsec_\" and 24 to 64 random bytes in base64, or remove the key: the node makes one of its own".to_owned(),
+                told(|t| fill(t.not_there, &[&shown(path)])),
+                told(|t| t.make_secret),
             );
         } else if others_may_read(path) {
             warn(
                 Severity::Advice,
                 line,
                 key,
-                format!("others may read {}", shown(path)),
-                format!("chmod 600 {}", path.display()),
+                told(|t| fill(t.others_read, &[&shown(path)])),
+                told(|t| fill(t.make_private, &[&path.display()])),
             );
         }
     }

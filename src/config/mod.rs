@@ -3,7 +3,7 @@
 //!
 //! The way of a file: `files` reads it, `document` parses it and keeps every value's place (`syntax` explains what is not
 //! TOML), `read`, `api`, `link`, `local`, `traces` and `limits` take it apart section by section, and [`Settings`] comes out, or every error
-//! does.
+//! does. `texts` has what is said of it, in each language.
 //! A key is known because something asks for it, so there is no second list of keys to keep in step.
 
 mod address;
@@ -25,6 +25,7 @@ mod suggest;
 mod syntax;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod traces;
 
 use std::{collections::BTreeSet, path::Path};

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt::Display,
     path::Path,
 };
 
@@ -12,21 +13,14 @@ use super::{
     limits, link, local,
     settings::{Identity, Listen, Log, Settings, Unit, beside},
     suggest::nearest,
+    texts::{Pick, told},
     traces,
 };
 use crate::{
+    language::{Both, fill},
     model::{Allow, Kind, KindRule, Kinds, Lane, Limits, Pattern, Policy, RECEIPT_KIND, UnitId},
     observe::{LogFormat, LogLevel},
 };
-
-const HOW_A_UNIT: &str =
-    "write segments of a-z, 0-9 and inner \"-\", joined by dots, such as \"hebi.xunxian.tobacco\"";
-pub(super) const HOW_A_UNIT_PATTERN: &str =
-    "write a unit's name, or one with * for a segment or ** for any number, such as \"hebi.**\"";
-pub(super) const HOW_A_KIND: &str =
-    "write segments of a-z, 0-9 and inner \"-\", joined by dots, such as \"case.transfer\"";
-const HOW_A_KIND_PATTERN: &str =
-    "write a kind, or one with * for a segment or ** for any number, such as \"case.*\"";
 
 /// Most entries of one list of tables (G7), save for units, which have a bound of their own.
 const ENTRIES_MAX: usize = 10_000;
@@ -87,8 +81,8 @@ pub(super) fn settings<'d, 't>(
         document.missing(
             root.at(),
             "listen",
-            "neither [listen] nor [upstream] is there, so the node would talk to nobody",
-            "write [upstream] to dial a hub, [listen] to be one, or both",
+            told(|t| t.talks_to_nobody),
+            told(|t| t.write_listen_or_upstream),
         );
     }
     let settings = Settings {
@@ -120,8 +114,8 @@ fn identity(
     const EXAMPLE: &str = "\"/etc/casegate/identity\"";
     let section = root.section("identity");
     if root.field("identity").is_none() {
-        let fix = format!("write [identity] and, below it, dir = {EXAMPLE}");
-        document.missing(section.at(), "identity.dir", "is missing", fix);
+        let fix = told(|t| fill(t.write_identity, &[&EXAMPLE]));
+        document.missing(section.at(), "identity.dir", told(|t| t.missing), fix);
     }
     let dir = section.required("dir", EXAMPLE).and_then(|field| {
         offsets.identity_dir = field.at();
@@ -168,12 +162,8 @@ fn units(
         document.error(
             beyond.at(),
             "listen.unit",
-            format!(
-                "{} units are more than limits.units = {}",
-                sections.len(),
-                limits.units
-            ),
-            "write a greater limits.units",
+            told(|t| fill(t.units_too_many, &[&sections.len(), &limits.units])),
+            told(|t| t.write_more_units),
         );
     }
     for section in &sections {
@@ -183,8 +173,8 @@ fn units(
             let unit = field.unit()?;
             if Some(&unit) == own {
                 field.error(
-                    format!("\"{unit}\" is this node's own unit"),
-                    "remove the entry; a node knows itself",
+                    told(|t| fill(t.own_unit, &[&unit])),
+                    told(|t| t.remove_own_unit),
                 );
             }
             Some(unit)
@@ -195,7 +185,7 @@ fn units(
         let blocked = section.field("blocked").and_then(|field| field.boolean());
         let serves = section
             .field("serves")
-            .map(|field| field.patterns("[\"hebi.xunxian.**\"]", HOW_A_UNIT_PATTERN))
+            .map(|field| field.patterns("[\"hebi.xunxian.**\"]", |t| t.write_unit_pattern))
             .unwrap_or_default();
         section.finish();
         let (Some(name), Some(at)) = (name, at) else {
@@ -205,8 +195,8 @@ fn units(
             document.error(
                 at,
                 &section.path_of("name"),
-                format!("\"{name}\" is listed already, on line {line}"),
-                "keep one of the two entries",
+                listed_already(&name, line),
+                told(|t| t.keep_one_entry),
             );
             continue;
         }
@@ -222,8 +212,8 @@ fn units(
         document.advise(
             first.at(),
             "unit",
-            "only a hub is told of units, and this node has no [listen]",
-            "remove the entries, or write [listen]",
+            told(|t| t.units_unused),
+            told(|t| t.write_listen),
         );
     }
     units
@@ -242,11 +232,11 @@ fn kinds(document: &Document<'_>, root: &Section<'_, '_>, limits: &Limits) -> Ki
         let name = section.required("name", "\"inspection.report\"");
         let at = name.as_ref().map(Field::at);
         let name = name.and_then(|field| {
-            let kind: Kind = field.dotted("a kind", HOW_A_KIND)?;
+            let kind: Kind = field.dotted(|t| t.no_kind, |t| t.write_kind)?;
             if kind.is_receipt() {
                 field.error(
-                    format!("\"{RECEIPT_KIND}\" is the gateway's own kind"),
-                    "write another name, or remove the entry",
+                    told(|t| fill(t.own_kind, &[&RECEIPT_KIND])),
+                    told(|t| t.remove_or_rename),
                 );
                 return None;
             }
@@ -273,8 +263,8 @@ fn kinds(document: &Document<'_>, root: &Section<'_, '_>, limits: &Limits) -> Ki
             document.error(
                 at,
                 &section.path_of("name"),
-                format!("\"{kind}\" is listed already, on line {line}"),
-                "keep one of the two entries",
+                listed_already(&kind, line),
+                told(|t| t.keep_one_entry),
             );
             continue;
         }
@@ -305,12 +295,13 @@ fn policy(document: &Document<'_>, root: &Section<'_, '_>, kinds: &Kinds) -> Pol
         document.advise(
             section.at(),
             "policy",
-            "nothing is allowed, so nothing but receipts passes",
-            "write [[policy.allow]] with from, to and kinds",
+            told(|t| t.nothing_allowed),
+            told(|t| t.write_allow),
         );
     }
     for rule in bounded(document, rules, "policy.allow") {
-        let pattern = |field: Field<'_, '_>| field.dotted("a pattern", HOW_A_UNIT_PATTERN);
+        let pattern =
+            |field: Field<'_, '_>| field.dotted(|t| t.no_pattern, |t| t.write_unit_pattern);
         let from = rule.required("from", "\"hebi.**\"").and_then(pattern);
         let to = rule
             .required("to", "\"hebi.procuratorate\"")
@@ -318,7 +309,7 @@ fn policy(document: &Document<'_>, root: &Section<'_, '_>, kinds: &Kinds) -> Pol
         let kinds_allowed = rule
             .required("kinds", "[\"case.*\", \"notice\"]")
             .map(|field| {
-                let patterns = field.patterns("[\"case.*\", \"notice\"]", HOW_A_KIND_PATTERN);
+                let patterns = field.patterns("[\"case.*\", \"notice\"]", |t| t.write_kind_pattern);
                 for pattern in &patterns {
                     advise_on_kind(&field, pattern, kinds);
                 }
@@ -337,20 +328,18 @@ fn policy(document: &Document<'_>, root: &Section<'_, '_>, kinds: &Kinds) -> Pol
 fn advise_on_kind(field: &Field<'_, '_>, pattern: &Pattern, kinds: &Kinds) {
     if pattern.as_str() == RECEIPT_KIND {
         field.advise(
-            "receipts pass without a rule",
-            format!("remove \"{RECEIPT_KIND}\""),
+            told(|t| t.receipts_pass),
+            told(|t| fill(t.remove_quoted, &[&RECEIPT_KIND])),
         );
     } else if !kinds.iter().any(|(kind, _)| pattern.matches(kind.as_str())) {
+        let known = kinds.iter().map(|(kind, _)| kind.as_str());
+        let meant = nearest(pattern.as_str(), known);
         field.advise(
-            format!("\"{pattern}\" matches no kind that this node knows"),
-            match nearest(
-                pattern.as_str(),
-                kinds.iter().map(|(kind, _)| kind.as_str()),
-            ) {
-                Some(meant) => format!("did you mean \"{meant}\"?"),
-                None => "if it is right and applications here submit it, add it as a [[kind]]"
-                    .to_owned(),
-            },
+            told(|t| fill(t.matches_no_kind, &[pattern])),
+            told(|t| match meant {
+                Some(meant) => fill(t.did_you_mean, &[&meant]),
+                None => t.add_kind.to_owned(),
+            }),
         );
     }
 }
@@ -367,6 +356,10 @@ fn log(section: &Section<'_, '_>) -> Log {
     }
 }
 
+fn listed_already(name: &impl Display, line: usize) -> Both {
+    told(|t| fill(t.listed_already, &[&format_args!("\"{name}\""), &line]))
+}
+
 /// The first [`ENTRIES_MAX`] of `sections`; that there are more is an error.
 fn bounded<'d, 't>(
     document: &Document<'_>,
@@ -377,8 +370,8 @@ fn bounded<'d, 't>(
         document.error(
             beyond.at(),
             key,
-            format!("there are {} entries", sections.len()),
-            format!("write at most {ENTRIES_MAX}"),
+            told(|t| fill(t.entries, &[&sections.len()])),
+            told(|t| fill(t.write_at_most, &[&ENTRIES_MAX])),
         );
         sections.truncate(ENTRIES_MAX);
     }
@@ -388,27 +381,28 @@ fn bounded<'d, 't>(
 impl Field<'_, '_> {
     /// The value as a unit's name.
     pub(super) fn unit(&self) -> Option<UnitId> {
-        self.dotted("a unit's name", HOW_A_UNIT)
+        self.dotted(|t| t.no_unit, |t| t.write_unit)
     }
 
     /// The value as a list of at least one pattern, without repeats.
-    pub(super) fn patterns(&self, example: &str, how: &str) -> Vec<Pattern> {
+    pub(super) fn patterns(&self, example: &str, how: Pick) -> Vec<Pattern> {
         let Some(items) = self.list(example) else {
             return Vec::new();
         };
         if items.is_empty() {
-            self.error("the list is empty", format!("write {example}"));
+            let fix = told(|t| fill(t.write, &[&example]));
+            self.error(told(|t| t.list_empty), fix);
         }
         if items.len() > ENTRIES_MAX {
             self.error(
-                format!("there are {} entries", items.len()),
-                format!("write at most {ENTRIES_MAX}"),
+                told(|t| fill(t.entries, &[&items.len()])),
+                told(|t| fill(t.write_at_most, &[&ENTRIES_MAX])),
             );
         }
         let mut seen = BTreeSet::new();
         let patterns = items.iter().take(ENTRIES_MAX);
         patterns
-            .filter_map(|item| item.dotted::<Pattern>("a pattern", how))
+            .filter_map(|item| item.dotted::<Pattern>(|t| t.no_pattern, how))
             .filter(|pattern| seen.insert(pattern.clone()))
             .collect()
     }
@@ -418,8 +412,8 @@ impl Field<'_, '_> {
         let path = self.text()?;
         if path.is_empty() || path.chars().any(char::is_control) {
             self.error(
-                format!("{} is not a path", quoted(path)),
-                "write the path of a file or folder",
+                told(|t| fill(t.no_path, &[&quoted(path)])),
+                told(|t| t.write_path),
             );
             return None;
         }

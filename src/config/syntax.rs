@@ -7,7 +7,9 @@ use toml::de::{DeTable, DeValue, Error};
 use super::{
     document::Document,
     field::{quoted, shown_key},
+    texts::told,
 };
+use crate::language::{Both, fill};
 
 /// A syntax error, explained.
 pub(super) struct SyntaxError {
@@ -16,9 +18,9 @@ pub(super) struct SyntaxError {
     /// The key of the line that it is on, as far as one can tell.
     pub(super) key: String,
     /// What is wrong.
-    pub(super) problem: String,
+    pub(super) problem: Both,
     /// What to write.
-    pub(super) fix: String,
+    pub(super) fix: Both,
 }
 
 /// The parts of a document about which nothing can be said, because they, or what heads them, could not be read.
@@ -113,7 +115,7 @@ pub(super) fn explain(
 }
 
 /// The key, what is wrong and what to write, for one line.
-fn explain_line(line: &str, message: &str) -> (String, String, String) {
+fn explain_line(line: &str, message: &str) -> (String, Both, Both) {
     if line.starts_with('[') {
         let name = line
             .split('#')
@@ -128,18 +130,18 @@ fn explain_line(line: &str, message: &str) -> (String, String, String) {
             // The node's own `unit` stands at the top of the file.
             "duplicate key" if name == "unit" => (
                 plain(name, "section"),
-                "is the node's own unit already".to_owned(),
-                "write [[listen.unit]] for a unit that a hub knows".to_owned(),
+                told(|t| t.unit_is_own),
+                told(|t| t.write_listen_unit),
             ),
             "duplicate key" => (
                 plain(name, "section"),
-                "the section is there twice".to_owned(),
-                format!("put all its keys under one {header}"),
+                told(|t| t.section_twice),
+                told(|t| fill(t.join_sections, &[&header])),
             ),
             _ => (
                 plain(name, "section"),
-                format!("this is not a section's header: {message}"),
-                format!("write {header}"),
+                told(|t| fill(t.no_header, &[&message])),
+                told(|t| fill(t.write, &[&header])),
             ),
         };
     }
@@ -150,25 +152,18 @@ fn explain_line(line: &str, message: &str) -> (String, String, String) {
     let key = plain(name, "syntax");
     let fix = match (message, value) {
         ("duplicate key", _) => {
-            return (
-                key,
-                "is there twice".to_owned(),
-                "keep one of them".to_owned(),
-            );
+            return (key, told(|t| t.key_twice), told(|t| t.keep_one));
         }
-        (_, None) => "write key = value, and \"#\" before a comment".to_owned(),
-        (_, Some("")) => format!("write a value after \"{key} =\""),
+        (_, None) => told(|t| t.write_key_value),
+        (_, Some("")) => told(|t| fill(t.write_value, &[&key])),
         (_, Some(value)) if needs_quotes(value) => {
             let value = value.split('#').next().unwrap_or_default().trim();
-            format!(
-                "write text in quotes: {key} = {}",
-                quoted(value.trim_matches('"'))
-            )
+            let value = quoted(value.trim_matches('"'));
+            told(|t| fill(t.write_text_quoted, &[&key, &value]))
         }
-        _ => "write text in \"quotes\", numbers and true or false without, lists as [\"a\", \"b\"]"
-            .to_owned(),
+        _ => told(|t| t.write_any_value),
     };
-    (key, format!("this cannot be read: {message}"), fix)
+    (key, told(|t| fill(t.no_syntax, &[&message])), fix)
 }
 
 /// Whether `value` looks like text whose quotes are missing or not closed.

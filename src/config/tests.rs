@@ -6,6 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::{
+    language::Language,
     model::{KindRule, Lane, Limits, Role, Sha256},
     observe::{LogFormat, LogLevel},
 };
@@ -194,7 +195,57 @@ fn settings_are_what_the_file_says() {
 
 #[test]
 fn every_mistake_is_told_at_once_with_its_line() {
-    let text = r#"unit = "Hebi.Tobacco"
+    assert_eq!(
+        errors(MISTAKEN),
+        [
+            "1: unit: \"Hebi.Tobacco\" is not a unit's name; write \"hebi.tobacco\"",
+            "1: data-dir: is missing; write data-dir = \"/var/lib/casegate\"",
+            "2: data_dir: no such key; did you mean \"data-dir\"?",
+            "4: identity.dir: is a number, not text; write it in quotes: \"7\"",
+            "6: api.listen: \"0.0.0.0:8440\" is not a loopback address, and this door has no TLS; write \"127.0.0.1:8440\"; [api.tls] opens another door, to the network",
+            "11: upstream.link[0].kind: \"wifi\" is not a choice; write one of \"exclusive\", \"3g\", \"lan\"",
+            "12: upstream.link[0].address: \"10.1.0.1\" has no port; write \"10.1.0.1:4433\"",
+            "14: upstream.link[1].name: \"a\" is the name of another link, on line 10; write another name; every link needs its own",
+            "15: upstream.link[1].kind: \"3G\" is not a choice; write \"3g\"",
+            "18: upstream.link[1].bind: interface and bind are both set; keep interface where the link has one of its own, else bind",
+            "19: upstream.link[1].budget-mib-per-day: 0 is out of range; write a whole number from 1 to 1048576",
+            "20: upstream.link[1].compression: is true or false, not text; write text in quotes",
+            "21: upstream.link[1].cost: 3601 is out of range; write a whole number from 0 to 3600",
+            "22: upstream.link[1].hours[0]: \"8-18\" is not a time of the day; write \"HH:MM-HH:MM\", such as \"08:00-18:00\"; one over midnight is \"22:00-06:00\"",
+            "23: policy.allow[0].to: is missing; write to = \"hebi.procuratorate\"",
+            "24: policy.allow[0].from: \"hebi.*x\" is not a pattern; write a unit's name, or one with * for a segment or ** for any number, such as \"hebi.**\"",
+            "25: policy.allow[0].kinds: the list is empty; write [\"case.*\", \"notice\"]",
+            "27: kind[0].name: \"receipt\" is the gateway's own kind; write another name, or remove the entry",
+            "29: limits.message-kib: is text; write a whole number from 1 to 16384",
+            "30: limits.segmnet-mib: no such key; did you mean \"segment-mib\"?",
+            "32: level: this cannot be read: invalid basic string, expected `\"`; write text in quotes: level = \"information\"",
+        ]
+    );
+}
+
+#[test]
+fn every_mistake_is_told_in_chinese_at_the_same_place() {
+    let errors = parse(MISTAKEN).expect_err("a bad configuration");
+    for ConfigError(finding) in &errors {
+        let place = format!("conf/node.toml:{}: {}: ", finding.line, finding.key);
+        let [english, chinese] = Language::ALL.map(|language| finding.told(language));
+        assert_eq!(english, finding.to_string());
+        let told = [&english, &chinese].map(|told| told.strip_prefix(&place).expect("the place"));
+        assert_ne!(told[0], told[1]);
+        for text in [&finding.problem, &finding.fix] {
+            // What stands between the languages' words is the same in both.
+            let chinese = text.of(Language::Chinese);
+            assert!(chinese.chars().any(|c| c > '\u{2e80}'), "{chinese}");
+            assert!(text.to_string().is_ascii(), "{text}");
+        }
+    }
+    assert_eq!(
+        errors[6].0.told(Language::Chinese),
+        "conf/node.toml:12: upstream.link[0].address: \"10.1.0.1\" 缺少端口；请写 \"10.1.0.1:4433\""
+    );
+}
+
+const MISTAKEN: &str = r#"unit = "Hebi.Tobacco"
 data_dir = "data"
 [identity]
 dir = 7
@@ -227,33 +278,6 @@ segmnet-mib = 16
 [log]
 level = "information
 "#;
-    assert_eq!(
-        errors(text),
-        [
-            "1: unit: \"Hebi.Tobacco\" is not a unit's name; write \"hebi.tobacco\"",
-            "1: data-dir: is missing; write data-dir = \"/var/lib/casegate\"",
-            "2: data_dir: no such key; did you mean \"data-dir\"?",
-            "4: identity.dir: is a number, not text; write it in quotes: \"7\"",
-            "6: api.listen: \"0.0.0.0:8440\" is not a loopback address, and this door has no TLS; write \"127.0.0.1:8440\"; [api.tls] opens another door, to the network",
-            "11: upstream.link[0].kind: \"wifi\" is not a choice; write one of \"exclusive\", \"3g\", \"lan\"",
-            "12: upstream.link[0].address: \"10.1.0.1\" has no port; write \"10.1.0.1:4433\"",
-            "14: upstream.link[1].name: \"a\" is the name of another link, on line 10; write another name; every link needs its own",
-            "15: upstream.link[1].kind: \"3G\" is not a choice; write \"3g\"",
-            "18: upstream.link[1].bind: interface and bind are both set; keep interface where the link has one of its own, else bind",
-            "19: upstream.link[1].budget-mib-per-day: 0 is out of range; write a whole number from 1 to 1048576",
-            "20: upstream.link[1].compression: is true or false, not text; write text in quotes",
-            "21: upstream.link[1].cost: 3601 is out of range; write a whole number from 0 to 3600",
-            "22: upstream.link[1].hours[0]: \"8-18\" is not a time of the day; write \"HH:MM-HH:MM\", such as \"08:00-18:00\"; one over midnight is \"22:00-06:00\"",
-            "23: policy.allow[0].to: is missing; write to = \"hebi.procuratorate\"",
-            "24: policy.allow[0].from: \"hebi.*x\" is not a pattern; write a unit's name, or one with * for a segment or ** for any number, such as \"hebi.**\"",
-            "25: policy.allow[0].kinds: the list is empty; write [\"case.*\", \"notice\"]",
-            "27: kind[0].name: \"receipt\" is the gateway's own kind; write another name, or remove the entry",
-            "29: limits.message-kib: is text; write a whole number from 1 to 16384",
-            "30: limits.segmnet-mib: no such key; did you mean \"segment-mib\"?",
-            "32: level: this cannot be read: invalid basic string, expected `\"`; write text in quotes: level = \"information\"",
-        ]
-    );
-}
 
 #[test]
 fn a_node_that_would_talk_to_nobody_is_an_error() {

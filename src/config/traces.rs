@@ -5,13 +5,14 @@ use hyper::Uri;
 use super::{
     document::Section,
     here::{self, Fixes},
+    texts::told,
 };
 
 const URL: Fixes = Fixes {
     example: "http://127.0.0.1:4318/v1/traces",
-    listener: "the collector",
-    elsewhere: "where the collector runs elsewhere, run one here that passes on to it over TLS",
-    instead_of_password: "a collector of this machine needs none",
+    listener: |t| t.collector,
+    elsewhere: |t| t.collector_elsewhere,
+    instead_of_password: |t| t.collector_open,
 };
 
 /// Where spans go.
@@ -55,10 +56,7 @@ pub(super) fn traces(section: &Section<'_, '_>) -> Option<Traces> {
     let share = section.field("share").and_then(|field| {
         let share = field.decimal().and_then(Share::new);
         if share.is_none() {
-            field.error(
-                "is not a share",
-                "write a number above 0 and up to 1, such as 0.1 for every tenth message",
-            );
+            field.error(told(|t| t.no_share), told(|t| t.write_share));
         }
         share
     });

@@ -14,7 +14,7 @@ use super::{
     wrong::{Wrong, answer},
 };
 use crate::{
-    api::{Gateway, Warning},
+    api::{Gateway, Warned, Warning},
     model::{MessageId, Role},
     observe::{AuditAsk, AuditEntry},
 };
@@ -70,8 +70,8 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
         max: PAGE,
     };
     let is_first = ask.before.is_none();
-    let status = console.api.gateway().status().await?;
-    let is_damaged = |warning: &Warning| matches!(warning, Warning::AuditDamaged(_));
+    let status = console.api.gateway().status(visit.language).await?;
+    let is_damaged = |warned: &Warned| matches!(warned.warning, Warning::AuditDamaged(_));
     let (tone, text) = match status.warnings.iter().any(is_damaged) {
         true => (Tone::Bad, visit.t().audit_broken),
         false => (Tone::Good, visit.t().audit_sound),

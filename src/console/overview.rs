@@ -31,7 +31,7 @@ const NEARLY_FULL: u64 = 80;
 #[template(path = "overview.html")]
 struct Page {
     f: Frame,
-    warnings: Vec<Warned>,
+    warnings: Vec<Concern>,
     figures: Vec<Figure>,
     links: Vec<LinkRow>,
     links_more: usize,
@@ -44,7 +44,7 @@ struct Page {
     about: String,
 }
 
-struct Warned {
+struct Concern {
     tone: &'static str,
     text: String,
     detail: String,
@@ -125,8 +125,8 @@ pub(super) async fn page<G: Gateway>(
 
 async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Response, Wrong> {
     let gateway = console.api.gateway();
-    let status = gateway.status().await?;
-    let links = gateway.links().await?;
+    let status = gateway.status(visit.language).await?;
+    let links = gateway.links(visit.language).await?;
     let units = gateway.units().await?;
     let now = gateway.intake().accepted;
     let t = visit.t();
@@ -170,14 +170,14 @@ fn warnings(
     links: &[LinkView],
     units: &[UnitView],
     now: Millis,
-) -> Vec<Warned> {
-    let of_node = status.warnings.iter().map(|warning| {
-        let (bad, text, detail) = t.warning(warning);
-        Warned {
+) -> Vec<Concern> {
+    let of_node = status.warnings.iter().map(|warned| {
+        let (bad, text) = t.warning(warned);
+        Concern {
             tone: if bad { Tone::Bad } else { Tone::Warn }.class(),
             text,
-            detail,
-            href: match warning {
+            detail: String::new(),
+            href: match &warned.warning {
                 Warning::Paused { unit, .. } => queue_of(unit),
                 Warning::Drained { .. } => "#maintenance".into(),
                 _ => String::new(),
@@ -185,7 +185,7 @@ fn warnings(
         }
     });
     let down = links.iter().filter(|link| !link.up);
-    let down = down.map(|link| Warned {
+    let down = down.map(|link| Concern {
         tone: Tone::Warn.class(),
         text: fill(
             t.warn_link_down,
@@ -206,7 +206,7 @@ fn warnings(
             .is_some_and(|oldest| now.saturating_sub(oldest) > WAITS_LONG);
         is_long && !unit.connected
     });
-    let waits = waits.map(|unit| Warned {
+    let waits = waits.map(|unit| Concern {
         tone: Tone::Warn.class(),
         text: fill(
             t.warn_waits,
@@ -237,7 +237,7 @@ fn warnings(
         .into_iter()
         .map(|(name, used, max)| (name, percent(used, max)))
         .filter(|(_, percent)| *percent >= NEARLY_FULL)
-        .map(|(name, percent)| Warned {
+        .map(|(name, percent)| Concern {
             tone: Tone::Warn.class(),
             text: fill(t.warn_nearly_full, &[&name, &percent]),
             detail: String::new(),

@@ -73,8 +73,8 @@ async fn set_paused<G: Gateway>(
         .await?;
     let said = match paused.len() {
         0 => fill(t.pause_none_now, &[&neighbour]),
-        all if all == Lane::ALL.len() => fill(t.warn_paused, &[&neighbour]),
-        _ => fill(t.warn_paused_lanes, &[&neighbour, &t.lanes(&paused)]),
+        all if all == Lane::ALL.len() => fill(t.paused_now, &[&neighbour]),
+        _ => fill(t.paused_lanes_now, &[&neighbour, &t.lanes(&paused)]),
     };
     Ok(console.back(open, &form, Said::good(said)))
 }

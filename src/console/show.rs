@@ -91,11 +91,6 @@ impl When {
         Self::written(at, "%m-%d %H:%M")
     }
 
-    /// As people read it.
-    pub(super) fn text(&self) -> String {
-        self.text.clone()
-    }
-
     fn written(at: Millis, how: &str) -> Self {
         let stamp = stamp(at);
         let local = stamp.to_zoned_datetime(TimeZone::system());

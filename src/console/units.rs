@@ -88,7 +88,7 @@ async fn make<G: Gateway>(console: &Console<G>, visit: &Visit) -> Result<Respons
     let gateway = console.api.gateway();
     let now = gateway.intake().accepted;
     let units = gateway.units().await?;
-    let status = gateway.status().await?;
+    let status = gateway.status(visit.language).await?;
     let q = visit.query.text("q").to_lowercase();
     let chosen = visit.query.text("state");
     let named = |unit: &&UnitView| {

@@ -99,7 +99,10 @@ impl<G: Gateway> FromRequestParts<Arc<Console<G>>> for Guest {
         Ok(Self {
             language: cookie(headers, LANGUAGE_COOKIE)
                 .and_then(Language::named)
-                .unwrap_or_else(|| Language::accepted(headers)),
+                .unwrap_or_else(|| {
+                    let accepted = headers.get_all(header::ACCEPT_LANGUAGE).iter();
+                    Language::accepted(accepted.filter_map(|value| value.to_str().ok()))
+                }),
             theme: THEMES
                 .into_iter()
                 .find(|known| Some(*known) == theme)

@@ -1,6 +1,6 @@
 //! One call of the application.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::{
@@ -12,6 +12,7 @@ use super::secret::Secret;
 use crate::{
     cloudevents::Mode,
     config::Deliver,
+    language::{Both, fill, noticed},
     model::MessageId,
     post::{NoAnswer, Poster},
 };
@@ -38,17 +39,16 @@ pub(super) enum Answer {
     NoEvent,
 }
 
-impl fmt::Display for Answer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Answer {
+    /// It in words.
+    pub(super) fn told(&self) -> Both {
         match self {
-            Self::Taken => f.write_str("taken"),
-            Self::NotAcked(why) => write!(f, "taken, but the node could not note that: {why}"),
-            Self::Silent(why) => why.fmt(f),
-            Self::NotNow { status, .. } => write!(f, "it answered {status}"),
-            Self::Refused(status) => {
-                write!(f, "it answered {status}, which will not pass by itself")
-            }
-            Self::NoEvent => f.write_str("the message is damaged; see the log"),
+            Self::Taken => noticed(|n| n.taken),
+            Self::NotAcked(why) => noticed(|n| fill(n.taken_not_noted, &[why])),
+            Self::Silent(why) => why.told(),
+            Self::NotNow { status, .. } => noticed(|n| fill(n.answered, &[status])),
+            Self::Refused(status) => noticed(|n| fill(n.answered_for_good, &[status])),
+            Self::NoEvent => noticed(|n| n.message_damaged),
         }
     }
 }

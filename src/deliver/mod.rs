@@ -29,6 +29,7 @@ use crate::{
     api::{Gateway, Handed, InboxAsk},
     cloudevents,
     config::Deliver,
+    language::{Both, Notices, fill},
     model::MessageId,
     observe::{LocalMetrics, Metrics, Trouble},
 };
@@ -172,7 +173,7 @@ impl<G: Gateway> Posting<G> {
                 metrics.deliver_failed.inc();
                 self.patience.failed(message, began, now, failed);
                 let url = &self.terms.settings.url;
-                tracing::info!(%message, %url, why = %failed, "the application did not take a message");
+                tracing::info!(%message, %url, why = %failed.told(), "the application did not take a message");
             }
         }
         let waiting = self.patience.waiting();
@@ -180,10 +181,15 @@ impl<G: Gateway> Posting<G> {
             .deliver_waiting
             .set(i64::try_from(waiting).unwrap_or(i64::MAX));
         let url = &self.terms.settings.url;
-        let trouble = self.patience.trouble().map(|(why, waiting)| match waiting {
-            0 => format!("{url} does not take messages: {why}; they wait in the inbox"),
-            1 => format!("{url} has not taken a message: {why}; it waits and is posted again, and later ones of its case after it"),
-            n => format!("{url} has not taken {n} messages, lately: {why}; they wait and are posted again, and later ones of their cases after them"),
+        let trouble = self.patience.trouble().map(|(why, waiting)| {
+            Both::new(|language| {
+                let (n, why) = (Notices::of(language), why.of(language));
+                match waiting {
+                    0 => fill(n.posts_not_taken, &[url, &why]),
+                    1 => fill(n.post_not_taken, &[url, &why]),
+                    waiting => fill(n.several_not_taken, &[url, &why, &waiting]),
+                }
+            })
         });
         self.terms.trouble.tell(trouble);
     }

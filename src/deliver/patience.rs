@@ -9,7 +9,7 @@ use std::{collections::HashMap, time::Duration};
 use tokio::time::Instant;
 
 use super::call::Answer;
-use crate::{model::MessageId, post::NoAnswer};
+use crate::{language::Both, model::MessageId, post::NoAnswer};
 
 /// The first pause; each further one is twice as long.
 const FIRST: Duration = Duration::from_secs(1);
@@ -33,7 +33,7 @@ pub(super) struct Patience {
     paused_until: Option<Instant>,
     /// The last pause began then; what began before it has been counted.
     paused_at: Option<Instant>,
-    last: Option<String>,
+    last: Option<Both>,
 }
 
 #[derive(Debug)]
@@ -125,7 +125,7 @@ impl Patience {
         now: Instant,
         answer: &Answer,
     ) {
-        self.last = Some(answer.to_string());
+        self.last = Some(answer.told());
         let leased = self.leases.remove(&message);
         let (first, wished, is_there) = match answer {
             // Not the message's fault: the next one to be tried may well be this one.
@@ -171,9 +171,9 @@ impl Patience {
     }
 
     /// What went wrong last, unless all is well, and how many messages wait for their time.
-    pub(super) fn trouble(&self) -> Option<(&str, usize)> {
+    pub(super) fn trouble(&self) -> Option<(&Both, usize)> {
         let waiting = self.waiting();
-        let last = self.last.as_deref()?;
+        let last = self.last.as_ref()?;
         (self.failures > 0 || waiting > 0).then_some((last, waiting))
     }
 }

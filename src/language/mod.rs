@@ -1,25 +1,38 @@
-//! The languages that people are spoken to in, and the words that console and command line share.
+//! The languages that people are spoken to in, and what more than one room says: words of console and command line, and what a node says of
+//! itself.
 //!
 //! A text stands in a table once, in both languages ([`texts`]): one that lacks a translation does not compile.
 
+mod both;
+mod notices;
 mod words;
 
 use std::fmt::Display;
 
+pub use both::Both;
+pub(crate) use notices::{Notices, noticed};
 pub(crate) use words::Words;
+
+/// Ranges of languages that are looked at.
+const RANGES_MAX: usize = 32;
 
 /// A language.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Language {
+pub enum Language {
+    /// English, where nothing else is asked for.
     English,
+    /// Simplified Chinese.
     Chinese,
 }
 
 impl Language {
+    /// Every one.
+    pub(crate) const ALL: [Self; 2] = [Self::English, Self::Chinese];
+
     /// The language of this code, as a cookie or an address has it.
     pub(crate) fn named(code: &str) -> Option<Self> {
-        let all = [Self::English, Self::Chinese];
-        all.into_iter().find(|language| language.code() == code)
+        let mut all = Self::ALL.into_iter();
+        all.find(|language| language.code() == code)
     }
 
     /// Its code.
@@ -41,6 +54,26 @@ impl Language {
     /// Whether it is Chinese.
     pub(crate) fn is_chinese(self) -> bool {
         self == Self::Chinese
+    }
+
+    /// What somebody would rather read who accepts these ranges of languages, with their weights (RFC 9110, section 12.5.4); English where
+    /// neither is named.
+    pub(crate) fn accepted<'v>(ranges: impl IntoIterator<Item = &'v str>) -> Self {
+        let mut best = (0.0, Self::English);
+        let ranges = ranges.into_iter().flat_map(|value| value.split(','));
+        for range in ranges.take(RANGES_MAX) {
+            let (tag, weight) = range.split_once(';').unwrap_or((range, "q=1"));
+            let weight = weight.trim().strip_prefix("q=");
+            let weight = weight.and_then(|q| q.parse::<f32>().ok());
+            let main = tag.trim().split('-').next().unwrap_or_default();
+            let language = Self::named(&main.to_ascii_lowercase());
+            if let (Some(language), Some(weight)) = (language, weight)
+                && weight > best.0
+            {
+                best = (weight, language);
+            }
+        }
+        best.1
     }
 
     /// The language of messages by the variables of a locale: the first of them that is set and not empty decides (POSIX.1-2024,
@@ -175,7 +208,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_rather_read_is_chosen_by_weight() {
+        let chosen = |text: &'static str| Language::accepted([text]);
+        assert_eq!(chosen("zh-CN,zh;q=0.9,en;q=0.8"), Language::Chinese);
+        assert_eq!(chosen("en-GB, zh;q=0.9"), Language::English);
+        assert_eq!(chosen("fr, zh-Hans;q=0.5, en;q=0.4"), Language::Chinese);
+        assert_eq!(chosen("fr"), Language::English);
+        assert_eq!(chosen("zh;q=0, en;q=x"), Language::English);
+        assert_eq!(Language::accepted(["fr", "zh"]), Language::Chinese);
+        assert_eq!(Language::accepted([]), Language::English);
+    }
+
+    #[test]
     fn every_word_is_in_each_language() {
         assert_translated(Words::ALL, &[]);
+        // Nothing but a sign.
+        assert_translated(Notices::ALL, &["comma"]);
     }
 }

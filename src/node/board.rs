@@ -13,6 +13,7 @@ use std::{
 use crate::{
     api::{LinkView, PerLane},
     delivery::{SessionId, SessionView, Takes},
+    language::{Both, Language, noticed},
     link::{LinkKind, SessionHandle},
     model::{Lane, Millis, UnitId},
     observe::{LinkMetrics, Metrics, NeighbourMetrics},
@@ -52,7 +53,7 @@ struct Dialled {
     /// Tasks that dial it: more than one for as long as an old one ends after a change.
     tasks: u32,
     /// Since when there is no session, and why.
-    down: Option<(Millis, String)>,
+    down: Option<(Millis, Both)>,
 }
 
 /// A session that has been set up.
@@ -111,7 +112,7 @@ impl LinkBoard {
 
     /// A link that this node is to dial.
     pub(super) fn link(&self, neighbour: &UnitId, name: &str, kind: LinkKind, now: Millis) {
-        let down = Some((now, "no session yet".to_owned()));
+        let down = Some((now, noticed(|n| n.no_session_yet)));
         let key = (neighbour.clone(), name.to_owned());
         let mut board = self.lock();
         let tasks = board.dialled.get(&key).map_or(0, |link| link.tasks) + 1;
@@ -132,7 +133,7 @@ impl LinkBoard {
     }
 
     /// There is no session over a link that this node dials. The time is that of the first failure in a row.
-    pub(super) fn link_down(&self, neighbour: &UnitId, name: &str, why: String, now: Millis) {
+    pub(super) fn link_down(&self, neighbour: &UnitId, name: &str, why: Both, now: Millis) {
         let key = (neighbour.clone(), name.to_owned());
         if let Some(link) = self.lock().dialled.get_mut(&key) {
             let since = link.down.as_ref().map_or(now, |(since, _)| *since);
@@ -233,8 +234,13 @@ impl LinkBoard {
         self.lock().seen.get(unit).copied()
     }
 
-    /// Every link and every session, in order of neighbour and link, with what the machine knows of the sessions.
-    pub(super) fn views(&self, known: &BTreeMap<SessionId, SessionView>) -> Vec<LinkView> {
+    /// Every link and every session, in order of neighbour and link, with what the machine knows of the sessions, and why there is none
+    /// in a language.
+    pub(super) fn views(
+        &self,
+        known: &BTreeMap<SessionId, SessionView>,
+        language: Language,
+    ) -> Vec<LinkView> {
         let board = self.lock();
         let mut views: Vec<_> = board
             .sessions
@@ -269,7 +275,7 @@ impl LinkBoard {
                     usage: None,
                     lanes_sent: PerLane::default(),
                     dictionary: None,
-                    error: Some(why.clone()),
+                    error: Some(why.of(language).to_owned()),
                 });
             }
         }

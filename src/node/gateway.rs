@@ -10,18 +10,20 @@ use super::{
     board::Seen,
     handle::{NodeHandle, refusal},
     history::{gap_views, happening_view, unavailable, view},
-    usage::{SPENT, UseView},
+    usage::UseView,
 };
 use crate::{
     api::{
         Acted, Action, Actor, DamageView, Drained, Exported, Gateway, Handed, Heard, History,
         Imported, InboxAsk, LinkUsage, LinkView, MessagePage, MessageView, PerLane, QueueAsk,
-        QueuePage, Refusal, RefusedCall, Settled, Span, Status, UnitView, Volume, Warning, Which,
+        QueuePage, Refusal, RefusedCall, Settled, Span, Status, UnitView, Volume, Warned, Warning,
+        Which,
     },
     blob::Blobs,
     cloudevents::{Intake, Submission},
     delivery::{Delivery, Input, NeighbourView, Takes, Trust},
     index::Search,
+    language::Language,
     model::{BlobDigest, Lane, MessageId, Millis, UnitId},
     observe::{AuditAsk, AuditPage, LinkFigures},
     wire::{Manifest, StickHead},
@@ -157,9 +159,9 @@ impl Gateway for NodeHandle {
         self.take_backup(actor).await
     }
 
-    async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
+    async fn links(&self, language: Language) -> Result<Vec<LinkView>, Refusal> {
         let neighbours = self.look(|machine| machine.neighbours()).await?;
-        Ok(self.link_views(neighbours))
+        Ok(self.link_views(neighbours, language))
     }
 
     async fn units(&self) -> Result<Vec<UnitView>, Refusal> {
@@ -185,7 +187,7 @@ impl Gateway for NodeHandle {
         self.shared.samples.history(span, now)
     }
 
-    async fn status(&self) -> Result<Status, Refusal> {
+    async fn status(&self, language: Language) -> Result<Status, Refusal> {
         let (epoch, neighbours, inbox, awaiting, on_their_way, lost_attachments) = self
             .look(|machine| {
                 (
@@ -235,7 +237,7 @@ impl Gateway for NodeHandle {
             journal_bytes: figures.journal_bytes.load(Ordering::Relaxed),
             journal_bytes_max: u64::from(settings.limits.journal_mib) << 20,
             quarantined: figures.damaged.get().map_or(0, |damaged| damaged.places),
-            warnings: self.warnings(&neighbours, lost_attachments.len()),
+            warnings: self.warnings(&neighbours, lost_attachments.len(), language),
             damage: self.damage(lost_attachments),
         })
     }
@@ -284,7 +286,7 @@ impl Gateway for NodeHandle {
                 Duration::from_millis(oldest.map_or(0, |oldest| now.saturating_sub(oldest)))
             };
             metrics.set_inbox(inbox.messages, inbox.bytes, age(inbox.oldest));
-            let links = self.link_views(neighbours.clone());
+            let links = self.link_views(neighbours.clone(), Language::English);
             let figures = links.iter().map(|view| (view.link.as_str(), figures(view)));
             metrics.set_links(figures);
             for neighbour in neighbours {
@@ -328,16 +330,20 @@ impl NodeHandle {
     }
 
     /// Every link and session, with what the machine knows of the sessions with its neighbours.
-    pub(super) fn link_views(&self, neighbours: Vec<NeighbourView>) -> Vec<LinkView> {
+    pub(super) fn link_views(
+        &self,
+        neighbours: Vec<NeighbourView>,
+        language: Language,
+    ) -> Vec<LinkView> {
         let sessions = neighbours.into_iter().flat_map(|n| n.sessions);
         let known = sessions.map(|session| (session.session, session)).collect();
         let live = self.shared.live();
         let upstream = live.settings.upstream.as_ref().map(|up| &up.hub);
-        let mut views = self.shared.board.views(&known);
+        let mut views = self.shared.board.views(&known, language);
         for view in &mut views {
             let usage = self.shared.usage.view(&view.link);
             if let Some(usage) = usage.filter(|_| upstream == Some(&view.neighbour)) {
-                show_usage(view, usage);
+                show_usage(view, usage, language);
             }
             if view.up {
                 let speed = self.shared.samples.speed(&view.neighbour, &view.link);
@@ -366,14 +372,19 @@ impl NodeHandle {
     }
 
     /// What an operator should look at.
-    fn warnings(&self, neighbours: &[NeighbourView], lost_attachments: usize) -> Vec<Warning> {
+    fn warnings(
+        &self,
+        neighbours: &[NeighbourView],
+        lost_attachments: usize,
+        language: Language,
+    ) -> Vec<Warned> {
         let mut warnings = Vec::new();
         if lost_attachments > 0 {
             warnings.push(Warning::AttachmentsDamaged(lost_attachments));
         }
         let status = self.status_now();
         if !status.is_ready() {
-            warnings.push(Warning::NotReady(status.to_string()));
+            warnings.push(Warning::NotReady(status.told(language)));
         }
         if self.is_draining() {
             let queued: u64 = neighbours.iter().map(|n| volume(n).messages).sum();
@@ -396,10 +407,11 @@ impl NodeHandle {
         if let Some(damage) = &self.shared.audit_damage {
             warnings.push(Warning::AuditDamaged(damage.to_string()));
         }
-        warnings.extend(self.shared.local.now().map(Warning::Local));
+        let local = self.shared.local.now();
+        warnings.extend(local.map(|why| Warning::Local(why.of(language).to_owned())));
         for (link, why) in self.shared.usage.express_only() {
-            let spent = why == SPENT;
-            warnings.push(Warning::ExpressOnly { link, why, spent });
+            let why = why.told(language);
+            warnings.push(Warning::ExpressOnly { link, why });
         }
         let index = self.shared.index.health();
         if !index.lost.is_empty() {
@@ -413,15 +425,16 @@ impl NodeHandle {
         }
         let live = self.shared.live();
         let soon = self.shared.clock.wall() + WARN_BEFORE;
-        for (role, at) in [
-            ("TLS", live.identity.tls_not_after()),
-            ("signing", live.identity.signing_not_after()),
+        for (signs, at) in [
+            (false, live.identity.tls_not_after()),
+            (true, live.identity.signing_not_after()),
         ] {
             if at < soon {
-                warnings.push(Warning::CertificateExpires { role, at });
+                warnings.push(Warning::CertificateExpires { signs, at });
             }
         }
-        warnings
+        let warnings = warnings.into_iter();
+        warnings.map(|warning| warning.told(language)).collect()
     }
 }
 
@@ -455,7 +468,7 @@ fn figures(view: &LinkView) -> LinkFigures {
     }
 }
 
-fn show_usage(view: &mut LinkView, usage: UseView) {
+fn show_usage(view: &mut LinkView, usage: UseView, language: Language) {
     view.cost_s = usage.cost_s.into();
     view.takes = match usage.express_only {
         Some(_) => Takes::Express.as_str(),
@@ -466,7 +479,7 @@ fn show_usage(view: &mut LinkView, usage: UseView) {
         wire_received: usage.received_bytes,
         today_bytes: usage.today_bytes,
         budget_bytes: usage.budget_bytes,
-        express_only: usage.express_only,
+        express_only: usage.express_only.map(|why| why.told(language)),
     });
 }
 

@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     awake::KeepAwake,
     live::Live,
-    random,
+    no_session, random,
     session::{Carrier, carry},
     shared::Shared,
     usage::LinkUse,
@@ -83,7 +83,7 @@ pub(super) async fn keep_dialling(
                 failed_before = false;
                 let carried = carry(&shared, session, carrier.clone(), &mut leave).await;
                 (
-                    carried.ended.to_string(),
+                    no_session::ended(&carried.ended),
                     carried.met && began.elapsed() >= OF_USE,
                 )
             }
@@ -94,7 +94,7 @@ pub(super) async fn keep_dialling(
                     tracing::warn!(unit = %hub, link = link.name, %error, "no session; dialling goes on");
                 }
                 failed_before = true;
-                (error.to_string(), false)
+                (no_session::not_dialled(&error), false)
             }
         };
         if *leave.borrow() {

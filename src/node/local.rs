@@ -9,6 +9,7 @@ use super::{handle::NodeHandle, running::Task};
 use crate::{
     config::{Deliver, Settings, Spool},
     deliver::{self, Secret, SecretError},
+    language::Both,
     observe::Trouble,
     spool,
 };
@@ -24,7 +25,7 @@ pub(super) struct LocalTroubles {
 
 impl LocalTroubles {
     /// All there are.
-    pub(super) fn now(&self) -> impl Iterator<Item = String> {
+    pub(super) fn now(&self) -> impl Iterator<Item = Both> {
         let all = [
             &self.sending,
             &self.receiving,

@@ -44,6 +44,7 @@ mod keeper;
 mod links;
 mod live;
 mod local;
+mod no_session;
 mod operate;
 mod outgoing;
 mod owner;

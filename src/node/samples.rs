@@ -13,6 +13,7 @@ use super::{handle::NodeHandle, shared::Shared, status::Status};
 use crate::{
     api::{History, LinkView, Span},
     index::{Grain, Index, Sample},
+    language::Language,
     model::{Millis, UnitId},
 };
 
@@ -368,7 +369,7 @@ impl Round {
         let at = clock.wall();
         let look = Look {
             at,
-            links: &node.link_views(neighbours),
+            links: &node.link_views(neighbours, Language::English),
             queued,
             inbox,
         };

@@ -4,6 +4,8 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::watch;
 
+use crate::language::{Language, Notices, fill};
+
 /// Whether a node takes messages, and why not.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Status {
@@ -23,16 +25,22 @@ impl Status {
     pub fn is_ready(&self) -> bool {
         *self == Status::Ready
     }
+
+    /// It in words.
+    pub(crate) fn told(&self, language: Language) -> String {
+        let notices = Notices::of(language);
+        match self {
+            Status::Starting => notices.words.cause_recovering.to_owned(),
+            Status::Ready => notices.ready.to_owned(),
+            Status::Stopping => notices.words.cause_stopping.to_owned(),
+            Status::StorageFailed(why) => fill(notices.storage_failed, &[why]),
+        }
+    }
 }
 
 impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Status::Starting => f.write_str("the node is reading its journal"),
-            Status::Ready => f.write_str("ready"),
-            Status::Stopping => f.write_str("the node is stopping"),
-            Status::StorageFailed(why) => write!(f, "the storage failed: {why}"),
-        }
+        f.write_str(&self.told(Language::English))
     }
 }
 

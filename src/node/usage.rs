@@ -22,6 +22,7 @@ use super::{awake::Patience, shared::Shared};
 use crate::{
     config,
     delivery::{LinkTerms, Takes},
+    language::{Language, Notices},
     link::WireCount,
     model::Millis,
 };
@@ -98,11 +99,28 @@ pub(super) struct UseView {
     /// What it costs, seconds.
     pub(super) cost_s: u32,
     /// Why only flash and urgent messages go over it.
-    pub(super) express_only: Option<&'static str>,
+    pub(super) express_only: Option<Restricted>,
 }
 
-pub(super) const SPENT: &str = "its budget for today is spent";
-const CLOSED: &str = "it is outside its hours";
+/// Why only flash and urgent messages go over a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Restricted {
+    /// Its budget for today is spent.
+    Spent,
+    /// It is outside its hours.
+    Closed,
+}
+
+impl Restricted {
+    /// It in words.
+    pub(super) fn told(self, language: Language) -> &'static str {
+        let notices = Notices::of(language);
+        match self {
+            Self::Spent => notices.budget_spent,
+            Self::Closed => notices.outside_hours,
+        }
+    }
+}
 
 impl Usage {
     /// The file's name, in the data folder.
@@ -235,12 +253,15 @@ impl Usage {
             budget_bytes,
             today_bytes,
             cost_s: used.link.cost_s,
-            express_only: is_express.then_some(if is_spent { SPENT } else { CLOSED }),
+            express_only: is_express.then_some(match is_spent {
+                true => Restricted::Spent,
+                false => Restricted::Closed,
+            }),
         })
     }
 
     /// The links of which only a part is used, and why.
-    pub(super) fn express_only(&self) -> Vec<(String, &'static str)> {
+    pub(super) fn express_only(&self) -> Vec<(String, Restricted)> {
         let names: Vec<String> = self.lock().links.keys().cloned().collect();
         let views = names
             .into_iter()
@@ -254,7 +275,7 @@ impl Usage {
 }
 
 impl Used {
-    fn put_in_force(&self, express_only: Option<&'static str>) {
+    fn put_in_force(&self, express_only: Option<Restricted>) {
         let terms = terms(&self.link, express_only);
         let before = *self.terms.borrow();
         if before == terms {
@@ -263,6 +284,7 @@ impl Used {
         let link = &self.link.name;
         match (before.takes, express_only) {
             (Takes::All, Some(why)) => {
+                let why = why.told(Language::English);
                 tracing::warn!(link, why, "only flash and urgent messages go over a link");
             }
             (Takes::Express, None) => tracing::info!(link, "everything goes over a link again"),
@@ -312,15 +334,15 @@ fn budget_bytes(link: &config::Link) -> Option<u64> {
 }
 
 /// Why only flash and urgent messages go over a link that has carried so much today.
-fn express_only(link: &config::Link, today_bytes: u64, minute: u16) -> Option<&'static str> {
+fn express_only(link: &config::Link, today_bytes: u64, minute: u16) -> Option<Restricted> {
     if budget_bytes(link).is_some_and(|budget| today_bytes >= budget) {
-        return Some(SPENT);
+        return Some(Restricted::Spent);
     }
     let is_open = link.hours.is_empty() || link.hours.iter().any(|hours| hours.covers(minute));
-    (!is_open).then_some(CLOSED)
+    (!is_open).then_some(Restricted::Closed)
 }
 
-fn terms(link: &config::Link, express_only: Option<&'static str>) -> LinkTerms {
+fn terms(link: &config::Link, express_only: Option<Restricted>) -> LinkTerms {
     LinkTerms {
         cost_ms: link.cost_s * 1000,
         takes: match express_only {
@@ -393,12 +415,17 @@ mod tests {
         assert_eq!(express_only(&plain, u64::MAX, 0), None);
         let bounded = link(Some(1), &[]);
         assert_eq!(express_only(&bounded, (1 << 20) - 1, 0), None);
-        assert_eq!(express_only(&bounded, 1 << 20, 0), Some(SPENT));
+        assert_eq!(express_only(&bounded, 1 << 20, 0), Some(Restricted::Spent));
         let timed = link(None, &["08:00-12:00", "13:00-18:00"]);
         let at = |hour: u16| express_only(&timed, 0, hour * 60);
         assert_eq!(
             [at(7), at(8), at(12), at(13)],
-            [Some(CLOSED), None, Some(CLOSED), None]
+            [
+                Some(Restricted::Closed),
+                None,
+                Some(Restricted::Closed),
+                None
+            ]
         );
     }
 
@@ -417,7 +444,7 @@ mod tests {
         let terms = usage.link(&link, MIDNIGHT).terms;
         assert_eq!(terms.borrow().takes, Takes::Express);
         assert_eq!(terms.borrow().cost_ms, 3_000);
-        assert_eq!(usage.express_only(), [("3g".to_owned(), SPENT)]);
+        assert_eq!(usage.express_only(), [("3g".to_owned(), Restricted::Spent)]);
 
         let again = Usage::load(folder.path(), MIDNIGHT + DAY - 1, TimeZone::UTC);
         let terms = again.link(&link, MIDNIGHT).terms;

@@ -23,6 +23,7 @@ use crate::{
     api::{Gateway, Handed, InboxAsk},
     blob::{Blobs, ReadError},
     cloudevents::{self, FILE_NAMES, extension, is_json, plain_name, read_names},
+    language::{Both, fill, noticed},
     model::{BlobDigest, CHUNK_BYTES, MessageId},
     parcel::{BodyForm, Header},
 };
@@ -85,16 +86,15 @@ struct Receiving<G> {
 
 impl<G: Gateway> Receiving<G> {
     /// Takes what there is, or waits for it. The error is what keeps it from being written now.
-    async fn pass(&self, left: &mut signal::Receiver<bool>) -> Result<(), String> {
+    async fn pass(&self, left: &mut signal::Receiver<bool>) -> Result<(), Both> {
         let out = self.out.clone();
         let room = blocking(move || out.room()).await;
         let room = room.map_err(|error| self.out.unusable(&error))?;
         if room == 0 {
-            return Err(format!(
-                "{} has {} messages, as many as out-messages lets lie there; take some away",
-                self.out.folder.display(),
-                self.out.messages_max
-            ));
+            let folder = self.out.folder.display();
+            return Err(noticed(|n| {
+                fill(n.out_full, &[&folder, &self.out.messages_max])
+            }));
         }
         let ask = InboxAsk {
             max: PULL_MAX.min(u32::try_from(room).unwrap_or(PULL_MAX)),
@@ -107,7 +107,7 @@ impl<G: Gateway> Receiving<G> {
             handed = self.gateway.inbox(ask) => handed,
         };
         let handed =
-            handed.map_err(|refusal| format!("the inbox hands out nothing: {}", refusal.detail))?;
+            handed.map_err(|refusal| noticed(|n| fill(n.inbox_silent, &[&refusal.detail])))?;
         let all: Vec<_> = handed.iter().map(|h| h.header.message_id()).collect();
         for (done, handed) in handed.into_iter().enumerate() {
             let leaving = *left.borrow();
@@ -126,11 +126,14 @@ impl<G: Gateway> Receiving<G> {
     }
 
     /// Writes one message and acks it.
-    async fn take(&self, handed: Handed) -> Result<(), String> {
+    async fn take(&self, handed: Handed) -> Result<(), Both> {
         let message = handed.header.message_id();
         let blobs = match handed.header.attachments.is_empty() {
             true => None,
-            false => Some(self.gateway.blobs().map_err(|refusal| refusal.detail)?),
+            false => {
+                let blobs = self.gateway.blobs();
+                Some(blobs.map_err(|refusal| Both::as_told(refusal.detail))?)
+            }
         };
         let out = self.out.clone();
         let written = blocking(move || out.write(&handed, blobs.as_ref())).await;
@@ -140,12 +143,12 @@ impl<G: Gateway> Receiving<G> {
             }
             return Err(match fault {
                 Fault::Folder(error) => self.out.unusable(&error),
-                fault => format!("{message} cannot be written: {fault}"),
+                fault => noticed(|n| fill(n.message_unwritten, &[&message, &fault])),
             });
         }
         let acked = self.gateway.inbox_ack(vec![message]).await;
         acked.map_err(|refusal| {
-            format!("{message} was written and not acked: {}", refusal.detail)
+            noticed(|n| fill(n.message_not_acked, &[&message, &refusal.detail]))
         })?;
         tracing::info!(%message, "a message was written to a folder");
         self.terms.metrics.local().spool_received.inc();
@@ -174,11 +177,8 @@ struct Out {
 }
 
 impl Out {
-    fn unusable(&self, error: &io::Error) -> String {
-        format!(
-            "{} cannot be written to: {error}; give it to the node's user, or make room on its disk",
-            self.folder.display()
-        )
+    fn unusable(&self, error: &io::Error) -> Both {
+        noticed(|n| fill(n.out_unusable, &[&self.folder.display(), error]))
     }
 
     /// Makes the folder when it is not there, and tells how many more messages may lie in it.

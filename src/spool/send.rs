@@ -23,6 +23,7 @@ use crate::{
     api::{Cause, Gateway, Refusal},
     cloudevents::ID_BYTES_MAX,
     config::SpoolFolder,
+    language::{Both, fill, noticed},
     model::MessageId,
 };
 
@@ -113,7 +114,7 @@ struct Sending<G> {
 
 impl<G: Gateway> Sending<G> {
     /// Sends what is there. The error is what keeps it from being sent now.
-    async fn pass(&mut self, left: &signal::Receiver<bool>) -> Result<(), String> {
+    async fn pass(&mut self, left: &signal::Receiver<bool>) -> Result<(), Both> {
         if !self.is_prepared {
             self.prepare().await?;
         }
@@ -132,10 +133,9 @@ impl<G: Gateway> Sending<G> {
             let at = place.path.display().to_string();
             let taken = blocking(move || match place.has_room()? {
                 true => place.take(&found).map(Ok),
-                false => Ok(Err(format!(
-                    "{} is full; look into what could not be sent and remove it",
-                    place.failed().display()
-                ))),
+                false => Ok(Err(noticed(|n| {
+                    fill(n.folder_full, &[&place.failed().display()])
+                }))),
             });
             let taken = taken.await.map_err(|error| unusable(&at, &error))??;
             if let Some(taken) = taken {
@@ -147,7 +147,7 @@ impl<G: Gateway> Sending<G> {
         Ok(())
     }
 
-    async fn prepare(&mut self) -> Result<(), String> {
+    async fn prepare(&mut self) -> Result<(), Both> {
         let mut waiting = VecDeque::new();
         for (number, folder) in self.folders.iter().enumerate() {
             let place = folder.place.clone();
@@ -162,7 +162,7 @@ impl<G: Gateway> Sending<G> {
     }
 
     /// What lies in all folders and can be taken, the oldest first.
-    async fn look(&mut self) -> Result<Vec<(usize, Found)>, String> {
+    async fn look(&mut self) -> Result<Vec<(usize, Found)>, Both> {
         let mut watches = Vec::new();
         for folder in &mut self.folders {
             let needs_sidecars = folder.rule.is_none();
@@ -196,20 +196,21 @@ impl<G: Gateway> Sending<G> {
         Ok(all)
     }
 
-    fn place(&self, folder: usize) -> Result<&Place, String> {
+    fn place(&self, folder: usize) -> Result<&Place, Both> {
         let folder = self.folders.get(folder).map(|folder| &folder.place);
-        folder.ok_or_else(|| "a folder is not watched any more".to_owned())
+        folder.ok_or_else(|| noticed(|n| n.folder_unwatched))
     }
 
     /// Sends a file, or puts it aside with the reason; the error is why it can be neither now.
-    async fn send(&self, folder: usize, taken: &Taken) -> Result<(), String> {
+    async fn send(&self, folder: usize, taken: &Taken) -> Result<(), Both> {
         let place = self.place(folder)?.clone();
         let rule = self
             .folders
             .get(folder)
             .and_then(|folder| folder.rule.as_ref());
         let name = taken.name.clone();
-        let later = |why: String| format!("{}: {name} waits: {why}", place.path.display());
+        let folder = place.path.display();
+        let later = |why: String| noticed(|n| fill(n.file_waits, &[&folder, &name, &why]));
         let metrics = self.terms.metrics.local();
         let outcome = match taken.known_failure() {
             Some(why) => Err(Flaw::Bad(why)),
@@ -357,6 +358,6 @@ fn flaw(refusal: &Refusal) -> Flaw {
     }
 }
 
-fn unusable(folder: &dyn std::fmt::Display, error: &io::Error) -> String {
-    format!("{folder} cannot be used: {error}; give it to the node's user")
+fn unusable(folder: &dyn std::fmt::Display, error: &io::Error) -> Both {
+    noticed(|n| fill(n.folder_unusable, &[folder, error]))
 }

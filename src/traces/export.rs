@@ -19,6 +19,7 @@ use super::{Queue, feed::Told, otlp, span::Span, story::Story};
 use crate::{
     config::Traces,
     delivery::Event,
+    language::{Both, Notices, fill, noticed},
     model::{Lsn, Millis, UnitId},
     observe::{Metrics, Trouble},
     post::{Answered, NoAnswer, Poster},
@@ -64,10 +65,7 @@ enum Outcome {
     /// It was taken, but for so many spans.
     Taken { rejected: u64 },
     /// It may be taken later, after the time that is asked for.
-    Later {
-        why: String,
-        after: Option<Duration>,
-    },
+    Later { why: Both, after: Option<Duration> },
     /// It will not be taken.
     Refused(StatusCode),
 }
@@ -243,15 +241,16 @@ impl Exporter {
         let now = Instant::now();
         let count = std::mem::take(&mut self.under_way);
         let outcome = done.unwrap_or_else(|error| Outcome::Later {
-            why: error.to_string(),
+            why: Both::as_told(error.to_string()),
             after: None,
         });
         let url = &self.terms.settings.url;
         match outcome {
             Outcome::Later { why, after } => {
-                let trouble = format!(
-                    "{url} does not take traces: {why}; up to {SPANS_MAX} spans wait for it and further ones are dropped; messages go on"
-                );
+                let trouble = Both::new(|language| {
+                    let (n, why) = (Notices::of(language), why.of(language));
+                    fill(n.traces_not_taken, &[url, &why, &SPANS_MAX])
+                });
                 self.terms.trouble.tell(Some(trouble));
                 self.paused_until = Some(now + pause(self.failures, after));
                 self.failures = self.failures.saturating_add(1);
@@ -309,7 +308,7 @@ fn judged(answer: Result<Answered, NoAnswer>) -> Outcome {
         Ok(answered) => answered,
         Err(none) => {
             return Outcome::Later {
-                why: none.to_string(),
+                why: none.told(),
                 after: None,
             };
         }
@@ -322,7 +321,7 @@ fn judged(answer: Result<Answered, NoAnswer>) -> Outcome {
         | StatusCode::BAD_GATEWAY
         | StatusCode::SERVICE_UNAVAILABLE
         | StatusCode::GATEWAY_TIMEOUT => Outcome::Later {
-            why: format!("it answered {}", answered.status.as_u16()),
+            why: noticed(|n| fill(n.answered, &[&answered.status.as_u16()])),
             after: answered.after,
         },
         status => Outcome::Refused(status),
@@ -345,7 +344,7 @@ mod tests {
     fn only_what_the_protocol_says_is_tried_again() {
         for status in [429, 502, 503, 504] {
             let (why, after) = (
-                format!("it answered {status}"),
+                noticed(|n| fill(n.answered, &[&status])),
                 Some(Duration::from_secs(7)),
             );
             assert_eq!(answer(status, Some(7), ""), Outcome::Later { why, after });

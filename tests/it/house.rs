@@ -20,10 +20,11 @@ const ROOMS: &[(&str, &[&str])] = &[
     ("wire", &["model", "codec", "parcel", "delivery", "sample"]),
     ("pki", &["model", "codec", "parcel"]),
     ("emulator", &[]),
-    ("post", &[]),
     ("csv", &[]),
-    // What console and command line say alike.
+    // What more than one room says, in each language.
     ("language", &["model"]),
+    // It tells why there is no answer.
+    ("post", &["language"]),
     ("link", &["model", "codec", "pki"]),
     (
         "index",
@@ -37,13 +38,14 @@ const ROOMS: &[(&str, &[&str])] = &[
         ],
     ),
     // It tells how the index is, and signs the audit log.
-    ("observe", &["model", "parcel", "pki", "index"]),
+    ("observe", &["model", "language", "parcel", "pki", "index"]),
     // It tells whether a dictionary is one.
-    ("config", &["model", "observe", "wire"]),
+    ("config", &["model", "language", "observe", "wire"]),
     (
         "api",
         &[
             "model",
+            "language",
             "codec",
             "parcel",
             "cloudevents",
@@ -73,6 +75,7 @@ const ROOMS: &[(&str, &[&str])] = &[
         "spool",
         &[
             "model",
+            "language",
             "parcel",
             "cloudevents",
             "blob",
@@ -83,18 +86,27 @@ const ROOMS: &[(&str, &[&str])] = &[
     ),
     (
         "deliver",
-        &["model", "cloudevents", "observe", "config", "api", "post"],
+        &[
+            "model",
+            "language",
+            "cloudevents",
+            "observe",
+            "config",
+            "api",
+            "post",
+        ],
     ),
     // It follows the machine's events, as the index does.
     (
         "traces",
-        &["model", "delivery", "observe", "config", "post"],
+        &["model", "language", "delivery", "observe", "config", "post"],
     ),
     ("sim", &["model", "codec", "parcel", "delivery", "journal"]),
     (
         "node",
         &[
             "model",
+            "language",
             "codec",
             "parcel",
             "cloudevents",

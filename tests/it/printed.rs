@@ -142,6 +142,7 @@ fn tables_are_as_they_were() {
             (&net.hub, &format!("queue release {waiting}")),
             (&net.hub, "queue hold --all"),
             (&net.hub, "pause hebi.b --lane bulk"),
+            (&net.hub, "status"),
             (&net.hub, "resume hebi.b"),
         ] {
             all += &format!("$ casegate {line}\n{}\n", chinese(node, line).good());
@@ -165,6 +166,91 @@ fn tables_are_as_they_were() {
         assert_eq!(chinese(&net.hub, line).good(), net.hub.run(line).good());
     }
 }
+
+#[test]
+fn a_nodes_words_follow_the_language_and_its_json_does_not() {
+    let mut net = Connected::new();
+    net.hub.run("pause hebi.b --lane bulk").good();
+    let warning =
+        "警告      发往 hebi.b 的报文已由操作员暂停：批量；用 casegate resume hebi.b 恢复发送\n";
+    let told = chinese(&net.hub, "status").good();
+    assert!(told.contains(warning), "{told}");
+    let phrase =
+        "what is for hebi.b is paused by an operator: bulk; `casegate resume hebi.b` lets it go";
+    let told = net.hub.run("status").good();
+    assert!(told.contains(phrase), "{told}");
+    let read = chinese(&net.hub, "status --json").json();
+    assert_eq!(read[0]["warnings"], serde_json::json!([phrase]));
+    net.hub.stop();
+    until("a unit has lost its hub", || {
+        let told = chinese(&net.a, "status").good();
+        let whys = ["对端关闭：", "没有建立会话：", "未及时应答"];
+        whys.iter().any(|why| told.contains(why))
+    });
+}
+
+#[test]
+fn findings_are_told_in_the_language_and_read_in_english() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("node.toml");
+    std::fs::write(&file, FLAWED).expect("writes");
+    let check = |line: &str| {
+        let mut command = casegate(line);
+        command.current_dir(&folder).arg("node.toml");
+        command
+    };
+    let mut all = String::new();
+    for line in ["check --config", "run --config"] {
+        let english = run(&mut check(line));
+        let chinese = run(in_chinese(&mut check(line)));
+        let places = |done: &Done| -> Vec<String> {
+            let lines = done.err.lines().map(|line| {
+                let (_, place) = line.split_once("node.toml:").expect("a place");
+                place.splitn(3, ": ").take(2).collect::<Vec<_>>().join(": ")
+            });
+            lines.collect()
+        };
+        assert_eq!((english.code, chinese.code), (78, 78));
+        assert!(places(&english).len() > 5, "{}", english.err);
+        assert_eq!(places(&english), places(&chinese));
+        assert!(english.err.is_ascii(), "{}", english.err);
+        let is_chinese = |line: &str| line.chars().any(|c| c > '\u{2e80}');
+        assert!(chinese.err.lines().all(is_chinese), "{}", chinese.err);
+        all += &format!(
+            "$ casegate {line} node.toml\n{}{}\n",
+            english.err, chinese.err
+        );
+    }
+    assert_snapshot!("findings", all);
+    let english = run(&mut check("check --json --config"));
+    let chinese = run(in_chinese(&mut check("check --json --config")));
+    assert_eq!((english.code, chinese.code), (78, 78));
+    assert!(english.out.lines().count() > 5 && english.out.is_ascii());
+    assert_eq!(chinese.out, english.out);
+}
+
+/// A configuration with mistakes of several sorts.
+const FLAWED: &str = r#"unit = "Hebi.A"
+data_dir = "data"
+[identity]
+dir = 7
+[api]
+listen = "0.0.0.0:8440"
+[upstream]
+hub = "hebi.hub"
+[[upstream.link]]
+name = "a"
+kind = "wifi"
+address = "10.1.0.1"
+[[unit]]
+name = "hebi.b"
+[deliver]
+url = "https://127.0.0.1/"
+[limits]
+segment-mib = 1
+[log]
+level = "information
+"#;
 
 #[test]
 fn every_error_is_one_line_that_says_what_where_and_what_to_do() {

@@ -6,6 +6,7 @@ mod events;
 mod operators;
 mod sockets;
 mod uploads;
+mod words;
 
 use std::{
     sync::{
@@ -30,6 +31,7 @@ use crate::{
     blob::{Blobs, Bounds},
     cloudevents::{Intake, Submission},
     index::Search,
+    language::Language,
     model::{
         BlobDigest, Fingerprint, Kinds, Lane, MessageId, Millis, Role, State as MessageState,
         UnitId,
@@ -364,7 +366,7 @@ impl Gateway for Fake {
         Ok(self.folder.path().to_owned())
     }
 
-    async fn links(&self) -> Result<Vec<LinkView>, Refusal> {
+    async fn links(&self, language: Language) -> Result<Vec<LinkView>, Refusal> {
         self.check()?;
         Ok(vec![LinkView {
             neighbour: "hebi.hub".parse().expect("a unit"),
@@ -398,7 +400,7 @@ impl Gateway for Fake {
             }),
             lanes_sent: [1, 2, 3, 4].into(),
             dictionary: Some("built-in".to_owned()),
-            error: None,
+            error: Some(language.code().to_owned()),
         }])
     }
 
@@ -415,7 +417,7 @@ impl Gateway for Fake {
         history
     }
 
-    async fn status(&self) -> Result<Status, Refusal> {
+    async fn status(&self, language: Language) -> Result<Status, Refusal> {
         self.check()?;
         Ok(Status {
             unit: self.unit.clone(),
@@ -441,7 +443,7 @@ impl Gateway for Fake {
             journal_bytes_max: 0,
             quarantined: 0,
             damage: None,
-            warnings: vec![],
+            warnings: vec![Warning::DiskFull.told(language)],
         })
     }
 

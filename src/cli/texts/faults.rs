@@ -154,7 +154,7 @@ pub(in crate::cli) fn dictionary(file: &Path, error: &DictionaryFileError) -> St
     }
     let problem = match error.is_absent() {
         true => "没有这个文件".to_owned(),
-        false => error.problem(),
+        false => error.problem(language()),
     };
     let file = file.display();
     format!("{file}：{problem}；请用 casegate dict train 生成")

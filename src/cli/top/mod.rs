@@ -42,7 +42,7 @@ use super::{
     client::{ApiOptions, Client},
     exit::{CANNOT_CREATE, Failure, INTERNAL},
     stop::stop_flag,
-    texts::{fill, t},
+    texts::{fill, language, t},
 };
 
 /// How often the node is looked at.
@@ -79,7 +79,7 @@ impl TopCommand {
         if !(io::stdout().is_terminal() && io::stdin().is_terminal()) {
             return Err(Failure::new(CANNOT_CREATE, t().top_no_terminal));
         }
-        let client = Client::new(&self.api)?;
+        let client = Client::new(&self.api)?.speaking(language());
         let mut model = Model::default();
         let first = model.take(node::look(&client)?, 0.0);
         let view = View::new(self.api.api.to_string(), first, Timestamp::now());

@@ -2,8 +2,8 @@
 
 use super::{Texts, fill};
 use crate::{
-    api::{Action, Cause, StepView, Warning},
-    console::show::{Chip, Tone, When},
+    api::{Action, Cause, StepView, Warned, Warning},
+    console::show::{Chip, Tone},
     model::{Kind, Lane, Reason, Role, State},
 };
 
@@ -187,41 +187,28 @@ impl Texts {
         }
     }
 
-    /// A warning: whether it is grave, in words, and what the system says.
-    pub(in crate::console) fn warning(&self, warning: &Warning) -> (bool, String, String) {
-        let none = String::new;
+    /// A warning: whether it is grave, and what the node says of it.
+    pub(in crate::console) fn warning(&self, warned: &Warned) -> (bool, String) {
+        let Warned { warning, text } = warned;
+        let is_grave = match warning {
+            Warning::NotReady(_)
+            | Warning::DiskFull
+            | Warning::Quarantined(_)
+            | Warning::MessagesLost(_)
+            | Warning::AttachmentsDamaged(_)
+            | Warning::AuditDamaged(_)
+            | Warning::IndexFailed(_) => true,
+            Warning::Drained { .. }
+            | Warning::Paused { .. }
+            | Warning::ExpressOnly { .. }
+            | Warning::Local(_)
+            | Warning::IndexIncomplete
+            | Warning::CertificateExpires { .. } => false,
+        };
         match warning {
-            Warning::NotReady(why) => (true, self.warn_not_ready.into(), why.clone()),
-            Warning::Drained { queued: 0 } => (false, self.warn_drained.into(), none()),
-            Warning::Drained { queued } => (false, fill(self.warn_draining, &[queued]), none()),
-            Warning::Paused { unit, lanes } if lanes.len() == Lane::ALL.len() => {
-                (false, fill(self.warn_paused, &[unit]), none())
-            }
-            Warning::Paused { unit, lanes } => {
-                let text = fill(self.warn_paused_lanes, &[unit, &self.lanes(lanes)]);
-                (false, text, none())
-            }
-            Warning::DiskFull => (true, self.warn_disk_full.into(), none()),
-            Warning::Quarantined(places) => (true, fill(self.warn_quarantined, &[places]), none()),
-            Warning::MessagesLost(count) => (true, fill(self.warn_lost, &[count]), none()),
-            Warning::AttachmentsDamaged(count) => {
-                (true, fill(self.warn_attachments, &[count]), none())
-            }
-            Warning::ExpressOnly { link, spent, .. } => {
-                let text = match spent {
-                    true => self.warn_express_spent,
-                    false => self.warn_express_closed,
-                };
-                (false, fill(text, &[link]), none())
-            }
-            Warning::Local(why) => (false, self.warn_local.into(), why.clone()),
-            Warning::AuditDamaged(why) => (true, self.warn_audit.into(), why.clone()),
-            Warning::IndexFailed(why) => (true, self.warn_index_failed.into(), why.clone()),
-            Warning::IndexIncomplete => (false, self.warn_index_incomplete.into(), none()),
-            Warning::CertificateExpires { role, at } => {
-                let at = When::exact(*at).text();
-                (false, fill(self.warn_certificate, &[role, &at]), none())
-            }
+            // It begins with a folder or a URL.
+            Warning::Local(_) => (is_grave, text.clone()),
+            _ => (is_grave, sentence(text)),
         }
     }
 
@@ -310,6 +297,14 @@ impl Texts {
     pub(in crate::console) fn files_help(&self, mib: &u32) -> String {
         fill(self.files_help_mib, &[mib])
     }
+}
+
+/// A phrase as a sentence begins.
+fn sentence(phrase: &str) -> String {
+    let mut letters = phrase.chars();
+    let first = letters.next();
+    let first = first.into_iter().flat_map(char::to_uppercase);
+    first.chain(letters).collect()
 }
 
 #[cfg(test)]
