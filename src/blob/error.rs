@@ -78,6 +78,9 @@ pub enum PutError {
     /// They are not the bytes that the list tells of.
     #[error("chunk {0} has other bytes")]
     WrongBytes(u64),
+    /// The list on the disk is not that of the digest, so that nothing can be held against it.
+    #[error("its list is damaged on the disk")]
+    DamagedList,
     /// The disk failed, or is full.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -109,6 +112,9 @@ pub enum ReadError {
     /// The bytes on the disk are not those that were written.
     #[error("chunk {0} is damaged on the disk")]
     Damaged(u64),
+    /// The list on the disk is not that of the digest.
+    #[error("its list is damaged on the disk")]
+    DamagedList,
     /// The disk failed.
     #[error("the attachments' folder: {0}")]
     Io(#[from] io::Error),
@@ -121,7 +127,7 @@ impl ReadError {
         /// `EIO`: the device gave up.
         const DEVICE_ERROR: i32 = 5;
         match self {
-            Self::NotHere | Self::PastTheEnd | Self::Damaged(_) => true,
+            Self::NotHere | Self::PastTheEnd | Self::Damaged(_) | Self::DamagedList => true,
             Self::Io(error) => match error.raw_os_error() {
                 Some(code) => code == DEVICE_ERROR || error.kind() == io::ErrorKind::NotFound,
                 // Too few bytes.

@@ -277,6 +277,14 @@ pub(super) fn allocate(file: &File, len: u64) -> io::Result<()> {
     }
 }
 
+/// The chunk list of an attachment of `size` bytes, as it is on the disk.
+pub(super) fn list(file: &File, size: u64) -> io::Result<Vec<u8>> {
+    let bytes = usize::try_from(list_bytes(size)).map_err(io::Error::other)?;
+    let mut list = vec![0; bytes];
+    file.read_exact_at(&mut list, LIST_HEAD_BYTES)?;
+    Ok(list)
+}
+
 /// What chunk `number` of an attachment is held against.
 pub(super) fn value(digest: &BlobDigest, size: u64, list: &File, number: u64) -> io::Result<Value> {
     if chunk_count(size) == 1 {

@@ -10,9 +10,9 @@ use std::{
 
 use super::{
     Entry, State,
-    chunks::{Bits, Summer},
+    chunks::{Bits, Summer, proves},
     cost,
-    files::{Files, LIST_HEAD_BYTES, Name, Role},
+    files::{self, Files, LIST_HEAD_BYTES, Name, Role},
     partial::Part,
 };
 use crate::model::{BlobDigest, Ranges, chunk_count};
@@ -162,6 +162,11 @@ fn part(files: &Files, digest: &BlobDigest, has_progress: bool) -> io::Result<Wa
     };
     if files.len(digest, Role::Part)? != size {
         return Ok(Was::Wrong("it is not as long as its list says"));
+    }
+    let listed = files::list(&files.open(digest, Role::List)?, size)?;
+    if !proves(digest, size, &listed) {
+        // Held against it, every chunk that comes would be the neighbour's fault.
+        return Ok(Was::Wrong("its list is not that of its digest"));
     }
     let chunks = chunk_count(size);
     let mut progress = Vec::new();

@@ -232,7 +232,14 @@ impl Blobs {
             Err(error) => return Err(StoreError::from(error).into()),
         };
         if value_of(size, number, bytes) != value {
-            return Err(PutError::WrongBytes(number));
+            let list = self.0.files.open(digest, Role::List);
+            let list = list.and_then(|list| files::list(&list, size));
+            return Err(
+                match proves(digest, size, &list.map_err(StoreError::from)?) {
+                    true => PutError::WrongBytes(number),
+                    false => PutError::DamagedList,
+                },
+            );
         }
         let mut state = lock(&part.state);
         if state.ended {
@@ -379,7 +386,11 @@ impl Blobs {
                 Ok(()) => lock(&part.state).believed.clear(number),
                 // It counts as missing now.
                 Err(super::ReadError::Damaged(_)) => {}
-                Err(super::ReadError::NotHere | super::ReadError::PastTheEnd) => {}
+                Err(
+                    super::ReadError::NotHere
+                    | super::ReadError::PastTheEnd
+                    | super::ReadError::DamagedList,
+                ) => {}
                 Err(super::ReadError::Io(error)) => return Err(StoreError::from(error).into()),
             }
         }

@@ -4,9 +4,9 @@ use std::{fs::File, io, os::unix::fs::FileExt as _, sync::Arc};
 
 use super::{
     Blobs, Entry, ReadError,
-    chunks::value_of,
-    files::{self, LIST_HEAD_BYTES, Role},
-    list_bytes, lock,
+    chunks::{proves, value_of},
+    files::{self, Role},
+    lock,
     partial::Part,
 };
 use crate::model::{BlobDigest, CHUNK_BYTES, chunk_len};
@@ -52,15 +52,16 @@ impl Reader {
         self.size
     }
 
-    /// The chunk list: at most 1 MiB for 2 GiB, nothing for a single chunk.
+    /// The chunk list, which proves itself: at most 1 MiB for 2 GiB, nothing for a single chunk.
     ///
     /// # Errors
-    /// The disk failed.
-    pub fn list(&self) -> io::Result<Vec<u8>> {
-        let bytes = usize::try_from(list_bytes(self.size)).map_err(io::Error::other)?;
-        let mut list = vec![0; bytes];
-        self.list.read_exact_at(&mut list, LIST_HEAD_BYTES)?;
-        Ok(list)
+    /// It is damaged, or the disk failed.
+    pub fn list(&self) -> Result<Vec<u8>, ReadError> {
+        let list = files::list(&self.list, self.size)?;
+        match proves(&self.digest, self.size, &list) {
+            true => Ok(list),
+            false => Err(ReadError::DamagedList),
+        }
     }
 
     /// Reads chunk `number` in place of what `bytes` has, and compares it with the list.

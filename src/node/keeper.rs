@@ -172,6 +172,10 @@ impl Keeper {
                     failed = Some(error);
                     break;
                 }
+                Err(PutError::DamagedList) => {
+                    self.begin_anew(digest, &mut news);
+                    return Ok(news);
+                }
                 // It was removed a moment ago.
                 Err(PutError::Unknown(_)) if self.blobs.have(&digest).is_none() => break,
                 Err(fault) => return Err(ChunksFault::Chunk(fault)),
@@ -223,17 +227,22 @@ impl Keeper {
             }
             Err(BeginError::OtherSize(_)) => {
                 // One of two neighbours lied. All begins anew, by this one's word; a lie shows in the last chunk.
-                if let Err(error) = self.blobs.remove(&digest) {
-                    self.failed(digest, error.into(), news);
-                } else {
-                    news.push((digest, BlobNews::Lost));
-                }
+                self.begin_anew(digest, news);
                 return Ok(false);
             }
             Err(fault @ BeginError::WrongList(_)) => return Err(ChunksFault::List(fault)),
         };
         news.push((digest, BlobNews::Part { size, have }));
         Ok(true)
+    }
+
+    /// Nothing of one that is being received is of any use.
+    fn begin_anew(&self, digest: BlobDigest, news: &mut Vec<News>) {
+        tracing::warn!(%digest, "what is here of an attachment does not fit together; all of it is fetched again");
+        match self.blobs.remove(&digest) {
+            Ok(_) => news.push((digest, BlobNews::Lost)),
+            Err(error) => self.failed(digest, error.into(), news),
+        }
     }
 
     /// Chunks were written: makes them durable when it is time, and the attachment whole when it is complete.
@@ -345,7 +354,11 @@ impl Keeper {
     /// A chunk is damaged. A whole attachment that is so goes: it is fetched again from where it came, if that is possible.
     pub(super) fn tell_damaged(&self, digest: BlobDigest, news: &mut Vec<News>) {
         if self.blobs.have(&digest).is_some() {
-            self.tell_part(digest, news);
+            let list = self.blobs.reader(&digest).map(|reader| reader.list());
+            match list {
+                Ok(Err(ReadError::DamagedList)) => self.begin_anew(digest, news),
+                _ => self.tell_part(digest, news),
+            }
             return;
         }
         match self.mend(&digest) {
@@ -423,7 +436,7 @@ mod tests {
         receiver: Keeper,
         neighbour: UnitId,
         digest: BlobDigest,
-        _folders: [tempfile::TempDir; 2],
+        folders: [tempfile::TempDir; 2],
     }
 
     /// One that has an attachment, and one that has asked for it.
@@ -450,7 +463,7 @@ mod tests {
             receiver,
             neighbour,
             digest,
-            _folders: folders,
+            folders,
         }
     }
 
@@ -527,6 +540,25 @@ mod tests {
     }
 
     #[test]
+    fn a_list_that_has_rotted_at_either_end_is_nobodys_fault_and_costs_no_session() {
+        let two = two(64);
+        let rot = |end: usize| {
+            let path = two.folders[end].path().join(two.digest.hex() + ".list");
+            let mut list = std::fs::read(&path).expect("a list");
+            *list.last_mut().expect("values") ^= 1;
+            std::fs::write(&path, list).expect("writes");
+        };
+        rot(0);
+        two.came(two.run(true, 0, 1))
+            .expect("a list that is mended");
+        rot(1);
+        let came = two.came(two.run(false, 2, 2)).expect("no fault");
+        assert_eq!(came, [BlobNews::Lost]);
+        two.came(two.run(true, 0, 4)).expect("all of it");
+        assert_eq!(two.receiver.blobs.size(&two.digest), Some(SIZE));
+    }
+
+    #[test]
     fn what_was_not_asked_of_a_neighbour_is_not_taken_from_it() {
         let two = two(64);
         let other: UnitId = "hebi.other".parse().expect("a unit");
@@ -562,7 +594,7 @@ mod tests {
     #[test]
     fn a_chunk_that_rots_is_not_sent_and_all_of_it_goes() {
         let two = two(64);
-        let file = two._folders[0].path().join(two.digest.hex());
+        let file = two.folders[0].path().join(two.digest.hex());
         let mut bytes = std::fs::read(&file).expect("a file");
         bytes[70_000] ^= 1;
         std::fs::write(&file, bytes).expect("writes");
@@ -579,7 +611,7 @@ mod tests {
     #[test]
     fn an_attachment_that_cannot_be_read_just_now_stays() {
         let two = two(64);
-        let folder = two._folders[0].path();
+        let folder = two.folders[0].path();
         let (file, aside) = (folder.join(two.digest.hex()), folder.join("aside"));
         std::fs::rename(&file, &aside).expect("renamed");
         // It leads to itself: the system opens no such file, and says something else than that it is not there.

@@ -3,7 +3,7 @@
 use std::os::unix::fs::FileExt as _;
 
 use super::*;
-use crate::blob::{FinishError, ReadError};
+use crate::blob::{FinishError, PutError, ReadError};
 
 fn flip(path: &Path, at: u64) {
     let file = fs::File::options()
@@ -77,6 +77,47 @@ fn a_list_that_is_lost_or_damaged_is_made_again_from_an_attachment_that_is_not()
         assert_eq!(reader.list().expect("a list"), list(&body));
         assert_eq!(store.read(&digest), body);
     }
+}
+
+#[test]
+fn a_list_that_proves_nothing_is_never_sent_and_is_made_again() {
+    let (store, body) = (Store::new(), body(5 * CHUNK_BYTES + 9));
+    let digest = store.given(&body);
+    // Not that of a chunk that is read with it.
+    flip(&store.path(&digest, ".list"), 8 + 4 * 32);
+    let reader = store.blobs.reader(&digest).expect("here");
+    assert!(matches!(reader.list(), Err(ReadError::DamagedList)));
+    reader.chunk(0, &mut Vec::new()).expect("a chunk");
+    assert!(store.blobs.mend(&digest).expect("mended"));
+    let reader = store.blobs.reader(&digest).expect("here");
+    assert_eq!(reader.list().expect("a list"), list(&body));
+}
+
+#[test]
+fn chunks_that_a_damaged_list_does_not_know_are_not_the_neighbours_fault() {
+    let (store, body) = (Store::new(), body(4 * CHUNK_BYTES));
+    let (digest, _) = store.begin(&body);
+    let path = store.path(&digest, ".list");
+    flip(&path, 8 + 2 * 32);
+    let put = |number| store.blobs.put(&digest, number, chunk(&body, number));
+    put(0).expect("a chunk");
+    assert!(matches!(put(2), Err(PutError::DamagedList)));
+    flip(&path, 8 + 2 * 32);
+    let wrong = store.blobs.put(&digest, 2, chunk(&body, 1));
+    assert!(matches!(wrong, Err(PutError::WrongBytes(2))));
+    flip(&path, 8 + 2 * 32);
+    // A restart finds it, and all of it comes again.
+    let (store, found) = store.reopened();
+    assert!(found.partial.is_empty());
+    assert_eq!(found.set_aside.len(), 1);
+    let (digest, begun) = store.begin(&body);
+    assert_eq!(begun, Begun::New);
+    for n in 0..4 {
+        let put = store.blobs.put(&digest, n, chunk(&body, n));
+        put.expect("a chunk");
+    }
+    store.blobs.finish(&digest).expect("whole");
+    assert_eq!(store.read(&digest), body);
 }
 
 #[test]
