@@ -44,7 +44,8 @@ fuzz_target!(|data: &[u8]| {
     };
     let packed = pack(&entries, &settings, &mut Compressor::new());
     // Written plainly, it may be longer than it was.
-    let again = unpack(&packed, &BatchLimits::default(), Text::Nothing).expect("what was written reads");
+    let again =
+        unpack(&packed, &BatchLimits::default(), Text::Nothing).expect("what was written reads");
     assert_eq!(again.len(), entries.len());
     for ((entry, parcel), (entry_again, parcel_again)) in entries.iter().zip(&again) {
         assert_eq!(entry, entry_again);

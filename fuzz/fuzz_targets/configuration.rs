@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use casegate::config::Settings;
+use casegate::{config::Settings, language::Language};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
@@ -12,10 +12,10 @@ fuzz_target!(|text: &str| {
         let lines = text.lines().count().max(1) + 1;
         for error in errors {
             assert!((1..=lines).contains(&error.0.line), "{error}");
-            assert!(
-                !error.0.problem.is_empty() && !error.0.fix.is_empty(),
-                "{error}"
-            );
+            for language in [Language::English, Language::Chinese] {
+                let told = [&error.0.problem, &error.0.fix].map(|text| text.of(language));
+                assert!(!told.contains(&""), "{error}");
+            }
         }
     }
 });

@@ -28,7 +28,7 @@ impl Both {
     }
 
     /// The text in a language.
-    pub(crate) fn of(&self, language: Language) -> &str {
+    pub fn of(&self, language: Language) -> &str {
         match language {
             Language::English => &self.english,
             Language::Chinese => &self.chinese,
