@@ -151,7 +151,6 @@ fn damage(path: &Path, dice: &mut Dice) -> String {
     how
 }
 
-/// What was submitted, and what became of it.
 impl Drop for Book {
     fn drop(&mut self) {
         for (name, damages) in &self.when {
@@ -167,6 +166,7 @@ impl Drop for Book {
     }
 }
 
+/// What was submitted, and what became of it.
 #[derive(Default)]
 struct Book {
     sent: HashMap<String, Value>,
