@@ -8,7 +8,8 @@
 //!   one is in the receiver's inbox. It is what the nodes do without applications.
 //! - *a greedy unit*: another unit has a backlog, and the hub carries it as fast as it can while the sender submits one message after another. How
 //!   long one takes, from its submission until the receiver's application has it, then and when the hub has nothing else to do: to be read against
-//!   twice as long. The greedy unit and whoever it sends to have one processor to themselves, the hub and the others the other one.
+//!   twice as long. The hub has one processor to itself and is as busy as it can be. The other nodes share the other one as if they had
+//!   machines of their own: the greedy unit and whoever it sends to have what the others leave, and their folders in memory.
 //!
 //! Each message is durable at all three nodes before the one before it may forget it. Messages are the project's own samples, about 1 KB
 //! each. To be read against: 8,000 messages a second with two cores.

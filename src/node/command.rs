@@ -37,7 +37,7 @@ pub(super) enum Command {
         /// The parcels, judged.
         arrivals: Vec<Arrival>,
         /// Their share of what may wait for the owner.
-        room: OwnedSemaphorePermit,
+        room: [OwnedSemaphorePermit; 2],
     },
     /// A session has been set up.
     Up {

@@ -1,7 +1,9 @@
-//! Batches on their way in: unpacked within bounds and judged, in the worker pool.
+//! Batches on their way in: unpacked within bounds and judged, in the worker pool, step by step.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem,
+    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -117,45 +119,99 @@ pub(super) fn batch_limits(live: &Live) -> BatchLimits {
     }
 }
 
-/// Unpacks a batch and judges its parcels, if all their signers are known. `attests` and `now` are those of [`Bench`].
-pub(super) fn judge(
-    batch: Received,
-    live: &Live,
-    untrusted: &BTreeMap<Fingerprint, Reason>,
-    limits: &BatchLimits,
-    origin: &Origin,
-    attests: bool,
-    now: Millis,
-) -> Judged {
-    let found = match origin.find() {
-        Ok(found) => found,
-        Err(lost) => return Judged::Lost(lost),
-    };
-    let given = match &found {
-        Found::Nothing => Text::Nothing,
-        Found::Dictionary(dictionary) => Text::Dictionary(dictionary),
-        Found::History(history) => Text::History(history),
-    };
-    let parcels = match wire::unpack(&batch, limits, given) {
-        Ok(parcels) => parcels,
-        Err(error) => return Judged::Broken(error),
-    };
-    if let Some(history) = &origin.history {
-        history.keep(Way::Came, &parcels, &BTreeSet::new());
+/// A batch that is being judged.
+pub(super) struct Judging {
+    /// The batch, until it is unpacked.
+    batch: Option<Received>,
+    court: Court,
+    opened: Option<Opened>,
+    judged: Vec<Arrival>,
+}
+
+/// By what a batch is judged.
+pub(super) struct Court {
+    /// What is in force.
+    pub(super) live: Arc<Live>,
+    /// Certificates that came and do not count.
+    pub(super) untrusted: Arc<BTreeMap<Fingerprint, Reason>>,
+    /// What is taken in one batch.
+    pub(super) limits: BatchLimits,
+    /// Where the batch has come from.
+    pub(super) origin: Origin,
+    /// As [`Bench::attests`].
+    pub(super) attests: bool,
+    /// As [`Bench::now`].
+    pub(super) now: Millis,
+}
+
+impl Judging {
+    /// Begins with nothing done.
+    pub(super) fn new(batch: Received, court: Court) -> Self {
+        Self {
+            batch: Some(batch),
+            court,
+            opened: None,
+            judged: Vec::new(),
+        }
     }
-    let bench = Bench {
-        signers: &live.signers,
-        untrusted,
-        blocked: &live.blocked,
-        attests,
-        body_bytes_max: live.settings.limits.message_kib as usize * 1024,
-        now,
-    };
-    let opened = Opened::new(parcels);
-    let unknown = opened.unknown(&bench);
-    if !unknown.is_empty() {
-        return Judged::Unknown(batch, unknown);
+
+    /// Unpacks the batch, which is the first step, or judges its next parcel. Parcels are judged if all their signers are known.
+    pub(super) fn step(&mut self) -> ControlFlow<Judged> {
+        if let Some(batch) = self.batch.take() {
+            return match self.court.open(batch) {
+                Ok(opened) => {
+                    self.judged.reserve(opened.left());
+                    self.opened = Some(opened);
+                    ControlFlow::Continue(())
+                }
+                Err(judged) => ControlFlow::Break(*judged),
+            };
+        }
+        let bench = self.court.bench();
+        let next = self
+            .opened
+            .as_mut()
+            .and_then(|opened| opened.judge_next(&bench));
+        self.judged.extend(next);
+        match &self.opened {
+            Some(opened) if opened.left() > 0 => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(Judged::Arrivals(mem::take(&mut self.judged))),
+        }
     }
-    drop(batch);
-    Judged::Arrivals(opened.judge(&bench))
+}
+
+impl Court {
+    fn bench(&self) -> Bench<'_> {
+        Bench {
+            signers: &self.live.signers,
+            untrusted: &self.untrusted,
+            blocked: &self.live.blocked,
+            attests: self.attests,
+            body_bytes_max: self.live.settings.limits.message_kib as usize * 1024,
+            now: self.now,
+        }
+    }
+
+    fn open(&self, batch: Received) -> Result<Opened, Box<Judged>> {
+        let found = self
+            .origin
+            .find()
+            .map_err(|lost| Box::new(Judged::Lost(lost)))?;
+        let given = match &found {
+            Found::Nothing => Text::Nothing,
+            Found::Dictionary(dictionary) => Text::Dictionary(dictionary),
+            Found::History(history) => Text::History(history),
+        };
+        let parcels = wire::unpack(&batch, &self.limits, given)
+            .map_err(|error| Box::new(Judged::Broken(error)))?;
+        if let Some(history) = &self.origin.history {
+            history.keep(Way::Came, &parcels, &BTreeSet::new());
+        }
+        let opened = Opened::new(parcels);
+        let unknown = opened.unknown(&self.bench());
+        match unknown.is_empty() {
+            true => Ok(opened),
+            false => Err(Judged::Unknown(batch, unknown).into()),
+        }
+    }
 }

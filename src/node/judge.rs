@@ -3,7 +3,10 @@
 //! It runs in the worker pool, before the machine sees anything. A parcel whose signer's certificate is not known yet cannot be
 //! judged: its whole batch waits until the certificate has come.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    iter,
+};
 
 use crate::{
     cloudevents, codec,
@@ -22,7 +25,7 @@ const RECEIPT_BYTES_MAX: usize = 256 * 1024;
 /// A batch that was unpacked; the headers are read, the signatures are not checked.
 #[derive(Debug)]
 pub(super) struct Opened {
-    parcels: Vec<(Entry, Parcel, Option<Header>)>,
+    parcels: VecDeque<(Entry, Parcel, Option<Header>)>,
 }
 
 /// By what a batch is judged.
@@ -54,6 +57,11 @@ impl Opened {
         }
     }
 
+    /// Parcels that are not judged yet.
+    pub(super) fn left(&self) -> usize {
+        self.parcels.len()
+    }
+
     /// The signers that `bench` has to know before it can judge.
     pub(super) fn unknown(&self, bench: &Bench<'_>) -> BTreeSet<Fingerprint> {
         self.parcels
@@ -66,12 +74,15 @@ impl Opened {
             .collect()
     }
 
-    /// Judges every parcel. One whose signer is not known counts as one of an untrusted signer.
-    pub(super) fn judge(self, bench: &Bench<'_>) -> Vec<Arrival> {
-        self.parcels
-            .into_iter()
-            .map(|(entry, parcel, header)| bench.arrival(entry, parcel, header))
-            .collect()
+    /// Judges the next parcel. One whose signer is not known counts as one of an untrusted signer.
+    pub(super) fn judge_next(&mut self, bench: &Bench<'_>) -> Option<Arrival> {
+        let (entry, parcel, header) = self.parcels.pop_front()?;
+        Some(bench.arrival(entry, parcel, header))
+    }
+
+    /// Judges every parcel, as [`Opened::judge_next`].
+    pub(super) fn judge(mut self, bench: &Bench<'_>) -> Vec<Arrival> {
+        iter::from_fn(|| self.judge_next(bench)).collect()
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use jiff::tz::TimeZone;
-use tokio::sync::{Notify, Semaphore, mpsc, oneshot, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use super::{
     attachments, audit,
@@ -294,11 +294,12 @@ impl Shared {
         sent.map_err(|_| self.unavailable())
     }
 
-    /// Gives the owner parcels that came, once there is room for them.
+    /// Gives the owner parcels that came, once there is room for them. The session's `turn` is over once the owner has taken them.
     pub(super) async fn arrived(
         &self,
         session: SessionId,
         arrivals: Vec<crate::delivery::Arrival>,
+        turn: OwnedSemaphorePermit,
     ) -> Result<(), Unavailable> {
         let bytes: usize = arrivals.iter().map(|a| a.parcel.bytes().len()).sum();
         let kib = u32::try_from(bytes / 1024 + 1).unwrap_or(u32::MAX);
@@ -311,7 +312,7 @@ impl Shared {
         self.command(Command::Arrived {
             session,
             arrivals,
-            room,
+            room: [room, turn],
         })
         .await
     }

@@ -1,26 +1,34 @@
 //! Batches: packed and judged by workers, beside everything else that the session does.
 
+use futures_util::FutureExt as _;
+
 use super::{Done, Fault, Pump};
 use crate::{
     delivery::{Departure, Input},
     link::{self, Outgoing, Received},
     model::Lane,
     node::{
-        incoming::{Origin, judge},
+        incoming::{Court, Judging, Origin},
         outgoing::{self, Common, PackError, Packed},
-        workers::Urgency,
+        workers::{Urgency, WorkerFailed},
     },
 };
 
 /// A batch of so many parcels is packed at once, and acks wait for it: they leave in the same packet.
 const SMALL_BATCH_PARCELS: usize = 8;
+/// A batch of so many bytes is judged before larger ones that came earlier: it is soon done, and somebody may wait for it.
+const SMALL_BATCH_BYTES: usize = 4096;
+/// Batches of either size that are judged or wait for the owner at a time: those of a neighbour that sends as fast as it can wait here,
+/// where they are in nobody's way.
+pub(super) const JUDGED_AT_ONCE: usize = 2;
 
 impl Pump {
     /// Has a batch packed for the neighbour.
     pub(super) fn pack(&mut self, lane: Lane, parcels: Vec<Departure>) -> Result<(), Fault> {
         let reader = self.shared.reader()?;
         let (kind, compression) = (self.carrier.kind, self.carrier.compression);
-        let urgency = match lane.has_reserve() {
+        let small = parcels.len() <= SMALL_BATCH_PARCELS;
+        let urgency = match small || lane.has_reserve() {
             true => Urgency::Express,
             false => Urgency::Bulk,
         };
@@ -30,7 +38,6 @@ impl Pump {
             agreed: self.agreed(),
             plain: self.shared.live().plain.clone(),
         };
-        let small = parcels.len() <= SMALL_BATCH_PARCELS;
         self.packing += usize::from(small);
         self.work(urgency, move || {
             let packed = outgoing::pack(&reader, parcels, kind, compression, &common);
@@ -93,15 +100,27 @@ impl Pump {
             history: self.history(),
             needed,
         };
+        let urgency = match batch.bytes().len() <= SMALL_BATCH_BYTES {
+            true => Urgency::Express,
+            false => Urgency::Bulk,
+        };
         let live = self.shared.live();
-        let untrusted = self.untrusted.clone();
-        let limits = self.limits;
-        let attests = live.attests(&self.neighbour);
-        let now = self.shared.clock.wall();
-        self.work(Urgency::Express, move || {
-            let judged = judge(batch, &live, &untrusted, &limits, &origin, attests, now);
-            Done::Judged(judged)
-        });
+        let court = Court {
+            attests: live.attests(&self.neighbour),
+            live,
+            untrusted: self.untrusted.clone(),
+            limits: self.limits,
+            origin,
+            now: self.shared.clock.wall(),
+        };
+        let mut judging = Judging::new(batch, court);
+        let (desk, turns) = (self.desk.clone(), self.judging[urgency as usize].clone());
+        let judged = async move {
+            let turn = turns.acquire_owned().await.map_err(|_| WorkerFailed)?;
+            let judged = desk.run_in_steps(urgency, move || judging.step()).await?;
+            Ok(Done::Judged(judged, turn))
+        };
+        self.under_way.push(judged.boxed());
         Ok(())
     }
 }

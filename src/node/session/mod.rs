@@ -24,11 +24,11 @@ use futures_util::{
     stream::FuturesUnordered,
 };
 use tokio::{
-    sync::{oneshot::error::RecvError, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot::error::RecvError, watch},
     time::{Instant, sleep_until},
 };
 
-use self::path::PathReport;
+use self::{batches::JUDGED_AT_ONCE, path::PathReport};
 use super::{
     awake::KeepAwake,
     board::{SessionRecord, Up},
@@ -39,7 +39,7 @@ use super::{
     keeper::{ChunksFault, News},
     outgoing::{PackError, Packed},
     shared::Shared,
-    workers::{Urgency, WorkerFailed},
+    workers::{Desk, Urgency, WorkerFailed},
 };
 use crate::{
     blob,
@@ -129,6 +129,8 @@ pub(super) async fn carry(
         look_again: look_again(shared, peer.not_after),
         frames: FrameDecoder::new(),
         pending: VecDeque::new(),
+        desk: shared.workers.desk(),
+        judging: [(); 2].map(|()| Arc::new(Semaphore::new(JUDGED_AT_ONCE))),
         under_way: FuturesUnordered::new(),
         held: Vec::new(),
         wanted: BTreeSet::new(),
@@ -187,6 +189,10 @@ struct Pump {
     frames: FrameDecoder,
     /// What the link is to take next.
     pending: VecDeque<link::Command>,
+    /// Where it has its work done.
+    desk: Desk,
+    /// One permit for every batch that is judged or waits for the owner, by the urgency with which it is judged.
+    judging: [Arc<Semaphore>; 2],
     /// What workers do for the session.
     under_way: FuturesUnordered<BoxFuture<'static, Result<Done, WorkerFailed>>>,
     held: Vec<Held>,
@@ -252,7 +258,8 @@ struct Held {
 
 /// What a worker has done.
 enum Done {
-    Judged(Judged),
+    /// A batch, and what it holds of the session's turns until the owner has taken it.
+    Judged(Judged, OwnedSemaphorePermit),
     Packed {
         lane: Lane,
         small: bool,
@@ -587,9 +594,9 @@ impl Pump {
     }
 
     fn work(&self, urgency: Urgency, work: impl FnOnce() -> Done + Send + 'static) {
-        let shared = self.shared.clone();
+        let desk = self.desk.clone();
         self.under_way
-            .push(async move { shared.workers.run(urgency, work).await }.boxed());
+            .push(async move { desk.run(urgency, work).await }.boxed());
     }
 
     async fn done(&mut self, done: Done) -> Result<(), Fault> {
@@ -597,28 +604,28 @@ impl Pump {
             return Ok(());
         }
         match done {
-            Done::Judged(Judged::Arrivals(_))
+            Done::Judged(Judged::Arrivals(_), _)
                 if matches!(self.stage, Stage::ExpectHello { .. }) =>
             {
                 Err(Fault::Hello)
             }
-            Done::Judged(Judged::Arrivals(arrivals)) => {
+            Done::Judged(Judged::Arrivals(arrivals), turn) => {
                 let payload: usize = arrivals.iter().map(|a| a.parcel.bytes().len()).sum();
                 self.record.batch_received(payload as u64);
-                Ok(self.shared.arrived(self.id, arrivals).await?)
+                Ok(self.shared.arrived(self.id, arrivals, turn).await?)
             }
-            Done::Judged(Judged::Unknown(batch, missing)) => {
+            Done::Judged(Judged::Unknown(batch, missing), _) => {
                 self.hold(batch, missing);
                 Ok(())
             }
-            Done::Judged(Judged::Lost(lost)) => {
+            Done::Judged(Judged::Lost(lost), _) => {
                 match lost {
                     Lost::Dictionary(number) => self.dictionary_lost(number),
                     Lost::Generation(number) => self.generation_lost(number),
                 }
                 Ok(())
             }
-            Done::Judged(Judged::Broken(error)) => Err(error.into()),
+            Done::Judged(Judged::Broken(error), _) => Err(error.into()),
             Done::Packed {
                 lane,
                 small,
