@@ -126,7 +126,8 @@ pub(super) fn guarded<T>(call: impl FnOnce() -> Result<T, BaseError>) -> Result<
 }
 
 impl BaseError {
-    fn is_damage(&self) -> bool {
+    /// Whether what is stored is of no use. Otherwise the system refused something for now.
+    pub(super) fn is_damage(&self) -> bool {
         if matches!(self, BaseError::Stopped) {
             return false;
         }
@@ -181,6 +182,22 @@ impl Base {
 
     pub(super) fn db(&self) -> &sled::Db {
         &self.db
+    }
+
+    /// Waits a while until nobody else reads it, and lets go of it. Says whether that came true.
+    pub(super) fn let_go(self) -> bool {
+        let deadline = Instant::now() + LOCK_WITHIN;
+        while Arc::strong_count(&self.recent) > 1 {
+            if Instant::now() >= deadline {
+                return false;
+            }
+            thread::sleep(LOCK_AGAIN);
+        }
+        true
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
     }
 
     pub(super) fn position(&self) -> Result<Position, BaseError> {

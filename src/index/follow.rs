@@ -10,6 +10,7 @@ use std::{
 
 use super::{
     INDEX_FOLDER, Recovered, Settings, Source,
+    anew::{self, Copy},
     base::{Base, BaseError, Failure, Position, guarded, set_aside},
     draft::Draft,
     entry::Entry,
@@ -37,6 +38,11 @@ const FORGET_EVERY: Duration = Duration::from_secs(3600);
 const FORGET_AT_ONCE: usize = 4096;
 /// How long after the system refused something, such as room on the disk, it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(30);
+/// With so many events waiting a base is not written anew: it takes a while, and they are bounded.
+const COPIES_WITH_WAITING_MAX: usize = 50_000;
+/// How often it is seen whether the base takes too much of the disk, and how soon again when there was no time for it.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
 const DAY_MS: Millis = 24 * 3600 * 1000;
 
 pub(super) struct Follower {
@@ -57,6 +63,13 @@ pub(super) struct Follower {
     rebuilt: u64,
     /// What was lost with the journal is to be found out.
     loss: Option<Loss>,
+}
+
+/// Why a base is not followed any more.
+enum Ended {
+    Stopped,
+    /// A copy is to take its place.
+    Copied(Copy),
 }
 
 /// What is known of a loss.
@@ -85,6 +98,8 @@ struct Following {
     /// Where filling from the node's messages goes on.
     filling: Option<Option<u32>>,
     forget_at: Instant,
+    /// When to see whether it takes too much of the disk.
+    look_at: Instant,
 }
 
 impl Follower {
@@ -111,9 +126,23 @@ impl Follower {
 
     pub(super) fn run(mut self) {
         loop {
-            let Err(failure) = guarded(|| self.follow()) else {
-                self.shared.close(None);
-                return;
+            let failure = match guarded(|| self.follow()) {
+                Ok(Ended::Stopped) => {
+                    self.shared.close(None);
+                    return;
+                }
+                Ok(Ended::Copied(copy)) => {
+                    let base = self.shared.take_base();
+                    if !base.is_none_or(Base::let_go) {
+                        // The next opening clears the copy away, and it is tried again.
+                        continue;
+                    }
+                    if let Err(error) = copy.settle(&self.folder) {
+                        tracing::warn!(%error, "the index was written anew and cannot take its place; it stays as large as it is");
+                    }
+                    continue;
+                }
+                Err(failure) => failure,
             };
             // What is left of it goes while nothing unwinds any more.
             let base = self.shared.take_base();
@@ -162,7 +191,7 @@ impl Follower {
         Ok(())
     }
 
-    fn follow(&mut self) -> Result<(), BaseError> {
+    fn follow(&mut self) -> Result<Ended, BaseError> {
         let mut following = self.open()?;
         self.show(&following);
         loop {
@@ -170,8 +199,8 @@ impl Follower {
             let within = match following.filling {
                 Some(_) => Duration::ZERO,
                 None => {
-                    let due = following.write_at.unwrap_or(following.forget_at);
-                    let due = due.min(following.forget_at);
+                    let due = following.forget_at.min(following.look_at);
+                    let due = following.write_at.map_or(due, |write_at| write_at.min(due));
                     due.saturating_duration_since(Instant::now())
                 }
             };
@@ -203,7 +232,7 @@ impl Follower {
             }
             if work.stop {
                 self.tell(&following);
-                return Ok(());
+                return Ok(Ended::Stopped);
             }
             if let Some(after) = following.filling {
                 self.fill(&mut following, after)?;
@@ -212,10 +241,55 @@ impl Follower {
             if is_over || following.forget_at <= Instant::now() {
                 self.forget(&mut following)?;
             }
+            if following.look_at <= Instant::now()
+                && let Some(copy) = self.copy(&mut following)?
+            {
+                return Ok(Ended::Copied(copy));
+            }
         }
     }
 
+    /// Copies the base when it takes too much of the disk; the copy is to take its place.
+    fn copy(&mut self, following: &mut Following) -> Result<Option<Copy>, BaseError> {
+        if following.filling.is_some() || self.replayed > 0 || !self.has_time() {
+            following.look_at = Instant::now() + LOOK_AGAIN_AFTER;
+            return Ok(None);
+        }
+        following.look_at = Instant::now() + LOOK_EVERY;
+        if !anew::is_due(&following.base, &following.position)? {
+            return Ok(None);
+        }
+        self.write(following, true)?;
+        following.base.flush()?;
+        following.flushed = following.position.lsn;
+        let bytes = following.base.db().size_on_disk()?;
+        match Copy::of(&following.base, &following.position, || self.has_time()) {
+            Ok(Some(copy)) => {
+                tracing::info!(
+                    bytes,
+                    "the index took much more of the disk than what is in it; it was written anew"
+                );
+                Ok(Some(copy))
+            }
+            Ok(None) => {
+                following.look_at = Instant::now() + LOOK_AGAIN_AFTER;
+                Ok(None)
+            }
+            Err(error) if error.is_damage() => Err(error),
+            Err(error) => {
+                tracing::warn!(bytes, %error, "the index takes much more of the disk than what is in it and cannot be written anew now; it is tried again in an hour");
+                Ok(None)
+            }
+        }
+    }
+
+    /// Whether nothing is urgent.
+    fn has_time(&self) -> bool {
+        !self.shared.is_stopping() && self.shared.waiting() < COPIES_WITH_WAITING_MAX
+    }
+
     fn open(&mut self) -> Result<Following, BaseError> {
+        anew::clear(&self.folder)?;
         let base = Base::open(&self.folder)?;
         let mut position = base.position()?;
         let journal = self.recovered.last.max(self.applied);
@@ -243,6 +317,7 @@ impl Follower {
             flushed: 0,
             known,
             forget_at: Instant::now(),
+            look_at: Instant::now(),
         };
         // What is in the feed comes after this record.
         let begins = match self.applied {

@@ -3,6 +3,7 @@
 //! ```text
 //! p                      position, count, gaps
 //! v                      version
+//! w                      what a message took when the base was written anew, bytes
 //! m  key 16              a page of entries, by their keys
 //! n  name 25             a page of names
 //! r  number 8            names that came or went and are in no page yet
@@ -28,6 +29,7 @@ pub(super) struct Stem([u8; 9]);
 
 pub(super) const POSITION: &[u8] = b"p";
 pub(super) const VERSION: &[u8] = b"v";
+pub(super) const MESSAGE_BYTES: &[u8] = b"w";
 pub(super) const RECENT: u8 = b'r';
 
 impl Key {

@@ -12,6 +12,7 @@
 //! When the journal was damaged, or ends before the base does, the base is what still knows which messages were in the records that are
 //! lost ([`lost`]): they are told ([`Source::lost`], [`Health::lost`]), and their entries say that they were damaged.
 
+mod anew;
 mod base;
 mod draft;
 mod entry;

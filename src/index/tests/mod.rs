@@ -1,5 +1,7 @@
 //! The index on a real sled, behind a node that is made up.
 
+mod disk;
+
 use std::{
     collections::BTreeMap,
     fs,

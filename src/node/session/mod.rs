@@ -8,6 +8,7 @@ mod batches;
 mod certificates;
 mod chunks;
 mod dictionaries;
+mod done;
 mod generations;
 mod path;
 
@@ -18,38 +19,31 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::{
-    StreamExt as _,
-    future::{BoxFuture, FutureExt as _},
-    stream::FuturesUnordered,
-};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, oneshot::error::RecvError, watch},
+    sync::{Semaphore, oneshot::error::RecvError, watch},
     time::{Instant, sleep_until},
 };
 
-use self::{batches::JUDGED_AT_ONCE, path::PathReport};
+use self::{batches::JUDGED_AT_ONCE, done::Done, path::PathReport};
 use super::{
     awake::KeepAwake,
     board::{SessionRecord, Up},
     command::{Command, End, Port, PortEnd, ToSession},
     dictionaries::Talk,
     fault::{Fault, end_code},
-    incoming::{Judged, Lost, batch_limits},
-    keeper::{ChunksFault, News},
-    outgoing::{PackError, Packed},
+    incoming::batch_limits,
     shared::Shared,
-    workers::{Desk, Urgency, WorkerFailed},
+    workers::{Desk, WorkerFailed},
 };
 use crate::{
-    blob,
     delivery::{
         Close, Input, LinkInfo, LinkTerms, SessionId,
         generations::{Agreement, Epochs},
-        hop::{DictionaryRefusal, Frame},
+        hop::Frame,
     },
     link::{self, CloseCode, Ended, LinkKind, Received, Running, SessionHandle},
-    model::{Fingerprint, Lane, Millis, Reason, UnitId},
+    model::{Fingerprint, Millis, Reason, UnitId},
     wire::{self, BatchLimits, Compression, FrameDecoder},
 };
 
@@ -254,31 +248,6 @@ struct Held {
     batch: Received,
     missing: BTreeSet<Fingerprint>,
     until: Instant,
-}
-
-/// What a worker has done.
-enum Done {
-    /// A batch, and what it holds of the session's turns until the owner has taken it.
-    Judged(Judged, OwnedSemaphorePermit),
-    Packed {
-        lane: Lane,
-        small: bool,
-        packed: Result<Packed, PackError>,
-    },
-    /// A certificate was judged: whether it counts, or why not, or nothing when it cannot be kept.
-    Certificate(Fingerprint, Result<(), Option<Reason>>),
-    /// Certificates that the neighbour asked for.
-    Found(Vec<Frame>),
-    /// Whether a dictionary of the neighbour's is here.
-    Looked(u64, bool),
-    /// What came of attachments is written, if it counts.
-    Chunks(Result<Vec<News>, ChunksFault>),
-    /// Chunks for the neighbour are read.
-    Run(Result<Result<Bytes, News>, blob::ReadError>),
-    /// A dictionary for the neighbour.
-    Packaged(Bytes),
-    /// A dictionary of the neighbour's was judged, and kept if it counts.
-    Taken(u64, Result<(), DictionaryRefusal>),
 }
 
 impl Pump {
@@ -590,70 +559,6 @@ impl Pump {
         while !bytes.is_empty() {
             let message = bytes.split_to(CONTROL_BYTES.min(bytes.len()));
             self.pending.push_back(link::Command::Control(message));
-        }
-    }
-
-    fn work(&self, urgency: Urgency, work: impl FnOnce() -> Done + Send + 'static) {
-        let desk = self.desk.clone();
-        self.under_way
-            .push(async move { desk.run(urgency, work).await }.boxed());
-    }
-
-    async fn done(&mut self, done: Done) -> Result<(), Fault> {
-        if self.ending.is_some() {
-            return Ok(());
-        }
-        match done {
-            Done::Judged(Judged::Arrivals(_), _)
-                if matches!(self.stage, Stage::ExpectHello { .. }) =>
-            {
-                Err(Fault::Hello)
-            }
-            Done::Judged(Judged::Arrivals(arrivals), turn) => {
-                let payload: usize = arrivals.iter().map(|a| a.parcel.bytes().len()).sum();
-                self.record.batch_received(payload as u64);
-                Ok(self.shared.arrived(self.id, arrivals, turn).await?)
-            }
-            Done::Judged(Judged::Unknown(batch, missing), _) => {
-                self.hold(batch, missing);
-                Ok(())
-            }
-            Done::Judged(Judged::Lost(lost), _) => {
-                match lost {
-                    Lost::Dictionary(number) => self.dictionary_lost(number),
-                    Lost::Generation(number) => self.generation_lost(number),
-                }
-                Ok(())
-            }
-            Done::Judged(Judged::Broken(error), _) => Err(error.into()),
-            Done::Packed {
-                lane,
-                small,
-                packed,
-            } => self.send_batch(lane, small, packed).await,
-            Done::Certificate(fingerprint, outcome) => self.judged(fingerprint, outcome),
-            Done::Found(frames) => {
-                for frame in frames {
-                    self.send(&frame);
-                }
-                Ok(())
-            }
-            Done::Looked(number, is_here) => {
-                let answer = self.talk.looked(number, is_here);
-                self.answer(answer);
-                Ok(())
-            }
-            Done::Chunks(came) => self.chunks_came(came?).await,
-            Done::Run(read) => self.run_read(read?).await,
-            Done::Packaged(bytes) => {
-                self.hand_over(bytes);
-                Ok(())
-            }
-            Done::Taken(number, outcome) => {
-                let answer = self.talk.judged(number, outcome);
-                self.answer(answer);
-                Ok(())
-            }
         }
     }
 }

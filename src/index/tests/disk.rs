@@ -1,0 +1,63 @@
+//! What the base takes of the disk.
+
+use std::time::Instant;
+
+use super::*;
+
+/// Values of one record, and records: more than a base may take for nothing.
+const VALUES: u32 = 256;
+const RECORDS: u32 = 80;
+
+/// Has the base take 80 MiB more than what is in it.
+fn bloat(folder: &std::path::Path) {
+    let base = Base::open(folder).expect("a base");
+    for record in 0..RECORDS {
+        let keys = (0..VALUES)
+            .map(|n| [b"t".to_vec(), (record * VALUES + n).to_be_bytes().to_vec()].concat());
+        let keys: Vec<_> = keys.collect();
+        let mut batch = sled::Batch::default();
+        for key in &keys {
+            batch.insert(&key[..], &[record as u8; 4096][..]);
+        }
+        base.db().apply_batch(batch).expect("written");
+        for key in &keys {
+            base.db().remove(key).expect("removed");
+        }
+    }
+    base.flush().expect("flushed");
+}
+
+fn bytes_of(folder: &std::path::Path) -> u64 {
+    fs::metadata(folder.join("db")).map_or(0, |db| db.len())
+}
+
+#[tokio::test]
+async fn a_base_that_takes_much_more_than_what_is_in_it_is_written_anew_and_goes_on() {
+    let (node, folder) = (Node::default(), folder());
+    let mut world = node.start(&folder, until(0));
+    for n in 1..=3 {
+        world.tell(n.into(), &node.accept(n, NOW));
+    }
+    assert!(world.knows(3).await);
+    world.thread.stop();
+    let base = folder.path().join("index");
+    bloat(&base);
+    assert!(bytes_of(&base) > 64 << 20);
+
+    let mut world = node.start(&folder, until(3));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while bytes_of(&base) > 4 << 20 || !world.index.health().open {
+        assert!(Instant::now() < deadline, "{} bytes", bytes_of(&base));
+        tokio::task::yield_now().await;
+    }
+    world.tell(4, &node.accept(4, NOW));
+    for n in 1..=4 {
+        assert!(world.knows(n).await);
+    }
+    let all = world.all().await;
+    assert_eq!((all.messages.len(), all.gaps.len()), (4, 0));
+    assert_eq!(world.index.health().rebuilt, 0);
+    world.thread.stop();
+    let left = fs::read_dir(folder.path()).expect("a folder").count();
+    assert_eq!(left, 1, "nothing but the base is left");
+}
