@@ -1,33 +1,28 @@
 //! What the base takes of the disk.
 
-use std::time::Instant;
+use std::{path::Path, time::Instant};
 
 use super::*;
 
-/// Values of one record, and records: more than a base may take for nothing.
-const VALUES: u32 = 256;
-const RECORDS: u32 = 80;
+/// Values of 4 KiB: more than a base may take for nothing.
+const VALUES: u32 = 20_000;
 
 /// Has the base take 80 MiB more than what is in it.
-fn bloat(folder: &std::path::Path) {
+fn bloat(folder: &Path) {
     let base = Base::open(folder).expect("a base");
-    for record in 0..RECORDS {
-        let keys = (0..VALUES)
-            .map(|n| [b"t".to_vec(), (record * VALUES + n).to_be_bytes().to_vec()].concat());
-        let keys: Vec<_> = keys.collect();
-        let mut batch = sled::Batch::default();
-        for key in &keys {
-            batch.insert(&key[..], &[record as u8; 4096][..]);
-        }
-        base.db().apply_batch(batch).expect("written");
-        for key in &keys {
-            base.db().remove(key).expect("removed");
-        }
+    let keys = (0..VALUES).map(|n| [b"t", &n.to_be_bytes()[..]].concat());
+    let keys: Vec<_> = keys.collect();
+    for key in &keys {
+        base.db().insert(key, &[7; 4096][..]).expect("written");
+    }
+    base.flush().expect("flushed");
+    for key in &keys {
+        base.db().remove(key).expect("removed");
     }
     base.flush().expect("flushed");
 }
 
-fn bytes_of(folder: &std::path::Path) -> u64 {
+fn bytes_of(folder: &Path) -> u64 {
     fs::metadata(folder.join("db")).map_or(0, |db| db.len())
 }
 
