@@ -61,6 +61,9 @@ pub(super) struct Follower {
     /// may come again.
     may_repeat: bool,
     rebuilt: u64,
+    /// When to see whether the base takes too much of the disk. It outlasts a base: a copy that cannot take its place is not made again
+    /// at once.
+    look_at: Instant,
     /// What was lost with the journal is to be found out.
     loss: Option<Loss>,
 }
@@ -98,8 +101,6 @@ struct Following {
     /// Where filling from the node's messages goes on.
     filling: Option<Option<u32>>,
     forget_at: Instant,
-    /// When to see whether it takes too much of the disk.
-    look_at: Instant,
 }
 
 impl Follower {
@@ -121,6 +122,7 @@ impl Follower {
             unsure: false,
             may_repeat: false,
             rebuilt: 0,
+            look_at: Instant::now(),
         }
     }
 
@@ -134,7 +136,7 @@ impl Follower {
                 Ok(Ended::Copied(copy)) => {
                     let base = self.shared.take_base();
                     if !base.is_none_or(Base::let_go) {
-                        // The next opening clears the copy away, and it is tried again.
+                        // The next opening clears the copy away; it is tried again in an hour.
                         continue;
                     }
                     if let Err(error) = copy.settle(&self.folder) {
@@ -199,7 +201,7 @@ impl Follower {
             let within = match following.filling {
                 Some(_) => Duration::ZERO,
                 None => {
-                    let due = following.forget_at.min(following.look_at);
+                    let due = following.forget_at.min(self.look_at);
                     let due = following.write_at.map_or(due, |write_at| write_at.min(due));
                     due.saturating_duration_since(Instant::now())
                 }
@@ -241,7 +243,7 @@ impl Follower {
             if is_over || following.forget_at <= Instant::now() {
                 self.forget(&mut following)?;
             }
-            if following.look_at <= Instant::now()
+            if self.look_at <= Instant::now()
                 && let Some(copy) = self.copy(&mut following)?
             {
                 return Ok(Ended::Copied(copy));
@@ -252,10 +254,10 @@ impl Follower {
     /// Copies the base when it takes too much of the disk; the copy is to take its place.
     fn copy(&mut self, following: &mut Following) -> Result<Option<Copy>, BaseError> {
         if following.filling.is_some() || self.replayed > 0 || !self.has_time() {
-            following.look_at = Instant::now() + LOOK_AGAIN_AFTER;
+            self.look_at = Instant::now() + LOOK_AGAIN_AFTER;
             return Ok(None);
         }
-        following.look_at = Instant::now() + LOOK_EVERY;
+        self.look_at = Instant::now() + LOOK_EVERY;
         if !anew::is_due(&following.base, &following.position)? {
             return Ok(None);
         }
@@ -272,7 +274,7 @@ impl Follower {
                 Ok(Some(copy))
             }
             Ok(None) => {
-                following.look_at = Instant::now() + LOOK_AGAIN_AFTER;
+                self.look_at = Instant::now() + LOOK_AGAIN_AFTER;
                 Ok(None)
             }
             Err(error) if error.is_damage() => Err(error),
@@ -317,7 +319,6 @@ impl Follower {
             flushed: 0,
             known,
             forget_at: Instant::now(),
-            look_at: Instant::now(),
         };
         // What is in the feed comes after this record.
         let begins = match self.applied {
