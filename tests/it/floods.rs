@@ -14,6 +14,7 @@ use casegate::{
     delivery::hop::{Frame, GoneAnswer, Hello},
     link::tls,
     model::Ranges,
+    pki::Identity,
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
 use serde_json::json;
@@ -23,6 +24,7 @@ use crate::{
     bad_input::{ROGUE, batch_of, header},
     hostile::{Hostile, as_over_3g},
     processes::{Connected, Node, Town, text, until},
+    world::{PATIENCE, Running, World, now},
 };
 
 const HUB: &str = "hebi.hub";
@@ -364,6 +366,29 @@ async fn a_neighbour_that_lies_in_its_hello_harms_nobody_else() {
     // It has not hurt itself either.
     let mut honest = Hostile::connect(&identity, HUB, address).await;
     honest.open().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hub_that_says_nothing_after_the_handshake_is_dialled_again() {
+    let world = World::new();
+    // Of its hub only QUIC is there, as for an edge whose hub was restarted right after the handshake.
+    let hub = world.hub(HUB);
+    let identity = Identity::load(&hub.identity.dir, &hub.unit, now()).expect("an identity");
+    let server = tls::server_config(&identity, 16).expect("a server");
+    let server = quinn::ServerConfig::with_crypto(Arc::new(server));
+    let any = ([127, 0, 0, 1], 0).into();
+    let mute = quinn::Endpoint::server(server, any).expect("an endpoint");
+    let address = mute.local_addr().expect("an address");
+    let edge = Running::start(world.edge("hebi.a", HUB, address)).await;
+    let mut connections = Vec::new();
+    for _ in 0..2 {
+        let next = timeout(PATIENCE, mute.accept()).await.expect("it dials");
+        let connection = next.expect("an attempt").await;
+        connections.push(connection.expect("a handshake"));
+    }
+    let ended = connections[0].close_reason();
+    assert!(ended.is_some(), "the first is still there");
+    edge.node.stop().await;
 }
 
 #[test]

@@ -51,8 +51,6 @@ use crate::{
 const CONTROL_BYTES: usize = 64 * 1024;
 /// Frames and batches that wait for the link before more is taken from the owner.
 const PENDING_MAX: usize = 32;
-/// How long a neighbour that has dialled may take to say hello.
-const HELLO_WITHIN: Duration = Duration::from_secs(15);
 /// How long the end of a session may take.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
@@ -111,6 +109,9 @@ pub(super) async fn carry(
     };
     let record = shared.board.up(id, up);
     let (port, of_session) = Port::pair();
+    // A peer that was restarted right after the handshake knows nothing of the session, and tells nothing: its first words must come as
+    // soon as an answer to a dial would have to.
+    let hello_by = Instant::now() + carrier.kind.handshake_timeout();
     let mut pump = Pump {
         shared: shared.clone(),
         id,
@@ -141,7 +142,7 @@ pub(super) async fn carry(
         is_awaking: false,
         sent: 0,
         stage: Stage::Announced,
-        met: false,
+        hello_by: Some(hello_by),
         ending: None,
     };
     match pump.carrier.name.clone() {
@@ -164,7 +165,7 @@ pub(super) async fn carry(
     tracing::info!(unit = %pump.neighbour, link = pump.record.link(), session = id, %ended, "a session ended");
     Carried {
         ended,
-        met: pump.met,
+        met: pump.hello_by.is_none(),
     }
 }
 
@@ -213,8 +214,8 @@ struct Pump {
     is_awaking: bool,
     sent: u64,
     stage: Stage,
-    /// Whether the neighbour said hello.
-    met: bool,
+    /// By when the neighbour must have said hello, until it has.
+    hello_by: Option<Instant>,
     /// By when the end must be there.
     ending: Option<Instant>,
 }
@@ -225,7 +226,6 @@ enum Stage {
     /// that the other side opens is there only once something has come over it.
     ExpectHello {
         port: Port,
-        by: Instant,
         /// Batches that the link has granted meanwhile: express and bulk.
         granted: (u16, u16),
     },
@@ -237,7 +237,6 @@ impl Stage {
     fn expect_hello(port: Port) -> Self {
         Stage::ExpectHello {
             port,
-            by: Instant::now() + HELLO_WITHIN,
             granted: (0, 0),
         }
     }
@@ -308,12 +307,8 @@ impl Pump {
 
     /// When something is overdue.
     fn deadline(&self) -> Instant {
-        let hello = match self.stage {
-            Stage::ExpectHello { by, .. } => Some(by),
-            Stage::Announced => None,
-        };
         let held = self.held.iter().map(|held| held.until);
-        let first = held.chain(hello).chain(self.awake).min();
+        let first = held.chain(self.hello_by).chain(self.awake).min();
         let first = first.map_or(self.look_again, |first| first.min(self.look_again));
         self.ending.unwrap_or(first)
     }
@@ -329,7 +324,7 @@ impl Pump {
         if self.held.iter().any(|held| held.until <= now) {
             return Err(Fault::Certificates);
         }
-        if matches!(self.stage, Stage::ExpectHello { by, .. } if by <= now) {
+        if self.hello_by.is_some_and(|by| by <= now) {
             return Err(Fault::Hello);
         }
         self.keep_awake(now);
@@ -453,7 +448,7 @@ impl Pump {
 
     /// A neighbour that has dialled says hello, before anything else.
     async fn hello(&mut self, link: &str) -> Result<(), Fault> {
-        self.met = true;
+        self.hello_by = None;
         self.shared.board.name(&self.record, link);
         self.shared.alive.notify_waiters();
         let stage = std::mem::replace(&mut self.stage, Stage::Announced);
