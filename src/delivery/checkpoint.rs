@@ -32,7 +32,7 @@ struct Checkpoint {
     parcels: Parcels,
     sent: Memory,
     seen: Memory,
-    hops: BTreeMap<UnitId, Hop>,
+    hops: BTreeMap<UnitId, Box<Hop>>,
     inbox: Vec<Slot>,
     owed: Vec<(UnitId, Vec<Line>)>,
     fanouts: BTreeMap<Digest, Vec<Fanout>>,
@@ -64,7 +64,7 @@ impl Decode<()> for Checkpoint {
         for _ in 0..u64::decode(decoder)? {
             let unit = Decode::decode(decoder)?;
             let hop = Hop::decode(decoder, &checkpoint.parcels)?;
-            checkpoint.hops.insert(unit, hop);
+            checkpoint.hops.insert(unit, Box::new(hop));
         }
         checkpoint.inbox = Decode::decode(decoder)?;
         checkpoint.owed = Decode::decode(decoder)?;

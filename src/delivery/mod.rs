@@ -88,7 +88,8 @@ pub struct Delivery {
     sent: Memory,
     /// The same of messages that came for this node.
     seen: Memory,
-    hops: BTreeMap<UnitId, Hop>,
+    /// In boxes: a map of many units keeps room for half as many again.
+    hops: BTreeMap<UnitId, Box<Hop>>,
     inbox: Inbox,
     owed: Owed,
     fanouts: BTreeMap<Digest, Vec<Fanout>>,

@@ -55,6 +55,7 @@ pub(super) async fn batches(
 ) -> Ended {
     let slots = Arc::new(Semaphore::new(PEER_STREAMS_MAX as usize));
     let large = Arc::new(Semaphore::new(LARGE_BATCHES_MAX));
+    // In boxes: it has room for one that is never there.
     let mut reading = FuturesUnordered::new();
     loop {
         let next = async {
@@ -64,7 +65,8 @@ pub(super) async fn batches(
         tokio::select! {
             opened = next => match opened {
                 Ok((slot, stream)) => {
-                    reading.push(read(stream, slot, &large, batch_bytes_max, events));
+                    let read = read(stream, slot, &large, batch_bytes_max, events);
+                    reading.push(Box::pin(read));
                 }
                 Err(error) => return error.into(),
             },

@@ -47,6 +47,7 @@ pub(super) async fn commands(
     // Urgent batches that wait for the share of others: no more than may be under way.
     let mut waiting: VecDeque<Outgoing> = VecDeque::new();
     let mut number = 0;
+    // In boxes: each of these has room for one that is never there.
     let mut writing = FuturesUnordered::new();
     let mut confirming = FuturesUnordered::new();
     // What the owner has not yet taken: never more than batches under way and one grant for each.
@@ -65,7 +66,7 @@ pub(super) async fn commands(
         let yields_until = share.look(Instant::now(), express, bulk);
         if yields_until.is_none() {
             for batch in waiting.drain(..) {
-                writing.push(write(live, gate, batch, &mut number));
+                writing.push(Box::pin(write(live, gate, batch, &mut number)));
             }
         }
         let takes_commands = message.is_none()
@@ -96,7 +97,7 @@ pub(super) async fn commands(
                 Ok(written) => {
                     let Written { class, bytes, .. } = written;
                     room.written(class, bytes);
-                    confirming.push(written.confirm());
+                    confirming.push(Box::pin(written.confirm()));
                 }
                 Err(ended) => return ended,
             },
@@ -117,7 +118,7 @@ pub(super) async fn commands(
                     room.sent(batch.class(), batch.bytes.len() as u64);
                     match yields_until {
                         Some(_) if batch.lane == Lane::Urgent => waiting.push_back(batch),
-                        _ => writing.push(write(live, gate, batch, &mut number)),
+                        _ => writing.push(Box::pin(write(live, gate, batch, &mut number))),
                     }
                 }
                 Some(Command::Close { code, reason }) => {

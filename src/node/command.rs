@@ -107,8 +107,8 @@ pub(super) enum ToSession {
     },
     /// Chunks of an attachment to read and send.
     Run {
-        /// The attachment.
-        digest: BlobDigest,
+        /// The attachment. In a box, as a frame.
+        digest: Box<BlobDigest>,
         /// Whether its description goes before them.
         describe: bool,
         /// The first.

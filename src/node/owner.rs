@@ -349,7 +349,7 @@ impl Owner {
                 count,
             } => {
                 let run = ToSession::Run {
-                    digest,
+                    digest: Box::new(digest),
                     describe,
                     first,
                     count,

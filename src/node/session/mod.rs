@@ -273,7 +273,8 @@ impl Pump {
                 }
                 event = events.recv() => match event {
                     Some(link::Event::Closed(ended)) => return ended,
-                    Some(event) if !ending => self.event(event).await,
+                    // In a box, as what follows work that is done: a session that is idle need not have room for it.
+                    Some(event) if !ending => Box::pin(self.event(event)).await,
                     Some(_) => Ok(()),
                     // The link promises a last event.
                     None => return Ended::Transport("the session's task is gone".to_owned()),
@@ -285,7 +286,7 @@ impl Pump {
                     Ok(())
                 }
                 Some(done) = self.under_way.next(), if !self.under_way.is_empty() => match done {
-                    Ok(done) => self.done(done).await,
+                    Ok(done) => Box::pin(self.done(done)).await,
                     Err(error) => Err(error.into()),
                 },
                 Some(output) = port.outputs.recv(), if !ending && self.pending.len() < PENDING_MAX => {
@@ -537,7 +538,7 @@ impl Pump {
                 describe,
                 first,
                 count,
-            } => self.read_chunks(digest, describe, first, count)?,
+            } => self.read_chunks(*digest, describe, first, count)?,
         }
         Ok(())
     }
