@@ -149,7 +149,7 @@ pub(super) async fn carry(
         Some(name) => {
             let silence = pump.carrier.keep_awake.as_ref().map(KeepAwake::silence);
             pump.awake = silence.map(|silence| Instant::now() + silence);
-            pump.announce(port, name).await;
+            Box::pin(pump.announce(port, name)).await;
         }
         None => pump.stage = Stage::expect_hello(port),
     }
@@ -297,7 +297,7 @@ impl Pump {
                     if left { Err(Fault::LinkGone) } else { Ok(()) }
                 }
                 Ok(()) = reloads.changed(), if !ending => self.reloaded(),
-                () = path::changed(&mut terms), if !ending => self.tell_terms().await,
+                () = path::changed(&mut terms), if !ending => Box::pin(self.tell_terms()).await,
                 () = sleep_until(deadline) => self.overdue(),
             };
             if let Err(fault) = step {
