@@ -322,8 +322,8 @@ impl Base {
         for names in recent.portions() {
             let mut batch = sled::Batch::default();
             let changes = names
-                .into_iter()
-                .map(|(name, is_there)| (name, is_there.then(Vec::new)));
+                .iter()
+                .map(|(name, is_there)| (*name, is_there.then(Vec::new)));
             NAMES.change(&self.db, changes, &mut batch)?;
             self.db.apply_batch(batch)?;
         }

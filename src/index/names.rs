@@ -1,7 +1,7 @@
 //! Names that came or went and are in no page yet. A name falls anywhere among all the others, so that many are put into the pages
 //! together; until then they are in memory, and in the base as they came.
 
-use std::{collections::BTreeSet, iter, ops::Range};
+use std::{collections::BTreeSet, ops::Range};
 
 use sled::{Batch, Db};
 
@@ -19,16 +19,14 @@ const NAMES_AT_ONCE: usize = 2048;
 const RECORDS_AT_ONCE: usize = 64;
 /// Most of one record, bytes.
 const RECORD_BYTES_MAX: usize = 4096;
-/// Names of one run.
-const RUN_NAMES_MAX: usize = 8192;
 
 /// A name, and whether it came or went.
 pub(super) type Change = (Name, bool);
 
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    /// Runs of names, each in order and without a name twice: a tree of so many would take twice the memory. All but the last are full,
-    /// and what a later one says of a name counts. They stand in one block, which goes back to the system as a whole.
+    /// In order, and none twice: a tree of so many would take twice the memory. They stand in one block, which goes back to the system
+    /// as a whole. A thousand more are put into their places together.
     names: Vec<Change>,
     /// The numbers of the records that hold them.
     records: Range<u64>,
@@ -38,6 +36,7 @@ impl Recent {
     /// From the records that were written.
     pub(super) fn read(db: &Db) -> Result<Self, BaseError> {
         let mut recent = Self::default();
+        let mut changes = Vec::new();
         for record in db.scan_prefix([RECENT]) {
             let (key, value) = record?;
             let number = key.get(1..).and_then(|number| number.try_into().ok());
@@ -53,8 +52,9 @@ impl Recent {
             let names = names
                 .iter()
                 .map(|[is_there, name @ ..]| (*name, *is_there != 0));
-            recent.take(names.collect());
+            changes.extend(names);
         }
+        recent.take(changes);
         Ok(recent)
     }
 
@@ -80,42 +80,23 @@ impl Recent {
         if self.names.capacity() == 0 {
             self.names.reserve(LARGE_BYTES / size_of::<Change>());
         }
-        let mut changes = &changes[..];
-        while !changes.is_empty() {
-            let begin = self.names.len() / RUN_NAMES_MAX * RUN_NAMES_MAX;
-            let room = begin + RUN_NAMES_MAX - self.names.len();
-            let (now, later) = changes.split_at(room.min(changes.len()));
-            self.take_into(begin, now);
-            changes = later;
-        }
-    }
-
-    /// Takes these, which are in order and each once, into the last run, which begins here and has room for them.
-    fn take_into(&mut self, begin: usize, changes: &[Change]) {
-        let mut new = Vec::with_capacity(changes.len());
-        for (name, is_there) in changes {
-            let run = &mut self.names[begin..];
-            match run.binary_search_by_key(name, |(name, _)| *name) {
-                Ok(at) => run[at].1 = *is_there,
-                Err(_) => new.push((*name, *is_there)),
+        changes.retain(|(name, is_there)| {
+            let found = self.names.binary_search_by_key(name, |(name, _)| *name);
+            if let Ok(at) = found {
+                self.names[at].1 = *is_there;
             }
-        }
+            found.is_err()
+        });
         // From the last one on, so that each goes straight to its place.
         let mut left = self.names.len();
-        self.names.resize(left + new.len(), Change::default());
+        self.names.resize(left + changes.len(), Change::default());
         let mut end = self.names.len();
-        while let Some(change) = new.pop() {
-            while left > begin && self.names[left - 1].0 > change.0 {
-                (left, end) = (left - 1, end - 1);
-                self.names[end] = self.names[left];
-            }
-            end -= 1;
+        while let Some(change) = changes.pop() {
+            let later = self.names[..left].partition_point(|(name, _)| *name < change.0);
+            self.names.copy_within(later..left, end - (left - later));
+            (end, left) = (end - (left - later) - 1, later);
             self.names[end] = change;
         }
-    }
-
-    fn runs(&self) -> impl Iterator<Item = &[Change]> {
-        self.names.chunks(RUN_NAMES_MAX)
     }
 
     /// Whether it is time to put them into pages.
@@ -126,7 +107,9 @@ impl Recent {
     /// The names in a range that came, and those that went.
     pub(super) fn range(&self, from: Name, through: Name) -> (BTreeSet<Name>, BTreeSet<Name>) {
         let (mut came, mut went) = (BTreeSet::new(), BTreeSet::new());
-        for (name, is_there) in self.runs().flat_map(|run| within(run, &from, &through)) {
+        let begin = self.names.partition_point(|(name, _)| *name < from);
+        let within = self.names.iter().skip(begin);
+        for (name, is_there) in within.take_while(|(name, _)| *name <= through) {
             let (now, before) = match is_there {
                 true => (&mut came, &mut went),
                 false => (&mut went, &mut came),
@@ -138,24 +121,8 @@ impl Recent {
     }
 
     /// All of them in order, a part at a time.
-    pub(super) fn portions(&self) -> impl Iterator<Item = Vec<Change>> {
-        let mut rest: Vec<&[Change]> = self.runs().collect();
-        let mut next = move || {
-            let least = rest.iter().filter_map(|run| Some(run.first()?.0)).min()?;
-            let mut last = false;
-            for run in &mut rest {
-                if let Some(((name, is_there), others)) = run.split_first()
-                    && *name == least
-                {
-                    (last, *run) = (*is_there, others);
-                }
-            }
-            Some((least, last))
-        };
-        iter::from_fn(move || {
-            let part: Vec<Change> = iter::from_fn(&mut next).take(NAMES_AT_ONCE).collect();
-            (!part.is_empty()).then_some(part)
-        })
+    pub(super) fn portions(&self) -> impl Iterator<Item = &[Change]> {
+        self.names.chunks(NAMES_AT_ONCE)
     }
 
     /// They are in the pages: changes that have their records go, the oldest first.
@@ -175,13 +142,6 @@ impl Recent {
         self.names = Vec::new();
         self.records.start = self.records.end;
     }
-}
-
-/// The names of a run that lie in a range.
-fn within<'r>(run: &'r [Change], from: &Name, through: &Name) -> &'r [Change] {
-    let begin = run.partition_point(|(name, _)| name < from);
-    let end = run.partition_point(|(name, _)| name <= through);
-    run.get(begin..end).unwrap_or_default()
 }
 
 fn key(number: u64) -> Vec<u8> {
@@ -221,7 +181,7 @@ mod tests {
                 model.extend(changes.iter().copied());
                 recent.take(changes);
             }
-            let all: Vec<Change> = recent.portions().flatten().collect();
+            let all: Vec<Change> = recent.portions().flatten().copied().collect();
             prop_assert_eq!(&all, &model.clone().into_iter().collect::<Vec<_>>());
             let (from, through) = (name(a.min(b)), name(a.max(b)));
             let (came, went) = recent.range(from, through);
@@ -229,7 +189,7 @@ mod tests {
                 prop_assert_eq!((came.contains(name), went.contains(name)), (*is_there, !is_there));
             }
             prop_assert_eq!(came.len() + went.len(), model.range(from..=through).count());
-            prop_assert!(recent.runs().all(|run| run.is_sorted_by(|a, b| a.0 < b.0)));
+            prop_assert!(recent.names.is_sorted_by(|a, b| a.0 < b.0));
         }
     }
 }

@@ -28,7 +28,7 @@ pub(super) async fn write(
     live: &Live,
     gate: &Gate,
     stream: &mut quinn::SendStream,
-    mut messages: mpsc::Receiver<Bytes>,
+    mut messages: mpsc::Receiver<Box<Bytes>>,
 ) -> Result<(), Ended> {
     let stopped = || {
         Ended::here(

@@ -134,7 +134,7 @@ impl Pulse {
     pub(super) async fn watch(
         &self,
         connection: &quinn::Connection,
-        control: &WeakSender<Bytes>,
+        control: &WeakSender<Box<Bytes>>,
         events: &Sender<Event>,
     ) {
         let mut due = Instant::now();
@@ -193,14 +193,14 @@ impl Pulse {
     }
 
     /// Sends something that the peer's transport answers at once.
-    fn probe(&self, control: &WeakSender<Bytes>) {
+    fn probe(&self, control: &WeakSender<Box<Bytes>>) {
         if planted(Flaw::NeverProbes) {
             return;
         }
         self.valve.lift(PROBE_BYTES_MAX);
         // No room means that control messages wait, and they do as well.
         if let Some(control) = control.upgrade() {
-            let _ = control.try_send(Bytes::new());
+            let _ = control.try_send(Box::default());
         }
     }
 
@@ -225,7 +225,7 @@ impl Pulse {
         let now = Instant::now();
         let news = PathNews::of(connection, &self.valve, self.unanswered());
         let is_news = told.is_none_or(|(told, at)| news.differs(&told, now - at));
-        if is_news && events.try_send(Event::Path(news)).is_ok() {
+        if is_news && events.try_send(Event::Path(Box::new(news))).is_ok() {
             *told = Some((news, now));
         }
     }

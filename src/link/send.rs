@@ -39,7 +39,7 @@ pub(super) async fn commands(
     live: &Live,
     gate: &Gate,
     mut commands: mpsc::Receiver<Command>,
-    control: mpsc::Sender<Bytes>,
+    control: mpsc::Sender<Box<Bytes>>,
     events: &mpsc::Sender<Event>,
 ) -> Ended {
     let mut room = Room::new();
@@ -103,7 +103,7 @@ pub(super) async fn commands(
             },
             place = reserve(control.clone()), if message.is_some() => match (place, message.take()) {
                 (Some(place), Some(message)) => {
-                    place.send(message);
+                    place.send(Box::new(message));
                 }
                 // The writer of the control stream has ended, and its end ends the session.
                 _ => std::future::pending().await,
@@ -117,8 +117,8 @@ pub(super) async fn commands(
                 Some(Command::Batch(batch)) => {
                     room.sent(batch.class(), batch.bytes.len() as u64);
                     match yields_until {
-                        Some(_) if batch.lane == Lane::Urgent => waiting.push_back(batch),
-                        _ => writing.push(Box::pin(write(live, gate, batch, &mut number))),
+                        Some(_) if batch.lane == Lane::Urgent => waiting.push_back(*batch),
+                        _ => writing.push(Box::pin(write(live, gate, *batch, &mut number))),
                     }
                 }
                 Some(Command::Close { code, reason }) => {
@@ -136,7 +136,7 @@ pub(super) async fn commands(
     }
 }
 
-async fn reserve(control: Option<mpsc::Sender<Bytes>>) -> Option<mpsc::OwnedPermit<Bytes>> {
+async fn reserve(control: Option<mpsc::Sender<Box<Bytes>>>) -> Option<mpsc::OwnedPermit<Box<Bytes>>> {
     control?.reserve_owned().await.ok()
 }
 

@@ -33,7 +33,8 @@ pub enum Command {
     /// Send a control message of at most [`super::profile::CONTROL_BYTES_MAX`] bytes.
     Control(Bytes),
     /// Send a batch, against a grant of [`Event::Room`]. One that was not granted waits in the channel, and everything behind it.
-    Batch(Outgoing),
+    /// In a box: every session has room for many commands.
+    Batch(Box<Outgoing>),
     /// End the session: control messages that were sent before are given a second to arrive, batches are not. No command after it counts.
     Close {
         /// What the peer is told.
@@ -73,14 +74,14 @@ pub enum Event {
     /// What comes from the peer comes from another address than before.
     Moved,
     /// The path has changed noticeably, or is known for the first time.
-    Path(PathNews),
+    Path(Box<PathNews>),
     /// The peer's transport has all of a batch. It may not have been read, and is not on stable storage.
     Carried {
         /// The batch's name.
         id: u64,
     },
     /// The session has ended; nothing follows. What was not carried may or may not have arrived.
-    Closed(Ended),
+    Closed(Box<Ended>),
 }
 
 /// An authenticated connection that has not been started. Dropping it closes the connection.
@@ -181,7 +182,7 @@ impl Session {
             self.live.tell(&ended);
             // Frees its place before the owner has taken the last event.
             drop(self);
-            let _ = reports.send(Event::Closed(ended)).await;
+            let _ = reports.send(Event::Closed(Box::new(ended))).await;
         });
         Running {
             commands,

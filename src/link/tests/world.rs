@@ -290,7 +290,7 @@ impl End {
             lane,
             bytes: bytes.into(),
         };
-        self.command(Command::Batch(batch)).await;
+        self.command(Command::Batch(Box::new(batch))).await;
     }
 
     /// Takes one event.
@@ -308,9 +308,9 @@ impl End {
                 self.bulk += u32::from(bulk);
             }
             Event::Carried { id } => self.carried.push(id),
-            Event::Path(news) => self.path = Some(news),
+            Event::Path(news) => self.path = Some(*news),
             Event::Moved => self.moved += 1,
-            Event::Closed(ended) => self.ended = Some(ended),
+            Event::Closed(ended) => self.ended = Some(*ended),
         }
     }
 

@@ -79,12 +79,12 @@ impl Pump {
             .batch_sent(lane, bytes.len() as u64, payload_bytes);
         self.packed(bytes.len() as u64, payload_bytes).await?;
         self.sent += 1;
-        self.pending.push_back(link::Command::Batch(Outgoing {
+        self.pending.push_back(link::Command::Batch(Box::new(Outgoing {
             id: self.sent,
             express: lane.has_reserve(),
             lane,
             bytes,
-        }));
+        })));
         Ok(())
     }
 

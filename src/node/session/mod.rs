@@ -272,7 +272,7 @@ impl Pump {
                     Ok(())
                 }
                 event = events.recv() => match event {
-                    Some(link::Event::Closed(ended)) => return ended,
+                    Some(link::Event::Closed(ended)) => return *ended,
                     // In a box, as what follows work that is done: a session that is idle need not have room for it.
                     Some(event) if !ending => Box::pin(self.event(event)).await,
                     Some(_) => Ok(()),
@@ -406,7 +406,7 @@ impl Pump {
             link::Event::Batch(batch) if wire::is_handover(&batch) => self.take_over(*batch),
             link::Event::Batch(batch) => self.judge(*batch),
             link::Event::Room { express, bulk } => self.granted(express, bulk).await,
-            link::Event::Path(news) => self.path_news(news).await,
+            link::Event::Path(news) => self.path_news(*news).await,
             link::Event::Moved => {
                 self.tell_moved();
                 Ok(())
