@@ -309,6 +309,9 @@ impl Base {
         }
         recent.take(names);
         let is_full = recent.is_full();
+        if is_full {
+            recent.merge_all();
+        }
         drop(recent);
         if is_full {
             self.settle_names()?;

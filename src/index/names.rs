@@ -9,7 +9,6 @@ use super::{
     base::BaseError,
     keys::{NAME_BYTES, Name, RECENT},
 };
-use crate::codec::LARGE_BYTES;
 
 /// How many are kept before they are put into pages: of some 65,000 messages.
 pub(super) const NAMES_MAX: usize = 200_000;
@@ -25,9 +24,11 @@ pub(super) type Change = (Name, bool);
 
 #[derive(Debug, Default)]
 pub(super) struct Recent {
-    /// In order, and none twice: a tree of so many would take twice the memory. They stand in one block, which goes back to the system
-    /// as a whole. A thousand more are put into their places together.
-    names: Vec<Change>,
+    /// Runs of names, each in order and without a name twice, and less than half as long as the one before: a tree of so many would
+    /// take twice the memory. What a later run says of a name counts.
+    runs: Vec<Vec<Change>>,
+    /// How many they are in all.
+    count: usize,
     /// The numbers of the records that hold them.
     records: Range<u64>,
 }
@@ -77,39 +78,41 @@ impl Recent {
         changes.reverse();
         changes.sort_by_key(|(name, _)| *name);
         changes.dedup_by_key(|(name, _)| *name);
-        if self.names.capacity() == 0 {
-            self.names.reserve(LARGE_BYTES / size_of::<Change>());
-        }
-        changes.retain(|(name, is_there)| {
-            let found = self.names.binary_search_by_key(name, |(name, _)| *name);
-            if let Ok(at) = found {
-                self.names[at].1 = *is_there;
-            }
-            found.is_err()
-        });
-        // From the last one on, so that each goes straight to its place.
-        let mut left = self.names.len();
-        self.names.resize(left + changes.len(), Change::default());
-        let mut end = self.names.len();
-        while let Some(change) = changes.pop() {
-            let later = self.names[..left].partition_point(|(name, _)| *name < change.0);
-            self.names.copy_within(later..left, end - (left - later));
-            (end, left) = (end - (left - later) - 1, later);
-            self.names[end] = change;
+        self.count += changes.len();
+        self.runs.push(changes);
+        self.merge(|older, newer| newer * 2 >= older);
+    }
+
+    /// Makes them one run, to be put into pages.
+    pub(super) fn merge_all(&mut self) {
+        self.merge(|_, _| true);
+    }
+
+    /// Makes one run of the last two, as long as it should by how long they are.
+    fn merge(&mut self, should: impl Fn(usize, usize) -> bool) {
+        while let [.., older, newer] = &self.runs[..]
+            && should(older.len(), newer.len())
+        {
+            let one = merged(older, newer);
+            self.count -= older.len() + newer.len() - one.len();
+            self.runs.truncate(self.runs.len() - 2);
+            self.runs.push(one);
         }
     }
 
     /// Whether it is time to put them into pages.
     pub(super) fn is_full(&self) -> bool {
-        self.names.len() >= NAMES_MAX
+        self.count >= NAMES_MAX
     }
 
     /// The names in a range that came, and those that went.
     pub(super) fn range(&self, from: Name, through: Name) -> (BTreeSet<Name>, BTreeSet<Name>) {
         let (mut came, mut went) = (BTreeSet::new(), BTreeSet::new());
-        let begin = self.names.partition_point(|(name, _)| *name < from);
-        let within = self.names.iter().skip(begin);
-        for (name, is_there) in within.take_while(|(name, _)| *name <= through) {
+        for (name, is_there) in self
+            .runs
+            .iter()
+            .flat_map(|run| within(run, &from, &through))
+        {
             let (now, before) = match is_there {
                 true => (&mut came, &mut went),
                 false => (&mut went, &mut came),
@@ -120,9 +123,10 @@ impl Recent {
         (came, went)
     }
 
-    /// All of them in order, a part at a time.
+    /// Those of the first run in order, a part at a time: all, once they are one.
     pub(super) fn portions(&self) -> impl Iterator<Item = &[Change]> {
-        self.names.chunks(NAMES_AT_ONCE)
+        let all: &[Change] = self.runs.first().map_or(&[], Vec::as_slice);
+        all.chunks(NAMES_AT_ONCE)
     }
 
     /// They are in the pages: changes that have their records go, the oldest first.
@@ -139,9 +143,32 @@ impl Recent {
 
     /// Their records are gone.
     pub(super) fn clear(&mut self) {
-        self.names = Vec::new();
+        (self.runs, self.count) = (Vec::new(), 0);
         self.records.start = self.records.end;
     }
+}
+
+/// The names of a run that lie in a range.
+fn within<'r>(run: &'r [Change], from: &Name, through: &Name) -> &'r [Change] {
+    let rest = &run[run.partition_point(|(name, _)| name < from)..];
+    // They are few, mostly none.
+    let after = rest.iter().position(|(name, _)| name > through);
+    &rest[..after.unwrap_or(rest.len())]
+}
+
+/// One run of two.
+fn merged(older: &[Change], newer: &[Change]) -> Vec<Change> {
+    let mut merged = Vec::with_capacity(older.len() + newer.len());
+    let mut older = older.iter().peekable();
+    for change in newer {
+        while let Some(earlier) = older.next_if(|(name, _)| *name < change.0) {
+            merged.push(*earlier);
+        }
+        older.next_if(|(name, _)| *name == change.0);
+        merged.push(*change);
+    }
+    merged.extend(older);
+    merged
 }
 
 fn key(number: u64) -> Vec<u8> {
@@ -181,15 +208,17 @@ mod tests {
                 model.extend(changes.iter().copied());
                 recent.take(changes);
             }
-            let all: Vec<Change> = recent.portions().flatten().copied().collect();
-            prop_assert_eq!(&all, &model.clone().into_iter().collect::<Vec<_>>());
+            prop_assert!(recent.runs.iter().all(|run| run.is_sorted_by(|a, b| a.0 < b.0)));
             let (from, through) = (name(a.min(b)), name(a.max(b)));
             let (came, went) = recent.range(from, through);
             for (name, is_there) in model.range(from..=through) {
                 prop_assert_eq!((came.contains(name), went.contains(name)), (*is_there, !is_there));
             }
             prop_assert_eq!(came.len() + went.len(), model.range(from..=through).count());
-            prop_assert!(recent.names.is_sorted_by(|a, b| a.0 < b.0));
+            recent.merge_all();
+            prop_assert_eq!(recent.count, model.len());
+            let all: Vec<Change> = recent.portions().flatten().copied().collect();
+            prop_assert_eq!(all, model.into_iter().collect::<Vec<_>>());
         }
     }
 }

@@ -136,7 +136,9 @@ pub(super) async fn commands(
     }
 }
 
-async fn reserve(control: Option<mpsc::Sender<Box<Bytes>>>) -> Option<mpsc::OwnedPermit<Box<Bytes>>> {
+async fn reserve(
+    control: Option<mpsc::Sender<Box<Bytes>>>,
+) -> Option<mpsc::OwnedPermit<Box<Bytes>>> {
     control?.reserve_owned().await.ok()
 }
 

@@ -38,8 +38,10 @@ use crate::{
 
 /// Commands taken in one turn.
 const COMMANDS_PER_TURN: usize = 256;
-/// How long a write that could begin may wait for what others are about to send. It waits only as long as something comes.
+/// How long a write that could begin may wait for what others are about to send, and how long when somebody waits for its end: the disk
+/// then has something to do while the next ones come. It waits only as long as something comes.
 const GATHER_WITHIN: Duration = Duration::from_millis(2);
+const GATHER_FOR_CALLERS_WITHIN: Duration = Duration::from_micros(250);
 /// How long after something happened the journal's house is kept: compaction, checkpoint, another try on a full disk.
 const HOUSE_KEPT_AFTER: Duration = Duration::from_secs(1);
 /// How far the journal's room may have changed before the machine is told, bytes, unless the disk is full. Reserves and bounds are far
@@ -147,7 +149,7 @@ impl Owner {
         if !self.store.may_write() || self.failed {
             return;
         }
-        let until = Instant::now() + GATHER_WITHIN;
+        let began = Instant::now();
         loop {
             yield_now().await;
             while taken.len() < COMMANDS_PER_TURN
@@ -161,7 +163,11 @@ impl Owner {
             for command in taken.drain(..) {
                 self.take(command);
             }
-            if self.store.is_behind() || Instant::now() >= until {
+            let within = match self.awaited.is_empty() {
+                true => GATHER_WITHIN,
+                false => GATHER_FOR_CALLERS_WITHIN,
+            };
+            if self.store.is_behind() || began.elapsed() >= within {
                 return;
             }
         }

@@ -79,12 +79,13 @@ impl Pump {
             .batch_sent(lane, bytes.len() as u64, payload_bytes);
         self.packed(bytes.len() as u64, payload_bytes).await?;
         self.sent += 1;
-        self.pending.push_back(link::Command::Batch(Box::new(Outgoing {
-            id: self.sent,
-            express: lane.has_reserve(),
-            lane,
-            bytes,
-        })));
+        self.pending
+            .push_back(link::Command::Batch(Box::new(Outgoing {
+                id: self.sent,
+                express: lane.has_reserve(),
+                lane,
+                bytes,
+            })));
         Ok(())
     }
 

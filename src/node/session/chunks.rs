@@ -54,12 +54,13 @@ impl Pump {
                 self.record
                     .batch_sent(Lane::Bulk, bytes.len() as u64, bytes.len() as u64);
                 self.sent += 1;
-                self.pending.push_back(link::Command::Batch(Box::new(Outgoing {
-                    id: self.sent,
-                    express: false,
-                    lane: Lane::Bulk,
-                    bytes,
-                })));
+                self.pending
+                    .push_back(link::Command::Batch(Box::new(Outgoing {
+                        id: self.sent,
+                        express: false,
+                        lane: Lane::Bulk,
+                        bytes,
+                    })));
                 Ok(())
             }
             Err((digest, news)) => {

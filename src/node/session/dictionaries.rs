@@ -90,12 +90,13 @@ impl Pump {
     pub(super) fn hand_over(&mut self, bytes: Bytes) {
         tracing::info!(unit = %self.neighbour, link = self.record.link(), session = self.id, bytes = bytes.len(), "this node's dictionary is handed over");
         self.sent += 1;
-        self.pending.push_back(link::Command::Batch(Box::new(Outgoing {
-            id: self.sent,
-            express: false,
-            lane: Lane::Bulk,
-            bytes,
-        })));
+        self.pending
+            .push_back(link::Command::Batch(Box::new(Outgoing {
+                id: self.sent,
+                express: false,
+                lane: Lane::Bulk,
+                bytes,
+            })));
     }
 
     /// A dictionary came.
