@@ -144,6 +144,7 @@ fn sync_above(folder: &Path) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::tests::disk;
 
     #[test]
     fn a_base_is_too_large_by_what_is_in_it() {
@@ -179,18 +180,7 @@ mod tests {
         let above = tempfile::tempdir().expect("a folder");
         let folder = above.path().join("index");
         let base = base_of(&folder, 5000);
-        // What has gone leaves its room.
-        let keys: Vec<_> = (0..5000_u32)
-            .map(|n| [b"u", &n.to_be_bytes()[..]].concat())
-            .collect();
-        for key in &keys {
-            base.db().insert(key, &[7; 4096][..]).expect("inserted");
-        }
-        base.flush().expect("flushed");
-        for key in &keys {
-            base.db().remove(key).expect("removed");
-        }
-        base.flush().expect("flushed");
+        disk::bloat(&base, 5000);
         let before = base.db().size_on_disk().expect("a size");
         let content: Vec<_> = base
             .db()

@@ -1,5 +1,5 @@
 //! A hash table of places. The links of its buckets are in the items themselves, and it grows and shrinks by one bucket at a time
-//! (linear hashing): a million items take 6 MB, nothing is ever copied, and there is no moment at which it has doubled.
+//! (linear hashing): a million items take 5 MB, nothing is ever copied, and there is no moment at which it has doubled.
 
 /// Where an item is in a table.
 pub(in crate::delivery) type Place = u32;
@@ -7,7 +7,7 @@ pub(in crate::delivery) type Place = u32;
 pub(in crate::delivery) const NOWHERE: Place = Place::MAX;
 
 /// Items of a bucket, on average, before there is one bucket more.
-const LOAD: usize = 2;
+const LOAD: usize = 4;
 /// Buckets of one allocation.
 const PAGE: usize = 64;
 

@@ -233,14 +233,17 @@ const GIVEN_UP: u8 = 32;
 /// What a node knows for as long as it runs, or finds out again.
 const PASSING_FLAGS: u8 = RARE | EXPIRED | GIVEN_UP;
 
-/// A digest of what an application submitted, shortened to 64 bits: it tells a repetition from another message under the same id, and
+/// A digest of what an application submitted, shortened to 40 bits: it tells a repetition from another message under the same id, and
 /// whoever went to the length of finding another one would deceive nobody but itself.
 pub(in crate::delivery) type Content = u64;
 
+/// Versions before kept 64 bits of it.
+const CONTENT_BITS: u32 = 40;
+const CONTENT_MASK: Content = (1 << CONTENT_BITS) - 1;
+
 /// The content of a digest, and the digest that stands for it in a memory.
 pub(in crate::delivery) fn content(digest: Digest) -> Content {
-    let [a, b, c, d, e, f, g, h, ..] = digest.0;
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    digest.mark() & CONTENT_MASK
 }
 
 pub(in crate::delivery) fn digest_of(content: Content) -> Digest {
@@ -367,6 +370,7 @@ impl Whole {
                         }
                     }
                 };
+                let content = content & CONTENT_MASK;
                 Origin::Own { content, receiver }
             }
             WholeOrigin::Passing {

@@ -1,6 +1,6 @@
 //! The index on a real sled, behind a node that is made up.
 
-mod disk;
+pub(super) mod disk;
 
 use std::{
     collections::BTreeMap,
