@@ -206,6 +206,7 @@ impl Session {
         };
         let _ = to_peer.set_priority(send::CONTROL_PRIORITY);
         let gate = Gate::new(connection.clone(), self.kind);
+        // In boxes, as batches.
         let (messages, to_write) = mpsc::channel(CHANNEL_SLOTS);
         let probes = messages.downgrade();
         // In this order: a control message and a batch that are given together leave in one packet.
