@@ -38,10 +38,8 @@ use crate::{
 
 /// Commands taken in one turn.
 const COMMANDS_PER_TURN: usize = 256;
-/// How long a write that could begin may wait for what others are about to send, and how long when it has what somebody submitted, who
-/// waits for its end: the disk then has something to do while the next ones come. It waits only as long as something comes.
+/// How long a write that could begin may wait for what others are about to send. It waits only as long as something comes.
 const GATHER_WITHIN: Duration = Duration::from_millis(2);
-const GATHER_SUBMITTED_WITHIN: Duration = Duration::from_micros(250);
 /// How long after something happened the journal's house is kept: compaction, checkpoint, another try on a full disk.
 const HOUSE_KEPT_AFTER: Duration = Duration::from_secs(1);
 /// How far the journal's room may have changed before the machine is told, bytes, unless the disk is full. Reserves and bounds are far
@@ -63,8 +61,6 @@ pub(super) struct Owner {
     own_inputs: VecDeque<Input>,
     room_told: Option<Room>,
     house: Option<Instant>,
-    /// What waits to be written has something that was submitted.
-    has_submitted: bool,
     failed: bool,
     stopping: Option<Stopping>,
     /// Somebody waits for a backup of the journal.
@@ -101,7 +97,6 @@ impl Owner {
             own_inputs: VecDeque::new(),
             room_told: None,
             house: Some(Instant::now() + HOUSE_KEPT_AFTER),
-            has_submitted: false,
             failed: false,
             stopping: None,
             backup: None,
@@ -152,7 +147,7 @@ impl Owner {
         if !self.store.may_write() || self.failed {
             return;
         }
-        let began = Instant::now();
+        let until = Instant::now() + GATHER_WITHIN;
         loop {
             yield_now().await;
             while taken.len() < COMMANDS_PER_TURN
@@ -166,11 +161,7 @@ impl Owner {
             for command in taken.drain(..) {
                 self.take(command);
             }
-            let within = match self.has_submitted {
-                true => GATHER_SUBMITTED_WITHIN,
-                false => GATHER_WITHIN,
-            };
-            if self.store.is_behind() || began.elapsed() >= within {
+            if self.store.is_behind() || Instant::now() >= until {
                 return;
             }
         }
@@ -185,7 +176,6 @@ impl Owner {
             } => {
                 // Without an answer the sender is dropped, and the node's status says why.
                 if !self.failed {
-                    self.has_submitted |= matches!(input, Input::Submit { .. });
                     self.awaited.insert(ticket, reply);
                     self.tell(input);
                 }
@@ -445,7 +435,6 @@ impl Owner {
         {
             tracing::warn!(%error, "the mark of a restored folder cannot be removed; the next start takes a new epoch once more");
         }
-        self.has_submitted &= !self.store.may_write();
         self.store.write();
         match self.house {
             Some(due) if due <= Instant::now() => self.keep_house(),
