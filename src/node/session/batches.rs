@@ -1,5 +1,6 @@
 //! Batches: packed and judged by workers, beside everything else that the session does.
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
 
 use super::{Done, Fault, Pump};
@@ -78,15 +79,21 @@ impl Pump {
         self.record
             .batch_sent(lane, bytes.len() as u64, payload_bytes);
         self.packed(bytes.len() as u64, payload_bytes).await?;
-        self.sent += 1;
-        self.pending
-            .push_back(link::Command::Batch(Box::new(Outgoing {
-                id: self.sent,
-                express: lane.has_reserve(),
-                lane,
-                bytes,
-            })));
+        self.carry(lane, bytes);
         Ok(())
+    }
+
+    /// Has the link send a batch, once it has room for one more.
+    pub(super) fn carry(&mut self, lane: Lane, bytes: Bytes) {
+        self.sent += 1;
+        let batch = Outgoing {
+            id: self.sent,
+            express: lane.has_reserve(),
+            lane,
+            bytes,
+        };
+        self.pending
+            .push_back(link::Command::Batch(Box::new(batch)));
     }
 
     /// Has a batch of the neighbour's judged.

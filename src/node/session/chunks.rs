@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Done, Fault, Pump, Stage};
 use crate::{
     delivery::Input,
-    link::{self, Outgoing, Received},
+    link::Received,
     model::{BlobDigest, Lane},
     node::{keeper::News, workers::Urgency},
 };
@@ -53,14 +53,7 @@ impl Pump {
             Ok(bytes) => {
                 self.record
                     .batch_sent(Lane::Bulk, bytes.len() as u64, bytes.len() as u64);
-                self.sent += 1;
-                self.pending
-                    .push_back(link::Command::Batch(Box::new(Outgoing {
-                        id: self.sent,
-                        express: false,
-                        lane: Lane::Bulk,
-                        bytes,
-                    })));
+                self.carry(Lane::Bulk, bytes);
                 Ok(())
             }
             Err((digest, news)) => {

@@ -8,7 +8,7 @@ use crate::{
         Input,
         hop::{Dictionaries, DictionaryAnswer, DictionaryRefusal, Frame, Hello},
     },
-    link::{self, Outgoing, Received},
+    link::Received,
     model::Lane,
     node::{dictionaries::Named, incoming::Needed, workers::Urgency},
     wire::{self, DictionaryError, HandoverError},
@@ -89,14 +89,7 @@ impl Pump {
     /// Behind every message: it makes later ones smaller, and nobody waits for it.
     pub(super) fn hand_over(&mut self, bytes: Bytes) {
         tracing::info!(unit = %self.neighbour, link = self.record.link(), session = self.id, bytes = bytes.len(), "this node's dictionary is handed over");
-        self.sent += 1;
-        self.pending
-            .push_back(link::Command::Batch(Box::new(Outgoing {
-                id: self.sent,
-                express: false,
-                lane: Lane::Bulk,
-                bytes,
-            })));
+        self.carry(Lane::Bulk, bytes);
     }
 
     /// A dictionary came.
