@@ -5,7 +5,7 @@ use std::{fs::File, io::Read as _, os::unix::fs::PermissionsExt as _, path::Path
 use super::{
     dictionary::read_dictionary,
     field::quoted,
-    finding::{ConfigError, Finding, Severity, Warning},
+    finding::{ConfigError, Finding, Severity, Warning, Warnings},
     settings::{Identity, Settings},
     texts::{Pick, Texts, told},
 };
@@ -69,21 +69,12 @@ pub(super) struct Lines {
 
 /// What is wrong with the files that `settings` name.
 pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    let mut warn = |severity, line, key: &str, problem: Both, fix: Both| {
-        warnings.push(Warning {
-            finding: Finding {
-                file: file.to_owned(),
-                line,
-                key: key.to_owned(),
-                problem,
-                fix,
-            },
-            severity,
-        });
+    let mut warnings = Warnings {
+        file,
+        found: Vec::new(),
     };
     if settings.data_dir.exists() && !settings.data_dir.is_dir() {
-        warn(
+        warnings.warn(
             Severity::Absent,
             lines.data_dir,
             "data-dir",
@@ -97,7 +88,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
         .filter(|name| !settings.identity.file(name).is_file())
         .collect();
     if !absent.is_empty() {
-        warn(
+        warnings.warn(
             Severity::Absent,
             lines.identity_dir,
             "identity.dir",
@@ -108,7 +99,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
     let secrets = Identity::FILES.into_iter().filter(|f| f.ends_with(".key"));
     for path in secrets.map(|name| settings.identity.file(name)) {
         if others_may_read(&path) {
-            warn(
+            warnings.warn(
                 Severity::Advice,
                 lines.identity_dir,
                 "identity.dir",
@@ -132,7 +123,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
         let key = "api.tls.key".to_owned();
         secrets.push((lines.tls_key, key, &tls.key, |t| t.put_key));
         if !tls.certificate.is_file() {
-            warn(
+            warnings.warn(
                 Severity::Absent,
                 lines.tls_certificate,
                 "api.tls.certificate",
@@ -143,7 +134,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
     }
     for (line, key, path, how) in secrets {
         if !path.is_file() {
-            warn(
+            warnings.warn(
                 Severity::Absent,
                 line,
                 &key,
@@ -151,7 +142,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
                 told(how),
             );
         } else if others_may_read(path) {
-            warn(
+            warnings.warn(
                 Severity::Advice,
                 line,
                 &key,
@@ -163,7 +154,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
     if let Some(path) = &settings.dictionary {
         match read_dictionary(path) {
             Ok(trained) if trained.unit.as_ref() != Some(&settings.unit) => {
-                warn(
+                warnings.warn(
                     Severity::Advice,
                     lines.dictionary,
                     DICTIONARY,
@@ -174,7 +165,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
                     told(|t| fill(t.train_own, &[&settings.unit])),
                 );
             }
-            Err(error) if error.is_absent() => warn(
+            Err(error) if error.is_absent() => warnings.warn(
                 Severity::Absent,
                 lines.dictionary,
                 DICTIONARY,
@@ -185,7 +176,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
             Ok(_) | Err(_) => {}
         }
     }
-    warnings
+    warnings.found
 }
 
 const DICTIONARY: &str = "compression.dictionary";

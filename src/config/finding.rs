@@ -1,6 +1,9 @@
 //! What is found in a configuration file, and where.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use super::texts::Texts;
 use crate::language::{Both, Language};
@@ -43,6 +46,32 @@ pub enum Severity {
     Advice,
     /// A file or folder that the node needs is not there (yet): good enough for `check`, an error for `run`.
     Absent,
+}
+
+/// Warnings about one file, as they are found.
+pub(super) struct Warnings<'a> {
+    pub(super) file: &'a Path,
+    pub(super) found: Vec<Warning>,
+}
+
+impl Warnings<'_> {
+    pub(super) fn warn(
+        &mut self,
+        severity: Severity,
+        line: usize,
+        key: &str,
+        problem: Both,
+        fix: Both,
+    ) {
+        let finding = Finding {
+            file: self.file.to_owned(),
+            line,
+            key: key.to_owned(),
+            problem,
+            fix,
+        };
+        self.found.push(Warning { finding, severity });
+    }
 }
 
 impl Finding {

@@ -14,7 +14,7 @@ use super::{
     document::{Document, Section},
     field::{Field, quoted},
     files::{Lines, others_may_read, shown},
-    finding::{Finding, Severity, Warning},
+    finding::{Severity, Warning, Warnings},
     here::{self, Fixes},
     read::Offsets,
     texts::told,
@@ -288,18 +288,9 @@ pub(super) fn deliver(
 
 /// What is wrong with the folders and the file that `settings` name.
 pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warning> {
-    let mut warnings = Vec::new();
-    let mut warn = |severity, line, key: &str, problem: Both, fix: Both| {
-        warnings.push(Warning {
-            finding: Finding {
-                file: file.to_owned(),
-                line,
-                key: key.to_owned(),
-                problem,
-                fix,
-            },
-            severity,
-        });
+    let mut warnings = Warnings {
+        file,
+        found: Vec::new(),
     };
     let spool = settings.spool.as_ref();
     let incoming = spool.and_then(|spool| spool.incoming.as_ref());
@@ -310,7 +301,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
         .chain(out.map(|path| (lines.spool_out, "spool.out", path)))
     {
         let mut advise = |problem: Both, fix: Both| {
-            warn(Severity::Advice, line, key, problem, fix);
+            warnings.warn(Severity::Advice, line, key, problem, fix);
         };
         let (name, quoted) = (path.display(), shown(path));
         match std::fs::metadata(path) {
@@ -338,7 +329,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
         }
     }
     if let (Some(out), Some(deliver)) = (out, &settings.deliver) {
-        warn(
+        warnings.warn(
             Severity::Advice,
             lines.spool_out,
             "spool.out",
@@ -353,7 +344,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
     if let Some(path) = secret {
         let (line, key) = (lines.deliver_secret, "deliver.secret-file");
         if !path.is_file() {
-            warn(
+            warnings.warn(
                 Severity::Absent,
                 line,
                 key,
@@ -361,7 +352,7 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
                 told(|t| t.make_secret),
             );
         } else if others_may_read(path) {
-            warn(
+            warnings.warn(
                 Severity::Advice,
                 line,
                 key,
@@ -370,5 +361,5 @@ pub(super) fn look(settings: &Settings, file: &Path, lines: &Lines) -> Vec<Warni
             );
         }
     }
-    warnings
+    warnings.found
 }

@@ -15,6 +15,7 @@ use crate::{
     index::{Grain, Index, Sample},
     language::Language,
     model::{Millis, UnitId},
+    observe::{Lately, Passed, Speed, bits_per_second},
 };
 
 /// How often the node is looked at.
@@ -40,7 +41,7 @@ struct Seen {
     minute: Vec<Sample>,
     minutes: VecDeque<Sample>,
     quarters: VecDeque<Sample>,
-    links: HashMap<Path, Counters>,
+    links: HashMap<Path, Lately<Option<Millis>, RATE_LOOKS>>,
 }
 
 /// One link to one neighbour.
@@ -49,45 +50,12 @@ type Path = (UnitId, String);
 /// Samples that are complete, and are to be kept.
 type Complete = Vec<(Grain, Sample)>;
 
-/// What a session has counted, and how fast it was lately.
-#[derive(Debug)]
-struct Counters {
-    /// Which session it is: a new one counts from nothing.
-    since: Option<Millis>,
-    sent: u64,
-    received: u64,
-    payload_sent: u64,
-    lately: VecDeque<Lately>,
-}
-
-/// What passed between two looks.
-#[derive(Clone, Copy, Debug, Default)]
-struct Lately {
-    seconds: f64,
-    sent: u64,
-    received: u64,
-    payload_sent: u64,
-}
-
-/// How fast a link has been lately, bits a second.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Speed {
-    /// On the wire.
-    pub(super) sent: u64,
-    pub(super) received: u64,
-    /// Of parcels, before compression.
-    pub(super) payload_sent: u64,
-}
-
 impl Samples {
     /// How fast a link to a neighbour has been lately.
     pub(super) fn speed(&self, neighbour: &UnitId, link: &str) -> Speed {
         let key = (neighbour.clone(), link.to_owned());
         let seen = self.lock();
-        seen.links
-            .get(&key)
-            .map(Counters::speed)
-            .unwrap_or_default()
+        seen.links.get(&key).map(Lately::speed).unwrap_or_default()
     }
 
     /// Takes in a look at the node, `seconds` after the one before.
@@ -98,17 +66,21 @@ impl Samples {
         for link in look.links.iter().filter(|link| link.up) {
             let path = (link.neighbour.clone(), link.link.clone());
             let before = seen.links.remove(&path);
-            let counters = Counters::after(before, link, seconds);
-            let last = counters.lately.back().copied().unwrap_or_default();
-            sent += last.sent;
-            received += last.received;
-            now.insert(path, counters);
+            let counted = Passed {
+                sent: link.bytes_sent,
+                received: link.bytes_received,
+                payload_sent: link.payload_sent,
+            };
+            let lately = Lately::after(before, link.since, counted, seconds);
+            sent += lately.last().sent;
+            received += lately.last().received;
+            now.insert(path, lately);
         }
         seen.links = now;
         seen.add(Sample {
             at: look.at,
-            sent_bps: bits(sent, seconds),
-            received_bps: bits(received, seconds),
+            sent_bps: bits_per_second(sent, seconds),
+            received_bps: bits_per_second(received, seconds),
             queued: look.queued,
             inbox: look.inbox,
         })
@@ -255,64 +227,6 @@ fn resume(ring: &mut VecDeque<Sample>, kept: Vec<Sample>, grain: Grain) {
             break;
         }
         ring.push_front(sample);
-    }
-}
-
-impl Counters {
-    fn after(before: Option<Self>, link: &LinkView, seconds: f64) -> Self {
-        let same_session = before.as_ref().is_some_and(|before| {
-            before.since == link.since
-                && before.sent <= link.bytes_sent
-                && before.received <= link.bytes_received
-                && before.payload_sent <= link.payload_sent
-        });
-        let mut counters = match before {
-            Some(before) if same_session => before,
-            // What a session had sent before it was seen first is not of this moment.
-            _ => Self {
-                since: link.since,
-                sent: link.bytes_sent,
-                received: link.bytes_received,
-                payload_sent: link.payload_sent,
-                lately: VecDeque::new(),
-            },
-        };
-        let lately = Lately {
-            seconds,
-            sent: link.bytes_sent - counters.sent,
-            received: link.bytes_received - counters.received,
-            payload_sent: link.payload_sent - counters.payload_sent,
-        };
-        if counters.lately.len() == RATE_LOOKS {
-            counters.lately.pop_front();
-        }
-        counters.lately.push_back(lately);
-        counters.sent = link.bytes_sent;
-        counters.received = link.bytes_received;
-        counters.payload_sent = link.payload_sent;
-        counters
-    }
-
-    fn speed(&self) -> Speed {
-        let all = self.lately.iter();
-        let sum = all.fold(Lately::default(), |sum, one| Lately {
-            seconds: sum.seconds + one.seconds,
-            sent: sum.sent + one.sent,
-            received: sum.received + one.received,
-            payload_sent: sum.payload_sent + one.payload_sent,
-        });
-        Speed {
-            sent: bits(sum.sent, sum.seconds),
-            received: bits(sum.received, sum.seconds),
-            payload_sent: bits(sum.payload_sent, sum.seconds),
-        }
-    }
-}
-
-fn bits(bytes: u64, seconds: f64) -> u64 {
-    match seconds > 0.0 {
-        true => (bytes as f64 * 8.0 / seconds).round() as u64,
-        false => 0,
     }
 }
 

@@ -194,13 +194,18 @@ impl Store {
         self.writing.is_none() && self.journal.appended() > self.journal.synced()
     }
 
-    /// Has everything that waits written, unless a write is under way: what comes meanwhile goes together in the next.
-    pub(super) fn write(&mut self) {
-        if self.writing.is_none()
-            && let Some(write) = self.journal.take_write()
-        {
+    /// Has everything that waits written, unless a write is under way: what comes meanwhile goes together in the next. Tells whether a
+    /// write has begun.
+    pub(super) fn write(&mut self) -> bool {
+        if self.writing.is_some() {
+            return false;
+        }
+        let write = self.journal.take_write();
+        let begins = write.is_some();
+        if let Some(write) = write {
             self.give(write);
         }
+        begins
     }
 
     /// Tries again what found no room on the disk.

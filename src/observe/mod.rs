@@ -3,6 +3,7 @@
 mod audit;
 mod exposition;
 mod labels;
+mod lately;
 mod links;
 mod local;
 mod logging;
@@ -13,6 +14,7 @@ mod trouble;
 pub use audit::{
     Against, Audit, AuditAsk, AuditEntry, AuditError, AuditPage, Entry, Seal, Verified,
 };
+pub use lately::{Lately, Passed, Speed, bits_per_second};
 pub use links::LinkFigures;
 pub use local::LocalMetrics;
 pub use logging::{FILTER_VARIABLE, LogControl, LogError, LogFormat, LogLevel, init};

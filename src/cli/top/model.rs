@@ -1,11 +1,9 @@
 //! What follows from looks at a node, one after another: how fast links are, and when queues will be empty.
 
-use std::{
-    cmp::Reverse,
-    collections::{HashMap, VecDeque},
-};
+use std::{cmp::Reverse, collections::HashMap};
 
 use super::node::{Link, Look, Status, Unit};
+use crate::observe::{Lately, Passed, Speed};
 
 /// Rates are those of so many looks, about ten seconds.
 const RATE_LOOKS_MAX: usize = 10;
@@ -17,7 +15,8 @@ const LANES: usize = 4;
 /// Looks that have been taken in.
 #[derive(Debug, Default)]
 pub(super) struct Model {
-    links: HashMap<(String, String), Counters>,
+    /// Which session it is, is told by when it began.
+    links: HashMap<(String, String), Lately<Option<jiff::Timestamp>, RATE_LOOKS_MAX>>,
 }
 
 /// What is drawn of a node.
@@ -62,25 +61,6 @@ pub(super) enum Empty {
     Unknown,
 }
 
-/// What a session has counted, and what passed between the last looks.
-#[derive(Debug, Default)]
-struct Counters {
-    /// Which session it is: a new one counts from nothing.
-    since: Option<jiff::Timestamp>,
-    sent: u64,
-    received: u64,
-    payload_sent: u64,
-    lately: VecDeque<Passed>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Passed {
-    seconds: f64,
-    sent: u64,
-    received: u64,
-    payload_sent: u64,
-}
-
 impl Model {
     /// Takes in a look, `seconds` after the one before.
     pub(super) fn take(&mut self, look: Look, seconds: f64) -> Picture {
@@ -89,29 +69,34 @@ impl Model {
             links,
             units,
         } = look;
-        let mut counters = HashMap::with_capacity(links.len());
+        let mut now = HashMap::with_capacity(links.len());
         let mut drains = HashMap::<_, Drain>::new();
         let mut flowing = Vec::with_capacity(links.len());
         for link in links {
             let path = (link.neighbour.clone(), link.link.clone());
             let before = self.links.remove(&path);
-            let mut passed = Passed::default();
+            let mut speed = Speed::default();
             if link.up {
-                let counted = Counters::after(before, &link, seconds);
-                passed = counted.lately();
-                counters.insert(path, counted);
+                let counted = Passed {
+                    sent: link.bytes_sent,
+                    received: link.bytes_received,
+                    payload_sent: link.payload_sent,
+                };
+                let lately = Lately::after(before, link.since, counted, seconds);
+                speed = lately.speed();
+                now.insert(path, lately);
                 let drain = drains.entry(link.neighbour.clone()).or_default();
-                drain.lately += per_second(passed.payload_sent, passed.seconds);
+                drain.lately += speed.payload_sent as f64 / 8.0;
                 let bytes = link.rate_bps.unwrap_or_default() as f64 / 8.0;
                 drain.could += bytes / link.ratio_sent.unwrap_or(1.0).max(RATIO_MIN);
             }
             flowing.push(Flowing {
-                sent_bps: per_second(passed.sent, passed.seconds) * 8.0,
-                received_bps: per_second(passed.received, passed.seconds) * 8.0,
+                sent_bps: speed.sent as f64,
+                received_bps: speed.received as f64,
                 link,
             });
         }
-        self.links = counters;
+        self.links = now;
         let connected = units.iter().filter(|unit| unit.connected).count();
         let all = units.len();
         let waiting = units.into_iter().filter(|unit| unit.mailbox.messages > 0);
@@ -158,55 +143,6 @@ impl Empty {
             true => Self::After((unit.mailbox.bytes as f64 / rate).ceil() as u64),
             false => Self::Unknown,
         }
-    }
-}
-
-impl Counters {
-    fn after(before: Option<Self>, link: &Link, seconds: f64) -> Self {
-        let same_session = |before: &Self| {
-            before.since == link.since
-                && before.sent <= link.bytes_sent
-                && before.received <= link.bytes_received
-                && before.payload_sent <= link.payload_sent
-        };
-        let mut lately = VecDeque::new();
-        // What a session had sent before it was seen first is not of this moment.
-        if let Some(before) = before.filter(same_session) {
-            lately = before.lately;
-            if lately.len() == RATE_LOOKS_MAX {
-                lately.pop_front();
-            }
-            lately.push_back(Passed {
-                seconds,
-                sent: link.bytes_sent - before.sent,
-                received: link.bytes_received - before.received,
-                payload_sent: link.payload_sent - before.payload_sent,
-            });
-        }
-        Self {
-            since: link.since,
-            sent: link.bytes_sent,
-            received: link.bytes_received,
-            payload_sent: link.payload_sent,
-            lately,
-        }
-    }
-
-    fn lately(&self) -> Passed {
-        let all = self.lately.iter();
-        all.fold(Passed::default(), |sum, one| Passed {
-            seconds: sum.seconds + one.seconds,
-            sent: sum.sent + one.sent,
-            received: sum.received + one.received,
-            payload_sent: sum.payload_sent + one.payload_sent,
-        })
-    }
-}
-
-fn per_second(bytes: u64, seconds: f64) -> f64 {
-    match seconds > 0.0 {
-        true => bytes as f64 / seconds,
-        false => 0.0,
     }
 }
 
@@ -282,7 +218,7 @@ mod tests {
         for second in 0..100 {
             model.take(look(1, second * 100, 1), 1.0);
         }
-        let kept: Vec<_> = model.links.values().map(|link| link.lately.len()).collect();
+        let kept: Vec<_> = model.links.values().map(Lately::looks).collect();
         assert_eq!(kept, [RATE_LOOKS_MAX]);
         model.take(Look::default(), 1.0);
         assert!(model.links.is_empty());
