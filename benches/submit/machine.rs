@@ -1,6 +1,10 @@
 //! The state machine alone, without a disk, a socket or an index: what a queued message takes of its memory.
 
-use std::{collections::BTreeSet, fs};
+use std::{
+    collections::BTreeSet,
+    fs,
+    time::{Duration, Instant},
+};
 
 use casegate::{
     cloudevents::Intake,
@@ -14,6 +18,8 @@ use super::{UNIT, now, samples};
 
 /// Messages that one input submits.
 const BATCH: usize = 500;
+/// Checkpoints, of which the quickest counts.
+const CHECKPOINTS: usize = 5;
 
 /// A journal that keeps nothing.
 #[derive(Default)]
@@ -99,10 +105,17 @@ pub(super) fn queue(count: usize) {
         each(resident().saturating_sub(before))
     );
     let mut checkpoint = Vec::new();
-    machine.checkpoint(&mut checkpoint).expect("into memory");
+    let mut took = Duration::MAX;
+    for _ in 0..CHECKPOINTS {
+        checkpoint.clear();
+        let began = Instant::now();
+        machine.checkpoint(&mut checkpoint).expect("into memory");
+        took = took.min(began.elapsed());
+    }
     println!(
-        "checkpoint: {:.0} bytes each",
-        each(checkpoint.len() as u64)
+        "checkpoint: {:.0} bytes and {:.0} ns each",
+        each(checkpoint.len() as u64),
+        took.as_nanos() as f64 / count as f64
     );
     drop(machine);
     let before = resident();

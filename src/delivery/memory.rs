@@ -1,6 +1,10 @@
 //! The memory of messages that were accepted or delivered, so that none is taken twice (G4).
 
-use std::{collections::BTreeMap, hash::BuildHasher as _, num::NonZeroU32};
+use std::{
+    collections::{BTreeMap, HashSet},
+    hash::BuildHasher as _,
+    num::NonZeroU32,
+};
 
 use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -21,6 +25,8 @@ pub(super) struct Memory {
     /// Where the entries of the messages are that are known.
     known: HashTable<Place>,
     hasher: DefaultHashBuilder,
+    /// Entries of messages that were forgotten before their minute was over.
+    forgotten: HashSet<Place>,
     /// The last entry of each minute of expiry; those before it follow from [`Entry::before`]. Some may be of messages that are not
     /// known any more, or have another expiry since.
     by_expiry: BTreeMap<Millis, Place>,
@@ -95,7 +101,8 @@ impl Memory {
         if let Ok(found) = self.known.find_entry(hash, |p| {
             entries.get(*p).is_some_and(|e| e.message == *message)
         }) {
-            found.remove();
+            let (place, _) = found.remove();
+            self.forgotten.insert(place);
         }
     }
 
@@ -121,7 +128,8 @@ impl Memory {
             let mut place = slot.remove();
             while let Some(entry) = self.entries.take(place) {
                 let hash = self.hasher.hash_one(entry.message);
-                if let Ok(found) = self.known.find_entry(hash, |p| *p == place) {
+                let is_forgotten = self.forgotten.remove(&place);
+                if !is_forgotten && let Ok(found) = self.known.find_entry(hash, |p| *p == place) {
                     found.remove();
                 }
                 place = entry.before;
@@ -137,14 +145,11 @@ impl Memory {
     /// What is known and up to when nothing is, for a checkpoint.
     pub(super) fn snapshot(&self) -> impl Encode + '_ {
         // In the order of their places, so that the same memory is written in the same bytes.
-        let is_known = |place: Place, entry: &Entry| {
-            let known = self.find(&entry.message);
-            known.is_some_and(|(found, _)| found == place)
-        };
         let known = Each {
             len: self.known.len(),
-            items: move || {
-                let known = self.entries.iter().filter(move |(at, e)| is_known(*at, e));
+            items: || {
+                let entries = self.entries.iter();
+                let known = entries.filter(|(place, _)| !self.forgotten.contains(place));
                 known.map(|(_, entry)| {
                     let expires = Millis::from(entry.expires_s.get()) * 1000;
                     (entry.message, entry.digest, expires)

@@ -67,6 +67,7 @@ pub(super) struct Parts {
 }
 
 impl Write for Parts {
+    #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.part.len() + bytes.len() > PART_BYTES {
             self.flush()?;

@@ -1,12 +1,15 @@
 //! What a node keeps in memory of one parcel.
 
-use bincode::{Decode, Encode};
+use std::slice;
+
+use bincode::{Decode, Encode, enc::Encoder, error::EncodeError};
 
 use super::{
     index::{NOWHERE, Place},
     names::Number,
 };
 use crate::{
+    codec::Each,
     delivery::{expiries::Second, hop::Seq},
     model::{Digest, Lane, Location, Lsn, MessageId, Millis, Reason, State},
 };
@@ -206,7 +209,7 @@ pub(super) struct Party {
 pub(super) const MANY: Number = Number::MAX;
 
 /// What few parcels have.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Rare {
     /// Copies beyond the first.
     pub(super) copies: Vec<(Number, Seq)>,
@@ -314,7 +317,7 @@ impl Kept {
 }
 
 /// A parcel as a checkpoint has it, with everything that is kept of it.
-#[derive(Debug, Encode, Decode)]
+#[derive(Debug, Decode)]
 pub(super) struct Whole {
     pub(super) message: MessageId,
     pub(super) digest: Digest,
@@ -331,7 +334,7 @@ pub(super) struct Whole {
     pub(super) origin: WholeOrigin,
 }
 
-#[derive(Debug, Encode, Decode)]
+#[derive(Debug, Decode)]
 pub(super) enum WholeOrigin {
     Own {
         content: Content,
@@ -402,41 +405,38 @@ impl Whole {
         kept.level(&mut rare);
         (kept, rare)
     }
+}
 
-    /// Puts it together again.
-    pub(super) fn of(kept: &Kept, rare: Option<&Rare>) -> Self {
-        Self {
-            message: kept.message,
-            digest: kept.digest,
-            chain: kept.chain,
-            received: kept.received,
-            order: kept.order,
-            expires: kept.expires,
-            location: kept.location,
-            bytes: kept.bytes,
-            lane: kept.lane,
-            flags: kept.flags & !PASSING_FLAGS,
-            uses: kept.uses,
-            copies: kept.copies(rare).collect(),
-            origin: match kept.origin {
-                Origin::Own { content, receiver } => WholeOrigin::Own {
-                    content,
-                    receivers: match receiver.target {
-                        MANY => rare.map_or_else(Vec::new, |rare| rare.receivers.clone()),
-                        _ => vec![receiver],
-                    },
-                    reply_to: rare.and_then(|rare| rare.reply_to),
-                },
-                Origin::Passing {
-                    sender,
-                    reply_to,
-                    attested,
-                } => WholeOrigin::Passing {
-                    sender,
-                    reply_to,
-                    attested,
-                },
-            },
+/// A parcel, written as the [`Whole`] that it is read back as.
+pub(super) struct Written<'a> {
+    pub(super) kept: Kept,
+    pub(super) rare: Option<&'a Rare>,
+}
+
+/// Without the lists that a [`Whole`] has: a node may have a million, and nothing else is done while they are written.
+impl Encode for Written<'_> {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        let Self { kept, rare } = self;
+        let copies = Each {
+            len: kept.copies(*rare).count(),
+            items: || kept.copies(*rare),
+        };
+        let times = (kept.received, kept.order, kept.expires);
+        let flags = kept.flags & !PASSING_FLAGS;
+        (kept.message, kept.digest, kept.chain, times).encode(encoder)?;
+        (kept.location, kept.bytes, kept.lane, flags, kept.uses).encode(encoder)?;
+        copies.encode(encoder)?;
+        // As a `WholeOrigin`: its kind, then what it has.
+        match kept.origin {
+            Origin::Own { content, .. } => {
+                let reply_to = rare.and_then(|rare| rare.reply_to);
+                (0_u32, content, kept.receivers(*rare), reply_to).encode(encoder)
+            }
+            Origin::Passing {
+                sender,
+                reply_to,
+                attested,
+            } => (1_u32, sender, reply_to, attested).encode(encoder),
         }
     }
 }
@@ -446,6 +446,17 @@ impl Kept {
     pub(super) fn level(&mut self, rare: &mut Rare) {
         if !self.has_copy() && !rare.copies.is_empty() {
             (self.hop, self.seq) = rare.copies.remove(0);
+        }
+    }
+
+    /// At the origin, its receivers. Elsewhere none.
+    pub(super) fn receivers<'a>(&'a self, rare: Option<&'a Rare>) -> &'a [Party] {
+        match &self.origin {
+            Origin::Own { receiver, .. } if receiver.target == MANY => {
+                rare.map_or(&[], |rare| &rare.receivers)
+            }
+            Origin::Own { receiver, .. } => slice::from_ref(receiver),
+            Origin::Passing { .. } => &[],
         }
     }
 
@@ -466,6 +477,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::codec;
 
     #[test]
     fn what_a_parcel_is_looked_for_by_takes_no_more_memory_than_it_was_given() {
@@ -473,15 +485,18 @@ mod tests {
         assert_eq!(size_of::<Option<Ids>>(), 41, "a free place takes no more");
     }
 
-    fn kept() -> impl Strategy<Value = Kept> {
+    fn party() -> impl Strategy<Value = Party> {
         let party = (any::<Number>(), 0..State::ALL.len(), 0..Reason::ALL.len());
-        let party = party.prop_map(|(target, state, reason)| Party {
+        party.prop_map(|(target, state, reason)| Party {
             target,
             state: State::ALL[state],
             reason: Reason::ALL[reason],
-        });
+        })
+    }
+
+    fn kept() -> impl Strategy<Value = Kept> {
         let origin = prop_oneof![
-            (any::<Content>(), party)
+            (any::<Content>(), party())
                 .prop_map(|(content, receiver)| Origin::Own { content, receiver }),
             any::<(Number, Number, Millis)>().prop_map(|(sender, reply_to, attested)| {
                 Origin::Passing {
@@ -523,6 +538,41 @@ mod tests {
         #[test]
         fn a_parcel_is_put_together_as_it_was(kept in kept()) {
             prop_assert_eq!(Kept::of(&kept.ids(), &kept.row()), kept);
+        }
+
+        #[test]
+        fn a_parcel_is_read_from_a_checkpoint_as_it_was_written(
+            kept in kept(),
+            copies in prop::collection::vec((any::<Number>(), 1..Seq::MAX), 0..3),
+            receivers in prop::collection::vec(party(), 2..4),
+            reply_to in any::<Option<Number>>(),
+        ) {
+            let read = |kept: Kept, rare: &Rare| {
+                let bytes = codec::encode(&Written { kept, rare: Some(rare) });
+                codec::decode::<Whole, 4096>(&bytes).map(Whole::split).expect("as written")
+            };
+            let mut kept = kept;
+            let mut rare = Rare { copies, ..Rare::default() };
+            if let Origin::Own { receiver, .. } = &mut kept.origin {
+                rare.reply_to = reply_to;
+                if receiver.target % 2 == 0 {
+                    (receiver.target, rare.receivers) = (MANY, receivers);
+                    (receiver.state, receiver.reason) = (State::Queued, Reason::None);
+                }
+            }
+            kept.level(&mut rare);
+            let (first, first_rare) = read(kept, &rare);
+            prop_assert_eq!(&first_rare, &rare);
+            let in_bounds = Kept {
+                received: kept.received.min(TIME_MAX),
+                expires: kept.expires.min(TIME_MAX),
+                flags: kept.flags & !PASSING_FLAGS,
+                origin: first.origin,
+                ..kept
+            };
+            prop_assert_eq!(first, in_bounds);
+            prop_assert_eq!(first.receivers(Some(&rare)), kept.receivers(Some(&rare)));
+            prop_assert_eq!(read(first, &first_rare), (first, first_rare));
         }
     }
 }

@@ -20,7 +20,10 @@ pub(super) use self::{
     table::BLOCK,
 };
 use self::{
-    kept::{Ids, MANY, Origin, Party, RARE, RECEIPT, Rare, SEEN, WANTS_READ, Whole, WholeOrigin},
+    kept::{
+        Ids, MANY, Origin, Party, RARE, RECEIPT, Rare, SEEN, WANTS_READ, Whole, WholeOrigin,
+        Written,
+    },
     table::Table,
 };
 use super::hop::Seq;
@@ -166,26 +169,18 @@ impl Parcels {
         let rare = self.rare.remove(&slot);
         self.own -= u64::from(kept.is_own());
         self.seen -= u64::from(kept.is_seen());
-        let whole = Whole::of(&kept, rare.as_ref());
-        for (neighbour, _) in whole.copies {
-            self.neighbours.give(neighbour);
-        }
-        match whole.origin {
-            WholeOrigin::Own {
-                receivers,
-                reply_to,
-                ..
-            } => {
-                receivers.iter().for_each(|r| self.targets.give(r.target));
-                reply_to.into_iter().for_each(|unit| self.units.give(unit));
-            }
-            WholeOrigin::Passing {
+        let rare = rare.as_ref();
+        kept.copies(rare).for_each(|(n, _)| self.neighbours.give(n));
+        let receivers = kept.receivers(rare).iter();
+        receivers.for_each(|r| self.targets.give(r.target));
+        let units = match kept.origin {
+            Origin::Own { .. } => [None, rare.and_then(|rare| rare.reply_to)],
+            Origin::Passing {
                 sender, reply_to, ..
-            } => {
-                self.units.give(sender);
-                self.units.give(reply_to);
-            }
-        }
+            } => [Some(sender), Some(reply_to)],
+        };
+        let units = units.into_iter().flatten();
+        units.for_each(|unit| self.units.give(unit));
         kept
     }
 
@@ -439,7 +434,12 @@ impl Parcels {
     // ---- what few have
 
     fn rare_of(&self, slot: Slot) -> Option<&Rare> {
-        let has = self.get(slot).flags & RARE != 0;
+        self.rare_if(&self.get(slot), slot)
+    }
+
+    /// What of the parcel in this slot few have.
+    fn rare_if(&self, kept: &Kept, slot: Slot) -> Option<&Rare> {
+        let has = kept.flags & RARE != 0;
         has.then(|| self.rare.get(&slot)).flatten()
     }
 
@@ -469,8 +469,11 @@ impl Parcels {
         let parcels = Each {
             len: self.len(),
             items: || {
-                let whole = |(slot, kept)| (slot, Whole::of(&kept, self.rare_of(slot)));
-                self.iter().map(whole)
+                let written = |(slot, kept): (Slot, Kept)| {
+                    let rare = self.rare_if(&kept, slot);
+                    (slot, Written { kept, rare })
+                };
+                self.iter().map(written)
             },
         };
         (
