@@ -5,25 +5,21 @@ mod ends;
 mod expiring;
 mod leases;
 mod numbers;
+mod order;
 mod queue;
+mod stored;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
-use bincode::{Decode, Encode, de::Decoder, error::DecodeError};
+use bincode::{Decode, Encode};
 
-use self::{
-    chains::{Chains, Tail},
-    expiring::Expiring,
-    numbers::Numbers,
-    queue::{BESIDE, Queue, near},
-};
+use self::{chains::Chains, expiring::Expiring, numbers::Numbers, queue::Queue};
 pub(in crate::delivery) use self::{leases::BATCH_BYTES_FULL, queue::Entry};
 use super::frame::Seq;
 use crate::{
-    codec::Each,
     delivery::{
         input::SessionId,
-        parcels::{Names, Number, Parcels, Place, Slot},
+        parcels::{Names, Number, Parcels, Slot},
     },
     model::{Lane, Lsn, Millis, Pattern, Ranges, Reason, State, UnitId},
 };
@@ -220,139 +216,6 @@ impl Outbox {
             self.expiring.add(kept.expires);
         }
         self.ready[entry.lane.index()].insert(seq);
-    }
-
-    /// Enters the copy into its chain, and notes which numbers it comes after.
-    fn link(&mut self, seq: Seq, for_whom: Number, key: u64) {
-        let found = self.chains.find(key);
-        let Some(place) = found.or_else(|| self.chains.begin(key)) else {
-            return;
-        };
-        self.append(place, seq);
-        if let Some(before) = self.chains.follow(place, for_whom, seq) {
-            self.set_after(seq, vec![before]);
-            return;
-        }
-        let mut tails = self.chains.take_tails(place);
-        let patterns = self.targets.get(for_whom).clone();
-        let mut after: Vec<Seq> = tails
-            .iter()
-            .filter(|tail| {
-                let mut ends = self.targets.get(tail.target).iter();
-                ends.any(|end| patterns.iter().any(|target| overlap(end, target)))
-            })
-            .flat_map(|tail| tail.seqs.iter().copied())
-            .collect();
-        after.sort_unstable();
-        after.dedup();
-        for target in patterns {
-            let target = self.targets.take(&vec![target]);
-            match tails.iter_mut().find(|tail| tail.target == target) {
-                Some(tail) => {
-                    tail.seqs = vec![seq];
-                    self.targets.give(target);
-                }
-                None => tails.push(Tail {
-                    target,
-                    seqs: vec![seq],
-                }),
-            }
-        }
-        self.chains.set_tails(place, tails);
-        self.set_after(seq, after);
-    }
-
-    /// Enters a number as the last one of its chain.
-    fn append(&mut self, place: Place, seq: Seq) {
-        let chain = self.chains.get_mut(place);
-        let last = std::mem::replace(&mut chain.last, seq);
-        match last {
-            0 => chain.first = seq,
-            last => self.set_next(last, seq),
-        }
-    }
-
-    /// Takes a number out of its chain, of which `next` is the next one.
-    fn unlink(&mut self, seq: Seq, next: Option<Seq>, key: u64) {
-        let Some(place) = self.chains.find(key) else {
-            return;
-        };
-        let chain = self.chains.get_mut(place);
-        if chain.first == seq {
-            chain.first = next.unwrap_or_default();
-            if chain.first == 0 {
-                for tail in self.chains.finish(place) {
-                    self.targets.give(tail.target);
-                }
-            }
-            return;
-        }
-        // Copies leave nearly in order: it is not far from the first.
-        let mut before = chain.first;
-        while let Some(at) = self.next_of(before).filter(|at| *at < seq) {
-            before = at;
-        }
-        match next {
-            Some(next) => self.set_next(before, next),
-            None => {
-                self.chains.get_mut(place).last = before;
-                self.nexts.remove(&before);
-                if let Some(entry) = self.queue.get_mut(before) {
-                    entry.set_next(0);
-                }
-            }
-        }
-    }
-
-    /// Numbers of a chain that are queued, from `first` on.
-    fn chained(&self, first: Option<Seq>) -> impl Iterator<Item = Seq> + '_ {
-        std::iter::successors(first, |seq| self.next_of(*seq))
-    }
-
-    fn next_of(&self, seq: Seq) -> Option<Seq> {
-        match self.queue.get(seq)?.next() {
-            0 => None,
-            BESIDE => self.nexts.get(&seq).copied(),
-            far => Some(seq + Seq::from(far)),
-        }
-    }
-
-    fn set_next(&mut self, seq: Seq, next: Seq) {
-        let far = near(next - seq);
-        self.nexts.remove(&seq);
-        if far == BESIDE {
-            self.nexts.insert(seq, next);
-        }
-        if let Some(entry) = self.queue.get_mut(seq) {
-            entry.set_next(far);
-        }
-    }
-
-    /// Numbers that must be released first at the neighbour.
-    pub(in crate::delivery) fn after(&self, seq: Seq) -> impl Iterator<Item = Seq> + '_ {
-        let back = self.queue.get(seq).map_or(0, Entry::after);
-        let (near, beside) = match back {
-            0 => (None, None),
-            BESIDE => (None, self.afters.get(&seq)),
-            back => (Some(seq - Seq::from(back)), None),
-        };
-        near.into_iter()
-            .chain(beside.into_iter().flatten().copied())
-    }
-
-    fn set_after(&mut self, seq: Seq, after: Vec<Seq>) {
-        let back = match after[..] {
-            [] => 0,
-            [before] if before < seq => near(seq - before),
-            _ => BESIDE,
-        };
-        self.afters.remove(&seq);
-        if back == BESIDE {
-            self.afters.insert(seq, after);
-        }
-        if let Some(entry) = self.queue.get_mut(seq) {
-            entry.set_after(back);
-        }
     }
 
     /// Takes a copy out: it was acked, or has ended.
@@ -609,108 +472,5 @@ impl Outbox {
             self.in_flight[old] = self.in_flight[old].saturating_sub(bytes);
             self.in_flight[lane.index()] += bytes;
         }
-    }
-
-    // ---- checkpoints
-
-    /// Everything durable, for a checkpoint.
-    pub(in crate::delivery) fn snapshot(&self) -> impl Encode + '_ {
-        let stored = |(seq, entry): (Seq, &Entry)| Stored {
-            seq,
-            slot: entry.slot,
-            for_whom: entry.for_whom,
-            after: entry.after(),
-            lane: entry.lane,
-            flags: entry.flags(),
-        };
-        let queue = Each {
-            len: self.queue.len(),
-            items: move || self.queue.iter().map(stored),
-        };
-        let afters: BTreeMap<Seq, &Vec<Seq>> = self.afters.iter().map(|(s, a)| (*s, a)).collect();
-        let chains = Each {
-            len: self.chains.len(),
-            items: || self.chains.iter(),
-        };
-        let targets = self.targets.snapshot();
-        let endings = &self.endings;
-        (
-            self.next, targets, queue, afters, endings, &self.gone, chains,
-        )
-    }
-
-    /// From what [`Outbox::snapshot`] encoded, one after another, with the parcels that it is about.
-    pub(in crate::delivery) fn decode<D: Decoder<Context = ()>>(
-        decoder: &mut D,
-        parcels: &Parcels,
-    ) -> Result<Self, DecodeError> {
-        let mut outbox = Self {
-            next: Decode::decode(decoder)?,
-            targets: Names::decode(decoder)?,
-            ..Self::default()
-        };
-        outbox.durable = outbox.next;
-        for _ in 0..u64::decode(decoder)? {
-            let stored = Stored::decode(decoder)?;
-            if parcels.find(stored.slot).is_none() || !outbox.targets.again(stored.for_whom) {
-                return Err(DecodeError::Other("a copy is of nothing"));
-            }
-            let mut entry =
-                Entry::new(stored.slot, stored.for_whom, stored.lane).flagged(stored.flags);
-            entry.set_after(stored.after);
-            outbox.queue.insert(stored.seq, entry);
-            outbox.count(stored.seq, &entry, parcels);
-        }
-        outbox.afters = BTreeMap::decode(decoder)?.into_iter().collect();
-        outbox.endings = Decode::decode(decoder)?;
-        outbox.gone = Decode::decode(decoder)?;
-        for _ in 0..u64::decode(decoder)? {
-            let (key, tails) = <(u64, Vec<(Number, Vec<Seq>)>)>::decode(decoder)?;
-            let tails = tails.into_iter();
-            let tails: Vec<Tail> = tails.map(|(target, seqs)| Tail { target, seqs }).collect();
-            let known = tails.iter().all(|tail| outbox.targets.again(tail.target));
-            let place = outbox.chains.begin(key).filter(|_| known);
-            let place = place.ok_or(DecodeError::Other("a chain has no key"))?;
-            outbox.chains.set_tails(place, tails);
-        }
-        outbox.chain_up(parcels);
-        Ok(outbox)
-    }
-
-    /// Finds the chains' numbers again.
-    fn chain_up(&mut self, parcels: &Parcels) {
-        let mut at = 0;
-        loop {
-            let Some((seq, entry)) = self.queue.range(at..=Seq::MAX).next() else {
-                return;
-            };
-            let key = parcels.get(entry.slot).chain;
-            at = seq + 1;
-            let found = self.chains.find(key);
-            if let Some(place) = found.or_else(|| self.chains.begin(key)) {
-                self.append(place, seq);
-            }
-        }
-    }
-}
-
-/// A copy as a checkpoint has it.
-#[derive(Debug, Encode, Decode)]
-struct Stored {
-    seq: Seq,
-    slot: Slot,
-    for_whom: Number,
-    after: u32,
-    lane: Lane,
-    flags: u8,
-}
-
-/// Whether two targets may mean the same unit.
-fn overlap(a: &Pattern, b: &Pattern) -> bool {
-    match (a.is_name(), b.is_name()) {
-        (true, true) => a == b,
-        (true, false) => b.matches(a.as_str()),
-        (false, true) => a.matches(b.as_str()),
-        (false, false) => true,
     }
 }
