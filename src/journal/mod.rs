@@ -13,6 +13,7 @@
 //!   is a segment's worth of room for what frees space.
 //! - [`Disk`] is the seam: [`Folder`] in production, a simulated disk in tests.
 
+mod append;
 mod checkpoint;
 mod content;
 mod disk;
