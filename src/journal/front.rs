@@ -39,7 +39,8 @@ const SPENT_BYTES_MAX: usize = 512 * 1024;
 /// - [`take_write`](Journal::take_write): everything pending as one job. While it runs more can be appended, and goes in the next.
 /// - [`finished`](Journal::finished) with what the job returned; what waits for numbers up to [`synced`](Journal::synced) may leave.
 /// - Now and then: [`checkpoint`](Journal::checkpoint) when one is due, the [`victim`](Journal::victim)'s payloads copied by
-///   [`Payload::Copy`](crate::model::Payload::Copy), [`retry`](Journal::retry) every second or so, and [`room`](Journal::room) before new work is admitted.
+///   [`Payload::Copy`](crate::model::Payload::Copy), [`retry`](Journal::retry) every second or so, and [`room`](Journal::room)
+///   before new work is admitted.
 pub struct Journal<D: Disk> {
     pub(super) shared: Arc<Shared<D>>,
     pub(super) settings: Settings,
