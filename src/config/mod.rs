@@ -15,6 +15,8 @@ mod files;
 mod finding;
 mod here;
 mod hours;
+#[cfg(test)]
+mod lab;
 mod limits;
 mod link;
 mod local;

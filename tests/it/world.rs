@@ -4,7 +4,7 @@ use std::{future::Future, io::ErrorKind, net::SocketAddr, path::Path, time::Dura
 
 use casegate::{
     config::{self, Compression, LinkKind, Local, Settings},
-    model::{Allow, Kinds, Limits, Millis, Policy, Role, UnitId},
+    model::{Millis, Role, UnitId},
     node::{Node, RunningNode, StartError},
     pki::{self, Issue},
 };
@@ -110,38 +110,15 @@ impl World {
             days: 30,
         };
         pki::issue(&asked, now()).expect("an identity");
-        let all = |text: &str| text.parse().expect("a pattern");
+        let text = format!(
+            "unit = \"{name}\"\ndata-dir = \"data\"\n[identity]\ndir = \"identity\"\n[api]\nlisten = \"127.0.0.1:0\"\n\
+             [listen]\naddress = \"127.0.0.1:0\"\n[[policy.allow]]\nfrom = \"**\"\nto = \"**\"\nkinds = [\"**\"]\n"
+        );
+        let read = Settings::parse(&text, &folder.join("node.toml"));
+        let (settings, _) = read.unwrap_or_else(|errors| panic!("{errors:?}"));
         Settings {
-            unit,
-            data_dir: folder.join("data"),
-            identity: config::Identity {
-                dir: folder.join("identity"),
-            },
-            api: config::Api {
-                listen: ([127, 0, 0, 1], 0).into(),
-                tls: None,
-                token_file: None,
-                tokens: Vec::new(),
-                certificates: Vec::new(),
-                show_bodies: false,
-            },
             listen: None,
-            units: Vec::new(),
-            upstream: None,
-            policy: Policy {
-                allow: vec![Allow {
-                    from: all("**"),
-                    to: all("**"),
-                    kinds: vec![all("**")],
-                }],
-            },
-            kinds: Kinds::default(),
-            limits: Limits::default(),
-            dictionary: None,
-            spool: None,
-            deliver: None,
-            traces: None,
-            log: config::Log::default(),
+            ..settings
         }
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::disk::{Trouble, trouble};
 use crate::{
     config::{self, Settings},
-    model::{Allow, Kinds, Limits, Policy, UnitId},
+    model::UnitId,
     node::{Node, RunningNode, StartError},
     pki::{self, Issue},
 };
@@ -49,43 +49,9 @@ impl World {
             days: 30,
         };
         pki::issue(&issue, now).expect("an identity");
-        let all = |text: &str| text.parse().expect("a pattern");
-        let settings = Settings {
-            unit,
-            data_dir: folder.path().join("data"),
-            identity: config::Identity { dir: identity },
-            api: config::Api {
-                listen: ([127, 0, 0, 1], 0).into(),
-                tls: None,
-                token_file: None,
-                tokens: Vec::new(),
-                certificates: Vec::new(),
-                show_bodies: false,
-            },
-            listen: None,
-            units: Vec::new(),
-            upstream: None,
-            policy: Policy {
-                allow: vec![Allow {
-                    from: all("**"),
-                    to: all("**"),
-                    kinds: vec![all("**")],
-                }],
-            },
-            kinds: Kinds::default(),
-            limits: Limits {
-                message_kib: 256,
-                segment_mib: 1,
-                journal_mib: 64,
-                inbox_mib: 64,
-                ..Limits::default()
-            },
-            dictionary: None,
-            spool: None,
-            deliver: None,
-            traces: None,
-            log: config::Log::default(),
-        };
+        let limits =
+            "[limits]\nmessage-kib = 256\nsegment-mib = 1\njournal-mib = 64\ninbox-mib = 64\n";
+        let settings = Settings::of_test(UNIT, &folder.path().join("data"), &identity, limits);
         let trouble = trouble(&settings.data_dir.join("journal"));
         let node = Node::start(settings.clone()).await.expect("it starts");
         Self {

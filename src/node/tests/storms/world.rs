@@ -26,7 +26,7 @@ use crate::{
         Flaw,
         tests::net::{Fates, Line, Net},
     },
-    model::{Allow, Kinds, Limits, Policy, UnitId},
+    model::UnitId,
     node::{Node, RunningNode, handle::NodeHandle, tests::paused::Paused},
     pki::{self, Issue},
     sim::disk::SplitMix64,
@@ -271,45 +271,9 @@ fn unit(name: &str) -> UnitId {
 }
 
 fn settings(name: &str, folder: &Path) -> Settings {
-    let all = |text: &str| text.parse().expect("a pattern");
-    Settings {
-        unit: unit(name),
-        data_dir: folder.join(name),
-        identity: config::Identity {
-            dir: identities().path().join(name),
-        },
-        api: config::Api {
-            listen: ([127, 0, 0, 1], 0).into(),
-            tls: None,
-            token_file: None,
-            tokens: Vec::new(),
-            certificates: Vec::new(),
-            show_bodies: false,
-        },
-        listen: None,
-        units: Vec::new(),
-        upstream: None,
-        policy: Policy {
-            allow: vec![Allow {
-                from: all("**"),
-                to: all("**"),
-                kinds: vec![all("**")],
-            }],
-        },
-        kinds: Kinds::default(),
-        limits: Limits {
-            message_kib: 512,
-            segment_mib: 1,
-            journal_mib: 64,
-            inbox_mib: 64,
-            ..Limits::default()
-        },
-        dictionary: None,
-        spool: None,
-        deliver: None,
-        traces: None,
-        log: config::Log::default(),
-    }
+    let limits = "[limits]\nmessage-kib = 512\nsegment-mib = 1\njournal-mib = 64\ninbox-mib = 64\n";
+    let identity = identities().path().join(name);
+    Settings::of_test(name, &folder.join(name), &identity, limits)
 }
 
 /// The seats of a world, each with the addresses that it has.
