@@ -40,9 +40,12 @@ const FORGET_AT_ONCE: usize = 4096;
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 /// With so many events waiting a base is not written anew: it takes a while, and they are bounded.
 const COPIES_WITH_WAITING_MAX: usize = 50_000;
-/// How often it is seen whether the base takes too much of the disk, and how soon again when there was no time for it.
-const LOOK_EVERY: Duration = Duration::from_secs(3600);
+/// How often it is seen whether the base takes too much of the disk, and how soon again when there was no time for it. Whatever is
+/// written anew has since taken as much in changes, so that looking often does not make it often.
+const LOOK_EVERY: Duration = Duration::from_secs(300);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// How long after it failed it is tried again.
+const COPY_AGAIN_AFTER: Duration = Duration::from_secs(3600);
 const DAY_MS: Millis = 24 * 3600 * 1000;
 
 pub(super) struct Follower {
@@ -136,10 +139,12 @@ impl Follower {
                 Ok(Ended::Copied(copy)) => {
                     let base = self.shared.take_base();
                     if !base.is_none_or(Base::let_go) {
-                        // The next opening clears the copy away; it is tried again in an hour.
+                        // The next opening clears the copy away.
+                        self.look_at = Instant::now() + COPY_AGAIN_AFTER;
                         continue;
                     }
                     if let Err(error) = copy.settle(&self.folder) {
+                        self.look_at = Instant::now() + COPY_AGAIN_AFTER;
                         tracing::warn!(%error, "the index was written anew and cannot take its place; it stays as large as it is");
                     }
                     continue;
@@ -279,6 +284,7 @@ impl Follower {
             }
             Err(error) if error.is_damage() => Err(error),
             Err(error) => {
+                self.look_at = Instant::now() + COPY_AGAIN_AFTER;
                 tracing::warn!(bytes, %error, "the index takes much more of the disk than what is in it and cannot be written anew now; it is tried again in an hour");
                 Ok(None)
             }

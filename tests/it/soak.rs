@@ -31,6 +31,9 @@ const ATTACHMENT_EVERY: u64 = 100;
 const ATTACHMENT_BYTES: usize = 60_000;
 /// What a node may remember of each message, bytes of memory.
 const REMEMBERED_BYTES: u64 = 200;
+/// What the index may take of the disk for each message, bytes: it is written anew at twice what it takes just written, once it is looked at.
+const INDEXED_BYTES: u64 = 2500;
+const INDEX_KIB: u64 = 160 * 1024;
 /// What may come and go beyond that: KiB of memory, descriptors, and MiB of disk without the index, which keeps history.
 const MEMORY_KIB: u64 = 24 * 1024;
 const DESCRIPTORS: u64 = 12;
@@ -234,6 +237,10 @@ fn nothing_grows_in_hours_over_a_poor_link() {
         assert!(
             after.disk_mib <= before.disk_mib.max(DISK_MIB),
             "{name}: {before:?}, then {after:?}"
+        );
+        assert!(
+            after.index_kib <= INDEX_KIB + late * INDEXED_BYTES / 1024,
+            "{name}: {after:?} after {late} messages"
         );
     }
 }
