@@ -135,8 +135,7 @@ pub(super) async fn download<G: Gateway>(
         .and_then(|path| path.parse().ok())
         .ok_or_else(|| not_here("a digest is \"blake3:\" and 64 lower-case hexadecimal digits"))?;
     let counted = count(&api)?;
-    let blobs = api.gateway.blobs()?;
-    let (size, reader) = open(blobs, digest).await?;
+    let (size, reader) = open(&*api.gateway, digest).await?;
 
     let tag = format!("\"{digest}\"");
     let text = |name| headers.get(name).map(HeaderValue::as_bytes);
@@ -190,7 +189,8 @@ pub(super) async fn download<G: Gateway>(
 }
 
 /// Opens a whole attachment.
-async fn open(blobs: Blobs, digest: BlobDigest) -> Result<(u64, Reader), Problem> {
+async fn open<G: Gateway>(gateway: &G, digest: BlobDigest) -> Result<(u64, Reader), Problem> {
+    let blobs = gateway.blobs()?;
     let Some(size) = blobs.size(&digest) else {
         let detail = match blobs.have(&digest) {
             Some(have) => format!("{digest} is coming; {} chunks of it are here", have.count()),
@@ -198,13 +198,29 @@ async fn open(blobs: Blobs, digest: BlobDigest) -> Result<(u64, Reader), Problem
         };
         return Err(not_here(detail));
     };
-    match blocking(move || blobs.reader(&digest)).await {
-        Ok(reader) => Ok((size, reader)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            Err(not_here(format!("no attachment {digest} is here")))
-        }
-        Err(error) => Err(not_kept(error.into())),
+    let error = match blocking(move || blobs.reader(&digest)).await {
+        Ok(reader) => return Ok((size, reader)),
+        Err(error) => ReadError::from(error),
+    };
+    let is_lasting = unreadable(gateway, digest, &error).await;
+    match error {
+        ReadError::Io(error) if !is_lasting => Err(not_kept(error.into())),
+        _ => Err(not_here(format!("{digest} is damaged on this disk"))),
     }
+}
+
+/// An attachment cannot be read. When that lasts, which is told, it is to come again.
+pub(super) async fn unreadable<G: Gateway>(
+    gateway: &G,
+    digest: BlobDigest,
+    error: &ReadError,
+) -> bool {
+    tracing::error!(attachment = %digest, %error, "an attachment cannot be read");
+    let is_lasting = error.is_lasting();
+    if is_lasting {
+        gateway.attachment_damaged(digest).await;
+    }
+    is_lasting
 }
 
 /// An attachment on its way out.
@@ -240,11 +256,7 @@ impl<G: Gateway> Sending<G> {
         let chunk = match chunk.await {
             Ok(chunk) => Bytes::from(chunk),
             Err(error) => {
-                let digest = self.digest;
-                tracing::error!(attachment = %digest, %error, "an attachment cannot be read");
-                if matches!(error, ReadError::Damaged(_)) {
-                    self.gateway.attachment_damaged(digest).await;
-                }
+                unreadable(&*self.gateway, self.digest, &error).await;
                 return Err(error);
             }
         };

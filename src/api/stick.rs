@@ -19,7 +19,7 @@ use super::{
     Actor, Api, Cause, Gateway, Problem, Refusal, Which,
     access::Caller,
     act::{self, Filter},
-    attachments::{blocking, not_kept, write},
+    attachments::{blocking, not_kept, unreadable, write},
     body::{self, PAUSE_MAX},
     queue, request,
 };
@@ -144,14 +144,20 @@ pub(super) async fn made<G: Gateway>(
     let attachments = exported.attachments.iter().map(|(_, size)| *size);
     let bytes = attachments.fold(parcels, u64::saturating_add);
     let blobs = api.gateway.blobs()?;
+    let gateway = api.gateway.clone();
     let behind = stream::iter(exported.attachments).map(move |(digest, _)| {
-        let blobs = blobs.clone();
+        let (blobs, gateway) = (blobs.clone(), gateway.clone());
         let opened = blocking(move || blobs.reader(&digest));
-        Ok::<_, ReadError>(
-            stream::once(async move { opened.await.map_err(ReadError::from) })
-                .map_ok(chunks)
-                .try_flatten(),
-        )
+        let read = stream::once(async move { opened.await.map_err(ReadError::from) })
+            .map_ok(chunks)
+            .try_flatten();
+        Ok::<_, ReadError>(read.or_else(move |error| {
+            let gateway = gateway.clone();
+            async move {
+                unreadable(&*gateway, digest, &error).await;
+                Err(error)
+            }
+        }))
     });
     let whole = stream::iter(before.into_iter().map(Ok)).chain(behind.try_flatten());
     // One file at a time.

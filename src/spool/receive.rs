@@ -3,6 +3,9 @@
 //! A message is `MESSAGEID.json`, the event as it came. Its data, when that is no JSON, is `MESSAGEID.EXTENSION` too, and its attachments are
 //! `MESSAGEID.1.NAME` and so on: all of them are there before the event is. When everything is on stable storage the message is acked. Should the
 //! process end in between, it comes again, under the same names.
+//!
+//! While the folder takes nothing, nothing is taken from the inbox. A message that cannot be written for a reason of its own waits until its
+//! lease ends; the inbox hands out one message of a case at a time, so that the others may go on.
 
 use std::{
     fs,
@@ -12,7 +15,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch as signal, time::sleep};
+use tokio::{
+    sync::watch as signal,
+    time::{Instant, sleep},
+};
 
 use super::{
     Terms, blocking,
@@ -20,7 +26,7 @@ use super::{
     until_left,
 };
 use crate::{
-    api::{Gateway, Handed, InboxAsk},
+    api::{Gateway, Handed, InboxAsk, Refusal},
     blob::{Blobs, ReadError},
     cloudevents::{self, FILE_NAMES, extension, is_json, plain_name, read_names},
     language::{Both, fill, noticed},
@@ -47,7 +53,7 @@ pub(super) async fn run<G: Gateway>(
     let Some(out) = terms.settings.out.clone() else {
         return;
     };
-    let receiving = Receiving {
+    let mut receiving = Receiving {
         out: Arc::new(Out {
             folder: out,
             access: Access {
@@ -57,12 +63,13 @@ pub(super) async fn run<G: Gateway>(
         }),
         gateway,
         terms,
+        waiting: None,
     };
     let mut pause = PAUSE_FIRST;
     while !*left.borrow() {
         match receiving.pass(&mut left).await {
             Ok(()) => {
-                receiving.terms.receiving.tell(None);
+                receiving.terms.receiving.tell(receiving.trouble());
                 pause = PAUSE_FIRST;
             }
             Err(why) => {
@@ -82,11 +89,21 @@ struct Receiving<G> {
     gateway: Arc<G>,
     terms: Terms,
     out: Arc<Out>,
+    /// Why a message waits that could not be written, and until when. Of several the last.
+    waiting: Option<(Both, Instant)>,
+}
+
+/// A message was not written.
+enum Unwritten {
+    /// Whatever comes next would not be either.
+    All(Both),
+    /// This one alone.
+    Alone(Both),
 }
 
 impl<G: Gateway> Receiving<G> {
     /// Takes what there is, or waits for it. The error is what keeps it from being written now.
-    async fn pass(&self, left: &mut signal::Receiver<bool>) -> Result<(), Both> {
+    async fn pass(&mut self, left: &mut signal::Receiver<bool>) -> Result<(), Both> {
         let out = self.out.clone();
         let room = blocking(move || out.room()).await;
         let room = room.map_err(|error| self.out.unusable(&error))?;
@@ -108,47 +125,66 @@ impl<G: Gateway> Receiving<G> {
         };
         let handed =
             handed.map_err(|refusal| noticed(|n| fill(n.inbox_silent, &[&refusal.detail])))?;
+        let lease = Duration::from_secs(self.gateway.intake().limits.inbox_lease_s.into());
+        let leased_until = Instant::now() + lease;
         let all: Vec<_> = handed.iter().map(|h| h.header.message_id()).collect();
         for (done, handed) in handed.into_iter().enumerate() {
             let leaving = *left.borrow();
-            let written = match leaving {
-                true => Err(None),
-                false => self.take(handed).await.map_err(Some),
+            let ended = match leaving {
+                true => Ok(()),
+                false => match self.take(handed).await {
+                    Ok(()) => continue,
+                    Err(Unwritten::Alone(why)) => {
+                        self.waiting = Some((why, leased_until));
+                        continue;
+                    }
+                    Err(Unwritten::All(why)) => Err(why),
+                },
             };
-            if let Err(why) = written {
-                let rest = all.get(done..).unwrap_or_default().to_vec();
-                // Otherwise their leases end by themselves.
-                let _ = self.gateway.inbox_release(rest).await;
-                return why.map_or(Ok(()), Err);
-            }
+            let rest = all.get(done..).unwrap_or_default().to_vec();
+            // Otherwise their leases end by themselves.
+            let _ = self.gateway.inbox_release(rest).await;
+            return ended;
         }
         Ok(())
     }
 
+    fn trouble(&self) -> Option<Both> {
+        let waiting = self.waiting.as_ref();
+        let waiting = waiting.filter(|(_, until)| Instant::now() < *until);
+        waiting.map(|(why, _)| why.clone())
+    }
+
     /// Writes one message and acks it.
-    async fn take(&self, handed: Handed) -> Result<(), Both> {
+    async fn take(&self, handed: Handed) -> Result<(), Unwritten> {
         let message = handed.header.message_id();
         let blobs = match handed.header.attachments.is_empty() {
             true => None,
             false => {
                 let blobs = self.gateway.blobs();
-                Some(blobs.map_err(|refusal| Both::as_told(refusal.detail))?)
+                let silent = |refusal: Refusal| Unwritten::All(Both::as_told(refusal.detail));
+                Some(blobs.map_err(silent)?)
             }
         };
         let out = self.out.clone();
         let written = blocking(move || out.write(&handed, blobs.as_ref())).await;
         if let Err(fault) = written {
+            if let Fault::Folder(error) = fault {
+                return Err(Unwritten::All(self.out.unusable(&error)));
+            }
+            let why = noticed(|n| fill(n.message_unwritten, &[&message, &fault]));
+            tracing::warn!(%message, why = %fault, "a message cannot be written to a folder");
             if let Fault::Damaged(digest) = fault {
                 self.gateway.attachment_damaged(digest).await;
+                // It is shut until its attachment has come again, and need not wait beyond that.
+                let _ = self.gateway.inbox_release(vec![message]).await;
             }
-            return Err(match fault {
-                Fault::Folder(error) => self.out.unusable(&error),
-                fault => noticed(|n| fill(n.message_unwritten, &[&message, &fault])),
-            });
+            return Err(Unwritten::Alone(why));
         }
         let acked = self.gateway.inbox_ack(vec![message]).await;
         acked.map_err(|refusal| {
-            noticed(|n| fill(n.message_not_acked, &[&message, &refusal.detail]))
+            let why = noticed(|n| fill(n.message_not_acked, &[&message, &refusal.detail]));
+            Unwritten::All(why)
         })?;
         tracing::info!(%message, "a message was written to a folder");
         self.terms.metrics.local().spool_received.inc();
@@ -236,9 +272,9 @@ impl Out {
         digest: &BlobDigest,
         name: &str,
     ) -> Result<(), Fault> {
-        let unreadable = |error| match error {
-            ReadError::Damaged(_) => Fault::Damaged(*digest),
-            error => Fault::Attachment(error),
+        let unreadable = |error: ReadError| match error.is_lasting() {
+            true => Fault::Damaged(*digest),
+            false => Fault::Attachment(error),
         };
         let reader = blobs
             .reader(digest)

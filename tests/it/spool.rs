@@ -411,3 +411,145 @@ fn check_tells_of_folders_that_are_not_as_they_should_be() {
         done.err
     );
 }
+
+/// A message in the inbox of `b`, whose folder is full, with an attachment; and the file of that.
+struct Behind {
+    pair: Pair,
+    message: String,
+    body: Vec<u8>,
+    file: PathBuf,
+}
+
+impl Behind {
+    async fn new() -> Self {
+        let mut data = PathBuf::new();
+        let pair = Pair::new(|_, b| {
+            b.spool.as_mut().expect("folders").out_messages = 1;
+            b.limits.inbox_lease_s = 1;
+            data = b.data_dir.clone();
+        })
+        .await;
+        let first = pair.a.event("1", "hebi.b", "notice", json!(1));
+        pair.a.submit(first).await;
+        eventually("the folder is full", async || {
+            events_in(&pair.b_out).len() == 1
+        })
+        .await;
+        let body: Vec<u8> = (0..200_000u32).map(|n| n.wrapping_mul(n) as u8).collect();
+        let digest = pair.a.bring(body.clone()).await;
+        let mut second = pair.a.event("2", "hebi.b", "notice", json!(2));
+        second["attachments"] = digest.clone().into();
+        let message = pair.a.submit(second).await;
+        let mut third = pair.a.event("3", "hebi.b", "notice", json!(3));
+        third["caseid"] = "another".into();
+        pair.a.submit(third).await;
+        let hex = digest.strip_prefix("blake3:").expect("a digest");
+        let file = data.join("blobs").join(hex);
+        eventually("both are there", async || {
+            let (_, status) = pair.b.get("/v1/status").await;
+            status["inbox"]["messages"] == 2 && file.exists()
+        })
+        .await;
+        Self {
+            pair,
+            message,
+            body,
+            file,
+        }
+    }
+
+    /// Takes what is in the folder away, so that there is room for one; gives it.
+    fn make_room(&self) -> Vec<Value> {
+        let events = events_in(&self.pair.b_out);
+        for event in &events {
+            let file = format!("{}.json", text(&event["messageid"]));
+            fs::remove_file(self.pair.b_out.join(file)).expect("removed");
+        }
+        events
+    }
+
+    async fn until_comes(&self, n: u64) {
+        eventually(&format!("{n} comes"), async || {
+            events_in(&self.pair.b_out)
+                .iter()
+                .any(|event| event["data"] == n)
+        })
+        .await;
+    }
+
+    fn check_attachment(&self) {
+        let is_it = |path: &PathBuf| fs::read(path).is_ok_and(|read| read == self.body);
+        let names = names_in(&self.pair.b_out);
+        let mut files = names.iter().map(|name| self.pair.b_out.join(name));
+        assert!(files.any(|path| is_it(&path)), "{names:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_written_holds_up_no_other() {
+    let behind = Behind::new().await;
+    let aside = behind.file.with_extension("aside");
+    fs::rename(&behind.file, &aside).expect("renamed");
+    fs::create_dir(&behind.file).expect("something that is no file");
+    behind.make_room();
+    behind.until_comes(3).await;
+    // It is tried again, and an operator reads why it does not come.
+    behind.make_room();
+    eventually("a warning", async || {
+        let (_, status) = behind.pair.b.get("/v1/status").await;
+        status["warnings"].to_string().contains(&behind.message)
+    })
+    .await;
+    fs::remove_dir(&behind.file).expect("removed");
+    fs::rename(&aside, &behind.file).expect("renamed");
+    behind.until_comes(2).await;
+    behind.check_attachment();
+    eventually("no warning", async || {
+        let (_, status) = behind.pair.b.get("/v1/status").await;
+        !status["warnings"].to_string().contains(&behind.message)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_attachment_is_gone_from_the_disk_is_written_with_it_once_it_came_again() {
+    let behind = Behind::new().await;
+    fs::remove_file(&behind.file).expect("removed");
+    // Whichever comes first: the other needs room.
+    let came = std::cell::RefCell::new(BTreeSet::new());
+    eventually("both come", async || {
+        let events = behind.make_room();
+        let all = events.iter().filter_map(|event| event["data"].as_u64());
+        came.borrow_mut().extend(all);
+        came.borrow().is_superset(&BTreeSet::from([2, 3]))
+    })
+    .await;
+    behind.check_attachment();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attachment_that_is_gone_from_the_disk_when_it_is_read_comes_again() {
+    let behind = Behind::new().await;
+    fs::remove_file(&behind.file).expect("removed");
+    let digest = format!(
+        "blake3:{}",
+        behind.file.file_name().expect("a name").display()
+    );
+    let url = behind.pair.b.url(&format!("/v1/attachments/{digest}"));
+    let read = async || {
+        let url = url.clone();
+        let read = tokio::task::spawn_blocking(move || {
+            let mut answer = crate::world::agent().get(&url).call().expect("an answer");
+            let body = answer.body_mut().read_to_vec().expect("a body");
+            (answer.status().as_u16(), body)
+        });
+        read.await.expect("no panic")
+    };
+    let (status, told) = read().await;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    assert!(status == 404 && told.contains("damaged"), "{status} {told}");
+    eventually("it comes again", async || {
+        read().await == (200, behind.body.clone())
+    })
+    .await;
+}
