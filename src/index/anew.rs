@@ -21,7 +21,7 @@ const LEFT_ALONE_BYTES: u64 = 64 * 1024 * 1024;
 const MESSAGE_BYTES: u64 = 1000;
 /// A base that is so many times as large as one that was just written is written anew.
 const TIMES: u64 = 2;
-/// Bytes that are written at a time.
+/// After so many bytes it is asked whether to go on.
 const PORTION_BYTES: usize = 512 * 1024;
 
 /// Whether the base takes so much that it should be written anew.
@@ -75,20 +75,19 @@ impl Copy {
         goes_on: impl Fn() -> bool,
     ) -> Result<bool, BaseError> {
         let copy = Base::open(&self.folder)?;
-        let (mut batch, mut bytes) = (sled::Batch::default(), 0);
+        let mut bytes = 0;
         for found in base.db().iter() {
             let (key, value) = found?;
             bytes += key.len() + value.len();
-            batch.insert(key, value);
+            // One by one: what a batch replaces stays in memory until long after the batch.
+            copy.db().insert(key, value)?;
             if bytes >= PORTION_BYTES {
-                copy.db().apply_batch(std::mem::take(&mut batch))?;
                 bytes = 0;
                 if !goes_on() {
                     return Ok(false);
                 }
             }
         }
-        copy.db().apply_batch(batch)?;
         copy.flush()?;
         // What any base may take is no message's.
         let bytes = copy.db().size_on_disk()?.saturating_sub(LEFT_ALONE_BYTES);
