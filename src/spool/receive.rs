@@ -176,8 +176,6 @@ impl<G: Gateway> Receiving<G> {
             tracing::warn!(%message, why = %fault, "a message cannot be written to a folder");
             if let Fault::Damaged(digest) = fault {
                 self.gateway.attachment_damaged(digest).await;
-                // It is shut until its attachment has come again, and need not wait beyond that.
-                let _ = self.gateway.inbox_release(vec![message]).await;
             }
             return Err(Unwritten::Alone(why));
         }
