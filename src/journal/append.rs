@@ -87,12 +87,13 @@ impl<D: Disk> Journal<D> {
             Some(current) => {
                 let end = u64::from(current.end);
                 // While there is no next segment, this one is used to its end.
-                let least = match self.spare {
-                    Spare::Missing => 0,
-                    Spare::Ready | Spare::Wanted | Spare::Asked => segment_bytes / 8,
-                };
+                let least = if self.short { 0 } else { segment_bytes / 8 };
                 let wanted = self.expected.max(len.into()).max(least);
-                let fits = current.end == segment::START || end + wanted <= segment_bytes;
+                let fits = match current.end == segment::START {
+                    true => true,
+                    false if current.small => self.spare != Spare::Ready,
+                    false => end + wanted <= segment_bytes,
+                };
                 if end + u64::from(len) <= SEGMENT_BYTES_MAX && (in_group || fits) {
                     current
                 } else {
@@ -116,6 +117,8 @@ impl<D: Disk> Journal<D> {
     fn roll(&mut self, ended: Option<Current>) -> Current {
         let header = self.next_header();
         let (number, salt) = self.next;
+        // Until the write has told.
+        let small = self.short && self.spare != Spare::Ready;
         if let Some(ended) = &ended
             && let Some(account) = self.accounts.0.get_mut(&ended.number)
         {
@@ -133,6 +136,7 @@ impl<D: Disk> Journal<D> {
         Current {
             number,
             end: segment::START,
+            small,
         }
     }
 

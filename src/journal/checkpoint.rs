@@ -20,6 +20,7 @@ use bincode::{Decode, Encode};
 
 use super::{
     disk::{Disk, File, is_full, read_chunks},
+    draft,
     flaw::{Flaw, planted},
     frame::Salt,
     shared::Shared,
@@ -41,7 +42,7 @@ const PREFACE_BYTES_MAX: usize = 64 * 1024 * 1024;
 const PART_BYTES: usize = 64 * 1024;
 /// Largest checkpoint that is read, in bytes.
 pub(super) const BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
-/// What the name of a file has while it is written.
+/// What the name of a second file ends with while it is written.
 pub(super) const UNFINISHED: &str = ".tmp";
 /// What the name of a checkpoint's second file ends with.
 const COPY: &str = ".copy";
@@ -210,6 +211,8 @@ pub struct CheckpointJob<D: Disk> {
     pub(super) state: Box<dyn Iterator<Item = Vec<u8>> + Send>,
     /// Segments that are superfluous once it is durable.
     pub(super) doomed: Vec<u32>,
+    /// Bytes to set aside for the next one.
+    pub(super) draft_bytes: u64,
 }
 
 /// A checkpoint that is written and not yet durable.
@@ -217,6 +220,7 @@ pub struct WrittenCheckpoint<D: Disk> {
     shared: Arc<Shared<D>>,
     lsn: Lsn,
     doomed: Vec<u32>,
+    draft_bytes: u64,
     file: D::File,
     state_bytes: u64,
     bytes: u64,
@@ -231,9 +235,12 @@ pub struct Checkpointed {
     pub bytes: u64,
     /// How many bytes the state has.
     pub state_bytes: u64,
+    /// Bytes that are set aside for the next one, 0 when there was no room for it.
+    pub draft_bytes: u64,
     /// The segments that were removed.
     pub removed: Vec<u32>,
-    /// Why it has no second file, or why not all superfluous ones could be removed; the next checkpoint tries again.
+    /// Why it has no second file, why nothing is set aside for the next one, or why not all superfluous files could be removed; the
+    /// next checkpoint tries again.
     pub left: Option<io::Error>,
 }
 
@@ -288,18 +295,17 @@ impl<D: Disk> CheckpointJob<D> {
     /// Writes the state as it comes.
     pub fn write(self) -> Result<WrittenCheckpoint<D>, CheckpointError> {
         let disk = &self.shared.disk;
-        let lsn = self.preface.lsn;
-        let unfinished = name(lsn) + UNFINISHED;
-        match write(disk, &unfinished, &self.preface, self.state) {
+        match write(disk, &self.preface, self.state) {
             Ok((file, state_bytes, bytes)) => Ok(WrittenCheckpoint {
                 shared: self.shared,
-                lsn,
+                lsn: self.preface.lsn,
                 doomed: self.doomed,
+                draft_bytes: self.draft_bytes,
                 file,
                 state_bytes,
                 bytes,
             }),
-            Err(error) => Err(failed(disk, &unfinished, error)),
+            Err(error) => Err(failed(disk, self.draft_bytes, error)),
         }
     }
 }
@@ -308,11 +314,10 @@ impl<D: Disk> WrittenCheckpoint<D> {
     /// Has it on stable storage, then removes older checkpoints and the segments that are superfluous with it.
     pub fn settle(self) -> Result<Checkpointed, CheckpointError> {
         let (disk, lsn) = (&self.shared.disk, self.lsn);
-        let unfinished = name(lsn) + UNFINISHED;
         let synced = self.shared.synced();
         if synced < lsn && !planted(Flaw::CheckpointTooEarly) {
             // As below.
-            let _ = disk.remove(&unfinished);
+            let _ = draft::set_aside(disk, self.draft_bytes);
             return Err(CheckpointError::TooEarly { lsn, synced });
         }
         let synced = match planted(Flaw::CheckpointNotSynced) {
@@ -320,28 +325,36 @@ impl<D: Disk> WrittenCheckpoint<D> {
             false => self.file.sync_data(),
         };
         let settled = synced
-            .and_then(|()| disk.rename(&unfinished, &name(lsn)))
+            .and_then(|()| disk.rename(draft::NAME, &name(lsn)))
             .and_then(|()| disk.sync());
         if let Err(error) = settled {
-            return Err(failed(disk, &unfinished, error));
+            return Err(failed(disk, self.draft_bytes, error));
         }
-        // Without it the checkpoint holds all the same, and may be what makes room.
-        let (copy_bytes, mut left) = match self.copy() {
-            Ok(bytes) => (bytes, None),
-            Err(error) => (0, Some(error)),
-        };
-        left = self.remove_older().err().or(left);
+        let mut left = self.remove_older().err();
         let mut removed = Vec::with_capacity(self.doomed.len());
-        for number in self.doomed {
+        for &number in &self.doomed {
             match self.shared.remove(number) {
                 Ok(()) => removed.push(number),
                 Err(error) => left = Some(error),
             }
         }
+        // Without these two the checkpoint holds all the same. What makes room the next time comes first.
+        let draft_bytes = match draft::set_aside(disk, self.draft_bytes) {
+            Ok(()) => self.draft_bytes,
+            Err(error) => {
+                left = Some(error);
+                0
+            }
+        };
+        let copy_bytes = self.copy().unwrap_or_else(|error| {
+            left = Some(error);
+            0
+        });
         Ok(Checkpointed {
             lsn,
             bytes: self.bytes + copy_bytes,
             state_bytes: self.state_bytes,
+            draft_bytes,
             removed,
             left,
         })
@@ -386,9 +399,9 @@ impl<D: Disk> WrittenCheckpoint<D> {
     }
 }
 
-fn failed<D: Disk>(disk: &D, unfinished: &str, error: io::Error) -> CheckpointError {
-    // Best effort: an unfinished file is removed at the next start.
-    let _ = disk.remove(unfinished);
+fn failed<D: Disk>(disk: &D, draft_bytes: u64, error: io::Error) -> CheckpointError {
+    // Best effort: the next checkpoint begins anew whatever is there.
+    let _ = draft::set_aside(disk, draft_bytes);
     match is_full(&error) {
         true => CheckpointError::Full,
         false => CheckpointError::Io(error),
@@ -406,15 +419,28 @@ fn create<D: Disk>(disk: &D, name: &str) -> io::Result<D::File> {
     }
 }
 
-/// Writes a whole file; tells how long the state was, and the file is.
+/// Removes the second file of a checkpoint whose first one is whole; tells whether there was one.
+fn give_up_copy<D: Disk>(disk: &D) -> bool {
+    let names = disk.list().unwrap_or_default();
+    let given_up = names.iter().filter(|name| {
+        let first = name.strip_suffix(COPY).filter(|name| lsn(name).is_some());
+        first
+            .and_then(|first| disk.open(first).ok())
+            .is_some_and(|file| Found::check(file).is_ok())
+            && disk.remove(name).is_ok()
+    });
+    given_up.count() > 0
+}
+
+/// Writes a whole draft; tells how long the state was, and the file is.
 fn write<D: Disk>(
     disk: &D,
-    name: &str,
     preface: &Preface,
     state: impl Iterator<Item = Vec<u8>>,
 ) -> io::Result<(D::File, u64, u64)> {
-    let file = create(disk, name)?;
+    let file = draft::open(disk)?;
     let mut out = Hashed {
+        disk,
         file: &file,
         at: 0,
         hasher: blake3::Hasher::new(),
@@ -428,21 +454,29 @@ fn write<D: Disk>(
     }
     let mut out = frame.finish()?;
     out.write_all(&state_bytes.to_le_bytes())?;
-    let (hash, end) = (out.hasher.finalize(), out.at);
-    file.write_at(hash.as_bytes(), end)?;
-    Ok((file, state_bytes, end + HASH as u64))
+    let hash = out.hasher.finalize();
+    out.write_all(hash.as_bytes())?;
+    let bytes = out.at;
+    file.set_len(bytes)?;
+    Ok((file, state_bytes, bytes))
 }
 
-/// Writes a file from its start on, and hashes what it writes.
-struct Hashed<'a, F> {
-    file: &'a F,
+/// Writes a file from its start on, and hashes what it writes. When the disk is full, the second file of the last checkpoint goes for it.
+struct Hashed<'a, D: Disk> {
+    disk: &'a D,
+    file: &'a D::File,
     at: u64,
     hasher: blake3::Hasher,
 }
 
-impl<F: File> Write for Hashed<'_, F> {
+impl<D: Disk> Write for Hashed<'_, D> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write_at(bytes, self.at)?;
+        match self.file.write_at(bytes, self.at) {
+            Err(error) if is_full(&error) && give_up_copy(self.disk) => {
+                self.file.write_at(bytes, self.at)?;
+            }
+            written => written?,
+        }
         self.hasher.update(bytes);
         self.at += bytes.len() as u64;
         Ok(bytes.len())
@@ -485,7 +519,7 @@ mod tests {
         let parts = ["the ", "state"].map(|part| part.as_bytes().to_vec());
         let disk = SimDisk::new();
         let (file, state_bytes, bytes) =
-            write(&disk, "file", &preface, parts.into_iter()).expect("written");
+            write(&disk, &preface, parts.into_iter()).expect("written");
         assert_eq!((state_bytes, bytes), (9, file.len().expect("its length")));
         (preface, bytes_of(&file))
     }

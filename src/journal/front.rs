@@ -8,6 +8,7 @@ use super::{
     Checkpointed, Settings,
     checkpoint::{CheckpointError, CheckpointJob, Kept, Preface},
     disk::Disk,
+    draft,
     flaw::{Flaw, planted},
     frame::{GROUP_END, Head, Place, Salt},
     reader::Reader,
@@ -68,6 +69,8 @@ pub struct Journal<D: Disk> {
     /// A write that found no room.
     pub(super) stuck: Option<Write<D>>,
     pub(super) spare: Spare,
+    /// The next segment could not be made when it was tried last.
+    pub(super) short: bool,
     pub(super) checkpoint: CheckpointState,
 }
 
@@ -76,6 +79,8 @@ pub(super) struct Current {
     pub(super) number: u32,
     /// Where the next frame goes.
     pub(super) end: u32,
+    /// Not all of its room could be set aside: it takes what there is room for.
+    pub(super) small: bool,
 }
 
 /// Frames that wait, in one piece of a segment.
@@ -129,6 +134,8 @@ pub(super) enum Spare {
 pub(super) struct CheckpointState {
     /// The size of the last one, in bytes.
     pub(super) bytes: u64,
+    /// Bytes that are set aside for the next one.
+    pub(super) draft_bytes: u64,
     /// The size of its state, in bytes.
     pub(super) state_bytes: u64,
     /// Bytes appended since the last one.
@@ -231,7 +238,12 @@ impl<D: Disk> Journal<D> {
                     && number == self.next.0
                 {
                     self.spare = Spare::Ready;
+                    self.short = false;
                 }
+                if let Some(current) = &mut self.current {
+                    current.small = written.small == Some(current.number);
+                }
+                self.short |= self.spare == Spare::Missing;
                 self.landed();
                 // Unless somebody reads a payload just now.
                 if let Some(Ok(mut spent)) = written.spent.map(Bytes::try_into_mut)
@@ -244,6 +256,7 @@ impl<D: Disk> Journal<D> {
             Err(WriteError::Full { rest, .. }) => {
                 self.stuck = (!planted(Flaw::FullWriteDropped)).then_some(rest);
                 self.spare = Spare::Missing;
+                self.short = true;
             }
             Err(WriteError::Failed { .. }) => self.give_up(),
         }
@@ -288,6 +301,12 @@ impl<D: Disk> Journal<D> {
         self.accounts.freed(location);
     }
 
+    /// Whether the next segment is still to be made, by a write, and half of this one is used: what comes now may find neither.
+    pub fn is_between_segments(&self) -> bool {
+        matches!(self.spare, Spare::Wanted | Spare::Asked)
+            && self.room().bytes_left < u64::from(self.settings.segment_bytes / 2)
+    }
+
     /// How much room there is.
     pub fn room(&self) -> Room {
         let spare = match self.spare {
@@ -295,18 +314,27 @@ impl<D: Disk> Journal<D> {
             Spare::Wanted | Spare::Asked | Spare::Missing => 0,
         };
         let pending: usize = self.pending.iter().map(|part| part.bytes.len()).sum();
-        let bytes_left = self.current.as_ref().map_or(spare, |current| {
-            u64::from(self.settings.segment_bytes).saturating_sub(current.end.into())
-        });
+        let bytes_left = match &self.current {
+            Some(Current { small: true, .. }) => 0,
+            Some(current) => {
+                u64::from(self.settings.segment_bytes).saturating_sub(current.end.into())
+            }
+            None => spare,
+        };
+        let checkpoint = &self.checkpoint;
         Room {
-            bytes_used: self.accounts.bytes_used() + spare + self.checkpoint.bytes,
+            bytes_used: self.accounts.bytes_used()
+                + spare
+                + checkpoint.bytes
+                + checkpoint.draft_bytes,
             segments: self.accounts.0.len() as u64 + u64::from(spare > 0),
             bytes_max: self.settings.bytes_max,
             bytes_reserve: self.settings.bytes_max / 100 * u64::from(self.settings.reserve_percent),
             bytes_live: self.accounts.bytes_live(),
             bytes_pending: pending as u64 + self.bytes_in_flight,
             bytes_left,
-            spare_missing: self.spare == Spare::Missing,
+            bytes_left_reserve: u64::from(self.settings.segment_bytes / 4),
+            spare_missing: self.short,
             full: self.stuck.is_some(),
             failed: self.failed(),
         }
@@ -315,13 +343,17 @@ impl<D: Disk> Journal<D> {
     /// The segment whose live payloads are best copied to the end and [`freed`](Journal::freed), so that the next checkpoint can remove
     /// it; `None` when none is worth it, or there is no room for copies.
     pub fn victim(&self) -> Option<u32> {
-        if self.stuck.is_some() || self.spare == Spare::Missing || self.failed() {
+        if self.stuck.is_some() || self.failed() {
             return None;
         }
-        self.accounts.victim(
+        let victim = self.accounts.victim(
             self.settings.victim_live_percent,
             self.settings.slack_percent,
-        )
+        )?;
+        // To make room may take half of what is kept for what makes room.
+        let room = self.room();
+        let fits = self.live_bytes(victim) + room.bytes_left_reserve / 2 <= room.bytes_left;
+        (fits || !self.short).then_some(victim)
     }
 
     /// The bytes of live payloads in a segment, their frames included.
@@ -331,18 +363,18 @@ impl<D: Disk> Journal<D> {
     }
 
     /// Whether a checkpoint is worth it: enough was appended since the last one, room is short and one would free some, or damage was
-    /// found at the start. After one failed, not before the next [`retry`](Journal::retry).
+    /// found at the start. On a full disk only one that frees some is: the next may find no room. After one failed, not before the
+    /// next [`retry`](Journal::retry).
     pub fn checkpoint_due(&self) -> bool {
         let state = &self.checkpoint;
         if state.under_way || state.wait || self.failed() {
             return false;
         }
         let room = self.room();
-        let short = room.spare_missing
-            || room.full
-            || room.bytes_used + 2 * room.bytes_reserve > room.bytes_max;
+        let short = room.disk_full() || room.bytes_used + 2 * room.bytes_reserve > room.bytes_max;
+        let enough = self.settings.checkpoint_bytes_min.max(state.state_bytes);
         state.forced
-            || state.since > self.settings.checkpoint_bytes_min.max(state.state_bytes)
+            || (state.since > enough && !room.disk_full())
             || (short && self.accounts.any_dead())
     }
 
@@ -380,6 +412,7 @@ impl<D: Disk> Journal<D> {
             },
             state: Box::new(state),
             doomed,
+            draft_bytes: draft::bytes(self.settings.segment_bytes),
         })
     }
 
@@ -390,6 +423,7 @@ impl<D: Disk> Journal<D> {
             Ok(done) => {
                 self.checkpoint.bytes = done.bytes;
                 self.checkpoint.state_bytes = done.state_bytes;
+                self.checkpoint.draft_bytes = done.draft_bytes;
                 self.checkpoint.since -= self.checkpoint.since_taken;
                 self.checkpoint.forced = false;
                 for number in &done.removed {

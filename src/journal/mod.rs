@@ -9,14 +9,15 @@
 //! - [`Journal::open`] recovers: the newest checkpoint, then every record after it. A torn end is cut. Damage is copied to the folder
 //!   `quarantine`, reported in [`Recovery`] and passed over; it never stops a start.
 //! - Disk use is bounded (G7): a checkpoint removes the segments before it that hold no live payload, and what is alive in a
-//!   nearly dead segment is copied to the end. The next segment is always made ahead of need, so that a full disk is noticed while there
-//!   is a segment's worth of room for what frees space.
+//!   nearly dead segment is copied to the end. The next segment is always made ahead of need, and the file of the next checkpoint with it, so
+//!   that a full disk is noticed while there is a segment's worth of room for what frees space.
 //! - [`Disk`] is the seam: [`Folder`] in production, a simulated disk in tests.
 
 mod append;
 mod checkpoint;
 mod content;
 mod disk;
+mod draft;
 mod flaw;
 mod folder;
 mod frame;

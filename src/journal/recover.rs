@@ -11,6 +11,7 @@ use super::{
     checkpoint::{self, Found, Preface, Unfit},
     content::{Content, is_written},
     disk::{Disk, File, read_whole},
+    draft,
     flaw::{Flaw, planted},
     frame::{Frame, LEN_MIN, Salt, is_zero},
     front::{CheckpointState, Journal, Spare},
@@ -50,6 +51,7 @@ impl<D: Disk> Journal<D> {
             unresolved: None,
             quarantine: Quarantine::new(disk.clone(), settings.quarantine_bytes_max),
             content: Content::default(),
+            has_both: true,
         };
         let names = disk.list().map_err(OpenError::Folder)?;
         let numbers: BTreeSet<u32> = names
@@ -80,6 +82,8 @@ impl<D: Disk> Journal<D> {
             next_number = next_number.max(last + 1);
         }
         recoverer.finish();
+        let draft_bytes = draft::bytes(settings.segment_bytes);
+        let draft = draft::set_aside(&disk, draft_bytes);
         let spare = recoverer.reuse_spare(&empty, next_number, settings.segment_bytes);
         disk.sync().map_err(OpenError::Folder)?;
 
@@ -88,6 +92,7 @@ impl<D: Disk> Journal<D> {
             salts,
             accounts,
             since,
+            has_both,
             ..
         } = recoverer;
         let salt_before = salts.get(&(next_number - 1)).copied();
@@ -128,11 +133,13 @@ impl<D: Disk> Journal<D> {
             } else {
                 Spare::Missing
             },
+            short: spare.is_err(),
             checkpoint: CheckpointState {
+                draft_bytes: draft.map_or(0, |()| draft_bytes),
                 bytes: checkpoint.as_ref().map_or(0, |(_, bytes, _)| *bytes),
                 state_bytes: checkpoint.as_ref().map_or(0, |(_, _, bytes)| *bytes),
                 since,
-                forced: !report.is_clean() || report.from_copy,
+                forced: !report.is_clean() || report.from_copy || !has_both,
                 ..CheckpointState::default()
             },
         };
@@ -153,6 +160,8 @@ struct Recoverer<'a, D: Disk, R> {
     quarantine: Quarantine<D>,
     /// Where segments are read into.
     content: Content,
+    /// Both files of the checkpoint are there, or there is none.
+    has_both: bool,
 }
 
 impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
@@ -173,12 +182,14 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         found.sort_unstable();
         found.dedup();
         for lsn in found.into_iter().rev() {
-            let name = checkpoint::name(lsn);
-            for (file, is_copy) in [(&name, false), (&checkpoint::copy_name(lsn), true)] {
+            let (name, copy) = (checkpoint::name(lsn), checkpoint::copy_name(lsn));
+            for (file, is_copy) in [(&name, false), (&copy, true)] {
                 if let Some((preface, bytes, state_bytes)) = self.checkpoint_in(file, lsn)? {
                     self.report.checkpoint = Some(lsn);
                     self.report.from_copy = is_copy;
-                    return Ok(Some((preface, bytes, state_bytes)));
+                    self.has_both = names.contains(&name) && names.contains(&copy);
+                    let files = 1 + u64::from(self.has_both);
+                    return Ok(Some((preface, files * bytes, state_bytes)));
                 }
             }
             let bytes = self
@@ -199,7 +210,7 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
         Ok(None)
     }
 
-    /// What the checkpoint in a file says, if it is whole and `replay` takes it, with the size of both its files and its state's.
+    /// What the checkpoint in a file says, if it is whole and `replay` takes it, with the size of the file and its state's.
     fn checkpoint_in(
         &mut self,
         name: &str,
@@ -213,7 +224,7 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
                         .state()
                         .is_ok_and(|mut state| self.replay.checkpoint(lsn, &mut state)) =>
             {
-                let (bytes, state_bytes) = (2 * found.bytes(), found.state_bytes());
+                let (bytes, state_bytes) = (found.bytes(), found.state_bytes());
                 Ok(Some((found.preface, bytes, state_bytes)))
             }
             // Its records may be gone: without it, what they told would be lost.

@@ -21,6 +21,8 @@ pub struct Room {
     pub bytes_pending: u64,
     /// Bytes left in the segment that is written to.
     pub bytes_left: u64,
+    /// Of those, bytes that only acks and receipts may take when there is no next segment: they are what makes room again.
+    pub bytes_left_reserve: u64,
     /// The next segment could not be made yet: the disk is full or nearly so, and `bytes_left` is what there is.
     pub spare_missing: bool,
     /// A write waits for room on the disk.
@@ -35,8 +37,8 @@ impl Room {
         self.full || self.spare_missing
     }
 
-    /// Bytes that new work may take. When the disk is full, half of what is left of the last segment is for urgent work, and nothing
-    /// once a write has found no room.
+    /// Bytes that new work may take. When the disk is full, what is left of the last segment is for urgent work, but for the last of
+    /// it, and nothing once a write has found no room.
     pub fn free(&self) -> u64 {
         let bounded = self
             .bytes_max
@@ -44,18 +46,23 @@ impl Room {
             .saturating_sub(self.bytes_pending);
         match (self.full, self.disk_full()) {
             (true, _) => 0,
-            (false, true) => bounded.min(self.bytes_left / 2),
+            (false, true) => bounded.min(self.bytes_left_new()),
             (false, false) => bounded,
         }
     }
 
-    /// Whether `bytes` of new work may come in; `reserved` work may use the reserve, and half of what is left when the disk is full. The
-    /// rest is for the acks and receipts that free space, which nobody asks about.
+    /// Bytes of the segment that is written to that new work may take.
+    fn bytes_left_new(&self) -> u64 {
+        self.bytes_left.saturating_sub(self.bytes_left_reserve)
+    }
+
+    /// Whether `bytes` of new work may come in; `reserved` work may use the reserve, and what is left when the disk is full but for the
+    /// last of it. That is for the acks and receipts that free space, which nobody asks about.
     pub fn admits(&self, bytes: u64, reserved: bool) -> bool {
         if self.failed || self.full {
             return false;
         }
-        if self.spare_missing && (!reserved || bytes > self.bytes_left / 2) {
+        if self.spare_missing && (!reserved || bytes > self.bytes_left_new()) {
             return false;
         }
         let kept = if reserved { 0 } else { self.bytes_reserve };
@@ -199,6 +206,7 @@ mod tests {
             bytes_max: 100,
             bytes_reserve: 10,
             bytes_left: 8,
+            bytes_left_reserve: 3,
             ..Room::default()
         };
         assert!(room.admits(10, false) && !room.admits(11, false));
@@ -207,7 +215,8 @@ mod tests {
             spare_missing: true,
             ..room
         };
-        assert!(!near.admits(1, false) && near.admits(4, true) && !near.admits(5, true));
+        assert!(!near.admits(1, false) && near.admits(5, true) && !near.admits(6, true));
+        assert_eq!(near.free(), 5);
         assert!(!Room { full: true, ..room }.admits(0, true));
         assert!(
             !Room {

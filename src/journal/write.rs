@@ -50,6 +50,8 @@ pub struct Written {
     pub synced: Lsn,
     /// The segment that was to be made ahead of need, and how it went; `None` when none was wanted.
     pub spare: Option<(u32, io::Result<()>)>,
+    /// The segment that is written to, when there was not room for all of it.
+    pub(super) small: Option<u32>,
     /// The bytes of the last part that was written.
     pub(super) spent: Option<Bytes>,
 }
@@ -148,9 +150,12 @@ impl<D: Disk> Write<D> {
         let spare = self
             .spare
             .map(|header| (header.number, self.make_spare(&mut tail, header)));
+        let current = tail.current.as_ref();
+        let small = current.filter(|current| current.allocated < self.segment_bytes.into());
         Ok(Written {
             synced: shared.synced(),
             spare,
+            small: small.map(|current| current.number),
             spent,
         })
     }
@@ -198,7 +203,14 @@ impl<D: Disk> Write<D> {
         }
         let next = match tail.spare.take() {
             Some(spare) if spare.number == number => spare,
-            _ => make(&self.shared.disk, &start.header, self.segment_bytes)?,
+            _ => {
+                let made = |bytes| make(&self.shared.disk, &start.header, bytes);
+                match made(self.segment_bytes) {
+                    // What frees room may be small enough.
+                    Err(error) if is_full(&error) => made(segment::START)?,
+                    made => made?,
+                }
+            }
         };
         if let (Some(ended), Some((number, end))) = (&tail.current, start.ended)
             && ended.number == number
@@ -240,7 +252,7 @@ impl From<io::Error> for Refused {
     }
 }
 
-/// Makes a segment's file, durably, with all its room set aside. Nothing is left of it after an error.
+/// Makes a segment's file, durably, with so much room set aside. Nothing is left of it after an error.
 pub(super) fn make<D: Disk>(
     disk: &D,
     header: &Header,

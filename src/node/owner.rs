@@ -511,8 +511,9 @@ impl Owner {
             && !stopping.checkpoint_asked
         {
             stopping.checkpoint_asked = true;
-            if !store.room().full {
-                store.checkpoint(true, |out| machine.checkpoint(out));
+            let room = store.room();
+            if !room.full {
+                store.checkpoint(!room.disk_full(), |out| machine.checkpoint(out));
             }
         }
     }

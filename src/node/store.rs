@@ -308,7 +308,8 @@ impl Store {
 
     /// Whether so much waits to be written that no more should be taken in.
     pub(super) fn is_behind(&self) -> bool {
-        self.room().bytes_pending > PENDING_BYTES_MAX
+        let between = self.writing.is_some() && self.journal.is_between_segments();
+        between || self.room().bytes_pending > PENDING_BYTES_MAX
     }
 
     /// Whether nothing is left to write, or nothing can be written.

@@ -31,7 +31,9 @@ pub(super) fn flipped_bits(n: u64) -> u64 {
         found.records
     };
     let disk = disk.fork();
-    let files: Vec<(String, Vec<u8>)> = disk.files().into_iter().collect();
+    let files = disk.files().into_iter();
+    let segments = files.filter(|(name, _)| segment::number(name).is_some());
+    let files: Vec<(String, Vec<u8>)> = segments.collect();
     let mut flipped: BTreeSet<(u32, u64)> = BTreeSet::new();
     for _ in 0..=world.dice.below(6) {
         let (name, bytes) = &files[world.dice.below(files.len() as u64) as usize];

@@ -3,15 +3,21 @@
 use super::*;
 use crate::sim::disk::{Operation, SimDisk};
 
+const LARGE: Settings = Settings {
+    segment_bytes: 256 * 1024,
+    ..SMALL
+};
+
+const MEDIUM: Settings = Settings {
+    segment_bytes: 64 * 1024,
+    ..SMALL
+};
+
 #[test]
 fn a_full_disk_is_noticed_with_a_segment_to_spare_and_passes() {
-    let settings = Settings {
-        segment_bytes: 256 * 1024,
-        ..SMALL
-    };
     for n in 0..60 {
         let disk = SimDisk::new();
-        let mut world = World::new(&disk, settings, n);
+        let mut world = World::new(&disk, LARGE, n);
         world.group(usize::MAX);
         assert!(world.write());
         disk.set_capacity(Some(disk.used() + world.dice.below(600_000)));
@@ -31,7 +37,7 @@ fn a_full_disk_is_noticed_with_a_segment_to_spare_and_passes() {
             "seed {n}: all is safe so far"
         );
         assert!(
-            room.bytes_left > u64::from(settings.segment_bytes) / 4,
+            room.bytes_left > u64::from(LARGE.segment_bytes) / 4,
             "seed {n}: {room:?}"
         );
         assert_eq!(world.journal.victim(), None);
@@ -100,34 +106,199 @@ fn a_failed_sync_is_final_and_nothing_more_is_promised() {
     }
 }
 
-#[test]
-fn what_frees_space_finds_room_to_the_end_of_the_last_segment() {
-    let settings = Settings {
-        segment_bytes: 256 * 1024,
-        ..SMALL
-    };
+/// A disk on which nothing is left but the segment that is written to.
+fn full(n: u64, alive: usize) -> (SimDisk, World<SimDisk>) {
     let disk = SimDisk::new();
-    let mut world = World::new(&disk, settings, 1);
-    world.group(usize::MAX);
-    assert!(world.write());
+    let mut world = World::new(&disk, MEDIUM, n);
+    while disk.used() < 1024 * 1024 {
+        world.history.clear();
+        world.group(alive);
+        assert!(world.write());
+    }
     disk.set_capacity(Some(disk.used()));
     while !world.journal.room().spare_missing {
         world.group(usize::MAX);
         assert!(world.write());
     }
-    // Reserved work takes its half, and half of the rest, and so on.
+    (disk, world)
+}
+
+/// Takes urgent work until there is no room for more.
+fn take_reserve(world: &mut World<SimDisk>) {
+    while world.journal.room().admits(500, true) {
+        world.append(&Record::Note(vec![1; 400]));
+        world.end_group();
+        assert!(world.write());
+    }
+}
+
+/// Drops what is alive but for some, as acks do, `house` being kept now and then.
+fn drop_but(
+    world: &mut World<SimDisk>,
+    kept: impl Fn(u64) -> bool,
+    house: impl Fn(&mut World<SimDisk>),
+) {
+    for id in world.state.alive.clone().into_keys() {
+        world.history.clear();
+        if !kept(id) {
+            world.append(&Record::Drop(id));
+            world.end_group();
+        }
+        if id % 20 == 0 {
+            assert!(world.write() && !world.journal.room().full);
+            house(world);
+        }
+    }
+    assert!(world.write());
+}
+
+/// What the node does every second.
+fn keep_house(world: &mut World<SimDisk>) {
+    world.compact();
+    if world.journal.checkpoint_due() {
+        assert!(world.write());
+        world.checkpoint();
+    }
+    if let Some(write) = world.journal.retry() {
+        let written = write.run();
+        world.journal.finished(written);
+    }
+}
+
+#[test]
+fn what_frees_space_finds_room_to_the_end_of_the_last_segment() {
+    let (_disk, mut world) = full(1, usize::MAX);
+    // Reserved work takes all but what is kept.
     while world.journal.room().admits(2000, true) {
         world.append(&Record::Note(vec![1; 1900]));
         world.end_group();
         assert!(world.write());
     }
-    // Acks go on until nothing is left.
+    let kept = u64::from(MEDIUM.segment_bytes / 4);
     let left = world.journal.room().bytes_left;
-    assert!(left > 2000 && left < 5000, "{left}");
+    assert!(left > kept && left < kept + 2000, "{left}");
+    // Acks go on until nothing is left.
     while world.journal.room().bytes_left >= 100 {
         world.append(&Record::Note(vec![2; 20]));
         world.end_group();
         assert!(world.write() && !world.journal.room().full);
     }
     assert_eq!(world.journal.synced(), world.state.last);
+}
+
+#[test]
+fn acks_make_room_on_a_disk_that_has_no_byte_left() {
+    for n in 0..20 {
+        let (disk, mut world) = full(n, usize::MAX);
+        take_reserve(&mut world);
+        let before = disk.used();
+        disk.set_capacity(Some(before));
+        drop_but(&mut world, |_| false, keep_house);
+        keep_house(&mut world);
+        assert!(disk.used() < before / 2, "seed {n}: {}", disk.used());
+        let room = world.journal.room();
+        assert!(room.admits(100, false), "seed {n}: {room:?}");
+        assert_eq!(room.bytes_used, disk.used(), "the account is the disk's");
+        assert!(world.write());
+        disk.crash(n);
+        world.reopen(&disk, n);
+    }
+}
+
+#[test]
+fn no_new_work_is_taken_for_room_that_was_freed_and_is_not_there() {
+    let (disk, mut world) = full(1, usize::MAX);
+    // So many that two segments are superfluous.
+    drop_but(&mut world, |id| id > 400, |_| {});
+    assert!(world.journal.accounts.any_dead() && world.checkpoint());
+    // What the checkpoint has freed is taken by somebody else at once.
+    disk.set_capacity(Some(disk.used()));
+    assert!(!world.journal.room().admits(100, false));
+    assert!(world.write());
+    let room = world.journal.room();
+    assert!(!room.admits(100, false) && !room.full, "{room:?}");
+    disk.set_capacity(None);
+    keep_house(&mut world);
+    assert!(world.journal.room().admits(100, false));
+}
+
+#[test]
+fn a_full_disk_with_something_alive_in_every_segment_is_made_room_on() {
+    for n in 0..20 {
+        let (disk, mut world) = full(n, usize::MAX);
+        drop_but(&mut world, |id| id % 30 == 0, keep_house);
+        let room = world.journal.room();
+        assert!(room.admits(100, false), "seed {n}: {room:?}");
+        assert!(!world.state.alive.is_empty());
+        world.assert_payloads_read(n);
+        disk.crash(n);
+        world.reopen(&disk, n);
+    }
+}
+
+#[test]
+fn after_a_start_on_a_full_disk_acks_take_what_room_there_is() {
+    for n in 0..20 {
+        let (disk, mut world) = full(n, usize::MAX);
+        take_reserve(&mut world);
+        let used = disk.used();
+        disk.crash(n);
+        disk.set_capacity(Some(used + 10_000));
+        world.reopen(&disk, n);
+        let room = world.journal.room();
+        assert!(
+            !room.admits(1, true) && room.spare_missing,
+            "seed {n}: {room:?}"
+        );
+        for _ in 0..100 {
+            world.append(&Record::Note(vec![2; 20]));
+            world.end_group();
+            assert!(world.write());
+        }
+        let room = world.journal.room();
+        assert!(!room.full && !room.admits(1, true), "seed {n}: {room:?}");
+        assert_eq!(world.journal.synced(), world.state.last, "seed {n}");
+        drop_but(&mut world, |_| false, keep_house);
+        let room = world.journal.room();
+        assert!(
+            room.admits(100, false),
+            "seed {n}: {room:?}, {} used",
+            disk.used()
+        );
+        world.group(usize::MAX);
+        assert!(world.write());
+        disk.crash(n);
+        world.reopen(&disk, n);
+    }
+}
+
+#[test]
+fn a_checkpoint_that_is_larger_than_its_draft_takes_the_room_of_a_second_file_that_is_not_needed() {
+    for rotten in [false, true] {
+        let (disk, mut world) = full(1, 100);
+        assert!(world.write() && world.checkpoint());
+        let names = disk.list().expect("names").into_iter();
+        let names: Vec<String> = names.filter(|n| checkpoint::lsn(n).is_some()).collect();
+        assert_eq!(names.len(), 2);
+        let of = |name: &str| disk.open(name).and_then(|file| file.len()).expect("a file");
+        // A state of noise, as large as the draft and half of the second file.
+        let mut noise = vec![0; (of(draft::NAME) + of(&names[0]) / 2) as usize];
+        noise.fill_with(|| world.dice.next_u64() as u8);
+        disk.set_capacity(Some(disk.used()));
+        assert!(!rotten || disk.flip(&names[0], 300));
+        world.append(&Record::Note(vec![1]));
+        world.end_group();
+        assert!(world.write());
+        let parts = noise.chunks(1000).map(<[u8]>::to_vec).collect::<Vec<_>>();
+        let job = world.journal.checkpoint(parts.into_iter()).expect("free");
+        let made = job.run();
+        world.journal.checkpointed(&made);
+        match rotten {
+            // What the second file has is not to be had again.
+            true => assert!(matches!(made, Err(CheckpointError::Full)), "{made:?}"),
+            false => assert!(made.is_ok(), "{made:?}"),
+        }
+        assert_eq!(disk.open(&names[1]).is_ok(), rotten);
+        assert_eq!(world.journal.room().bytes_used, disk.used());
+    }
 }
