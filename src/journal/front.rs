@@ -240,8 +240,10 @@ impl<D: Disk> Journal<D> {
                     self.spare = Spare::Ready;
                     self.short = false;
                 }
-                if let Some(current) = &mut self.current {
-                    current.small = written.small == Some(current.number);
+                if let (Some(current), Some((number, small))) = (&mut self.current, written.segment)
+                    && current.number == number
+                {
+                    current.small = small;
                 }
                 self.short |= self.spare == Spare::Missing;
                 self.landed();

@@ -50,8 +50,8 @@ pub struct Written {
     pub synced: Lsn,
     /// The segment that was to be made ahead of need, and how it went; `None` when none was wanted.
     pub spare: Option<(u32, io::Result<()>)>,
-    /// The segment that is written to, when there was not room for all of it.
-    pub(super) small: Option<u32>,
+    /// The segment that is written to, and whether there was not room for all of it.
+    pub(super) segment: Option<(u32, bool)>,
     /// The bytes of the last part that was written.
     pub(super) spent: Option<Bytes>,
 }
@@ -111,7 +111,7 @@ impl<D: Disk> fmt::Debug for WriteError<D> {
 
 impl<D: Disk> Write<D> {
     /// Writes: for each segment a `pwrite` for each part and one `fdatasync`, which for nearly every write means one of each. A new
-    /// segment's file is made and set aside in full first, and the next one after the records are safe.
+    /// segment's file is made and set aside in full first, or what of it there is room for, and the next one after the records are safe.
     #[allow(
         clippy::result_large_err,
         reason = "a full disk hands back what is still to be written; it is rare and never copied in a loop"
@@ -151,11 +151,11 @@ impl<D: Disk> Write<D> {
             .spare
             .map(|header| (header.number, self.make_spare(&mut tail, header)));
         let current = tail.current.as_ref();
-        let small = current.filter(|current| current.allocated < self.segment_bytes.into());
+        let segment = current.map(|c| (c.number, c.allocated < self.segment_bytes.into()));
         Ok(Written {
             synced: shared.synced(),
             spare,
-            small: small.map(|current| current.number),
+            segment,
             spent,
         })
     }
