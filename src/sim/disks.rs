@@ -22,9 +22,17 @@ const UNREADABLE_PER_MILLE: u64 = 300;
 impl Node {
     /// The disk is full no more and works again.
     pub(super) fn mend_disk(&mut self, now: Us) {
+        self.has_greedy_others = false;
         self.disk.set_capacity(None);
         self.disk.heal();
         self.bad_until = self.bad_until.min(now);
+    }
+
+    /// What has come free on a full disk is gone at once, where others are greedy.
+    pub(super) fn others_take_room(&self) {
+        if self.has_greedy_others {
+            self.disk.set_capacity(Some(self.disk.used()));
+        }
     }
 }
 
@@ -36,6 +44,9 @@ impl World {
         let this = &mut self.nodes[node];
         this.disk.set_capacity(Some(this.disk.used() + left));
         this.full_until = this.full_until.max(until);
+        // No draw of its own: worlds stay what they were.
+        this.has_greedy_others = left.is_multiple_of(4);
+        this.others_take_room();
         self.line(|| format!("n{node}'s disk has {left} bytes left"));
         self.agenda.at(until, Event::Sound { node });
     }

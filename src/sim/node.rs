@@ -45,6 +45,8 @@ pub(super) struct Node {
     pub(super) slow_until: Us,
     /// Until when its disk is full, and until when it fails.
     pub(super) full_until: Us,
+    /// Whatever room comes free until then is taken by others.
+    pub(super) has_greedy_others: bool,
     pub(super) bad_until: Us,
     /// The last record that was durable when it last went down.
     pub(super) promised: Lsn,
@@ -193,6 +195,7 @@ impl Node {
             &mut replayed,
         );
         let (mut journal, recovery) = opened.map_err(|e| format!("the journal: {e}"))?;
+        self.others_take_room();
         if let Some(error) = replayed.error {
             return Err(format!("a record is not understood: {error}"));
         }

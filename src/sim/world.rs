@@ -155,6 +155,7 @@ impl World {
                 drift: node.drift,
                 slow_until: 0,
                 full_until: 0,
+                has_greedy_others: false,
                 bad_until: 0,
                 promised: 0,
                 backup: None,
