@@ -89,11 +89,11 @@ impl<D: Disk> Journal<D> {
                 // While there is no next segment, this one is used to its end.
                 let least = if self.short { 0 } else { segment_bytes / 8 };
                 let wanted = self.expected.max(len.into()).max(least);
-                let fits = match current.end == segment::START {
-                    true => true,
-                    false if current.small => self.spare != Spare::Ready,
+                let goes_on = match current.small {
+                    true => self.spare != Spare::Ready,
                     false => end + wanted <= segment_bytes,
                 };
+                let fits = current.end == segment::START || goes_on;
                 if end + u64::from(len) <= SEGMENT_BYTES_MAX && (in_group || fits) {
                     current
                 } else {

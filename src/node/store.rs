@@ -288,7 +288,7 @@ impl Store {
                 match outcome {
                     Ok(done) => {
                         if let Some(error) = done.left {
-                            tracing::warn!(%error, "a checkpoint has no second file, or files that it makes superfluous stay; the next one tries again");
+                            tracing::warn!(%error, "a checkpoint has no second file, nothing is set aside for the next one, or files that it makes superfluous stay; the next one tries again");
                         }
                         Landed::Checkpoint
                     }

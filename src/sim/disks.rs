@@ -45,9 +45,13 @@ impl World {
         this.disk.set_capacity(Some(this.disk.used() + left));
         this.full_until = this.full_until.max(until);
         // No draw of its own: worlds stay what they were.
-        this.has_greedy_others = left.is_multiple_of(4);
+        let greedy = left.is_multiple_of(4);
+        this.has_greedy_others = greedy;
         this.others_take_room();
-        self.line(|| format!("n{node}'s disk has {left} bytes left"));
+        self.line(|| match greedy {
+            true => format!("n{node}'s disk is full, and others take what comes free"),
+            false => format!("n{node}'s disk has {left} bytes left"),
+        });
         self.agenda.at(until, Event::Sound { node });
     }
 

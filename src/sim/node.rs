@@ -45,9 +45,9 @@ pub(super) struct Node {
     pub(super) slow_until: Us,
     /// Until when its disk is full, and until when it fails.
     pub(super) full_until: Us,
-    /// Whatever room comes free until then is taken by others.
-    pub(super) has_greedy_others: bool,
     pub(super) bad_until: Us,
+    /// Whatever room comes free while its disk is full is taken by others.
+    pub(super) has_greedy_others: bool,
     /// The last record that was durable when it last went down.
     pub(super) promised: Lsn,
     /// A copy of the disk, and when it was made.

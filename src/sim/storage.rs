@@ -134,14 +134,11 @@ impl World {
         if self.nodes[node].life != life {
             return Ok(());
         }
-        let Some(run) = self.nodes[node].run.as_mut() else {
-            return Ok(());
-        };
-        run.is_house_due = false;
         self.nodes[node].others_take_room();
         let Some(run) = self.nodes[node].run.as_mut() else {
             return Ok(());
         };
+        run.is_house_due = false;
         if let Some(segment) = run.journal.victim() {
             self.stats.compactions += 1;
             self.give(node, Input::Compact { segment })?;
