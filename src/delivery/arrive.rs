@@ -17,6 +17,8 @@ use crate::parcel::Header;
 
 /// How far apart two clocks may be before an expiry in the future is too far ahead.
 const SKEW_MS: Millis = 24 * 3600 * 1000;
+/// Why a session ends whose neighbour gives numbers as it likes.
+pub(super) const TOO_MANY_GAPS: &str = "its numbers have too many gaps";
 /// Most predecessors that a parcel names.
 const AFTER_MAX: usize = 256;
 
@@ -42,6 +44,10 @@ impl Delivery {
                 continue;
             }
             self.arrive_one(neighbour, seq, after, arrival, log);
+            if self.hop(neighbour).inbound.is_overrun() {
+                self.close(session, Close::Protocol(TOO_MANY_GAPS));
+                return;
+            }
         }
         self.settle_orphans(neighbour, log);
         self.pump_all();
@@ -84,10 +90,10 @@ impl Delivery {
         let inbound = &self.hop(neighbour).inbound;
         let waits = inbound.must_wait(&received.after, chain);
         let is_lowest = inbound.is_awaited(seq) && !waits;
-        let may_wait = !waits || inbound.waiting() < WAITING_MAX;
+        let may_come = inbound.takes(seq) && (!waits || inbound.waiting() < WAITING_MAX);
         // The lowest missing predecessor lets others go; it is taken whatever is full, unless what is full can go by itself.
         let lets_go = is_lowest && !self.is_crammed(&received.routes);
-        let is_admitted = may_wait
+        let is_admitted = may_come
             && self.admits_receipts(neighbour, &received, is_receipt, bytes)
             && (lets_go
                 || is_receipt

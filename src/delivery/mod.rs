@@ -117,6 +117,8 @@ pub struct Delivery {
     /// Until when units that are not known may yet turn out to be: this hub lost its memory, and its neighbours have not all
     /// come back.
     amnesia_until: Option<Millis>,
+    /// How often this run took a new epoch because a neighbour remembered more than this node, and when it did last, monotonic.
+    set_back: (u32, Millis),
     receipts_asked: BTreeMap<u64, UnitId>,
     receipts_next: u64,
     #[cfg(any(test, feature = "sim"))]
@@ -173,6 +175,7 @@ impl Delivery {
             expiries: Expiries::default(),
             room: None,
             amnesia_until: None,
+            set_back: (0, 0),
             receipts_asked: BTreeMap::new(),
             receipts_next: 0,
             #[cfg(any(test, feature = "sim"))]

@@ -11,14 +11,12 @@ use bincode::{
 
 /// A set of numbers kept as disjoint, non-adjacent closed ranges.
 ///
-/// Encoded as the number of ranges, then for each the gap since the end of the one before and its length less one, all varints.
+/// Encoded as the number of ranges, then for each the gap since the end of the one before and its length less one, all varints. It
+/// decodes whatever its number of ranges, for what a node has written it must read back: whoever takes one from a neighbour bounds it.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Ranges(BTreeMap<u64, u64>);
 
 impl Ranges {
-    /// Most ranges that one encoded set may have.
-    pub const COUNT_MAX: u64 = 16 * 1024;
-
     /// The empty set.
     pub const fn new() -> Self {
         Self(BTreeMap::new())
@@ -34,9 +32,11 @@ impl Ranges {
         self.0.len()
     }
 
-    /// How many numbers are in it.
+    /// How many numbers are in it, or the greatest number when there are more.
     pub fn count(&self) -> u64 {
-        self.iter().map(|(start, end)| end - start + 1).sum()
+        self.iter().fold(0, |count: u64, (start, end)| {
+            count.saturating_add((end - start).saturating_add(1))
+        })
     }
 
     /// Whether `n` is in it.
@@ -79,18 +79,29 @@ impl Ranges {
 
     /// Takes `n` out.
     pub fn remove(&mut self, n: u64) {
-        let Some((&start, &end)) = self.0.range(..=n).next_back() else {
-            return;
-        };
-        if n > end {
-            return;
+        self.remove_range(n, n);
+    }
+
+    /// Takes out the closed range from `start` to `end`.
+    pub fn remove_range(&mut self, start: u64, end: u64) {
+        while let Some((&s, &e)) = self.0.range(..=end).next_back() {
+            if e < start {
+                break;
+            }
+            self.0.remove(&s);
+            if e > end {
+                self.0.insert(end + 1, e);
+            }
+            if s < start {
+                self.0.insert(s, start - 1);
+            }
         }
-        self.0.remove(&start);
-        if start < n {
-            self.0.insert(start, n - 1);
-        }
-        if n < end {
-            self.0.insert(n + 1, end);
+    }
+
+    /// Takes out every number of `other`.
+    pub fn remove_all(&mut self, other: &Ranges) {
+        for (start, end) in other.iter() {
+            self.remove_range(start, end);
         }
     }
 
@@ -110,13 +121,37 @@ impl Ranges {
 
     /// The numbers that are not in `other`.
     pub fn without(&self, other: &Ranges) -> Ranges {
-        let mut left = self.clone();
-        for (start, end) in other.iter() {
-            for n in start..=end {
-                left.remove(n);
+        let mut left = Ranges::new();
+        for (start, end) in self.iter() {
+            let mut at = start;
+            loop {
+                match other.run(at) {
+                    Some((first, last)) if first <= end => {
+                        if at < first {
+                            left.0.insert(at, first - 1);
+                        }
+                        if last >= end {
+                            break;
+                        }
+                        at = last + 1;
+                    }
+                    _ => {
+                        left.0.insert(at, end);
+                        break;
+                    }
+                }
             }
         }
         left
+    }
+
+    /// The same numbers in sets of at most so many ranges.
+    pub fn pieces(&self, ranges_max: usize) -> impl Iterator<Item = Ranges> {
+        let mut rest = self.iter();
+        std::iter::from_fn(move || {
+            let piece: BTreeMap<u64, u64> = rest.by_ref().take(ranges_max).collect();
+            (!piece.is_empty()).then_some(Ranges(piece))
+        })
     }
 
     /// The ranges, lowest first, as (first, last).
@@ -197,9 +232,6 @@ impl Encode for Ranges {
 impl<C> Decode<C> for Ranges {
     fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let count = u64::decode(decoder)?;
-        if count > Self::COUNT_MAX {
-            return Err(DecodeError::Other("too many ranges"));
-        }
         let mut set = Self::new();
         let mut before = 0u64;
         for i in 0..count {
@@ -230,6 +262,29 @@ mod tests {
 
     use super::*;
     use crate::codec;
+
+    #[test]
+    fn all_numbers_are_a_set_like_any_other() {
+        let mut all = Ranges::new();
+        all.insert_range(0, u64::MAX);
+        let read = codec::decode::<Ranges, 4096>(&codec::encode(&all)).expect("decodes");
+        assert_eq!(read, all);
+        assert_eq!(all.count(), u64::MAX);
+        let some: Ranges = [0, 7, u64::MAX].into_iter().collect();
+        assert_eq!(
+            all.without(&some).iter().collect::<Vec<_>>(),
+            [(1, 6), (8, u64::MAX - 1)]
+        );
+        assert!(some.without(&all).is_empty());
+    }
+
+    #[test]
+    fn what_a_node_has_written_reads_back_however_many_gaps_it_has() {
+        let gaps: Ranges = (0..100_000).map(|n| 3 * n).collect();
+        let encoded = codec::encode(&gaps);
+        let read = codec::decode::<Ranges, { 16 << 20 }>(&encoded).expect("decodes");
+        assert_eq!(read, gaps);
+    }
 
     proptest! {
         #[test]
@@ -265,6 +320,34 @@ mod tests {
             let first = set.range(from..).next().copied();
             let last = first.and_then(|first| (first..).find(|n| !set.contains(&(n + 1))));
             prop_assert_eq!(ranges.run(from), first.zip(last));
+        }
+
+        #[test]
+        fn what_another_set_has_is_left_out(
+            a in prop::collection::vec((0u64..60, 0u64..9), 0..20),
+            b in prop::collection::vec((0u64..60, 0u64..9), 0..20),
+        ) {
+            let set = |of: &[(u64, u64)]| {
+                let mut ranges = Ranges::new();
+                for (start, length) in of {
+                    ranges.insert_range(*start, start + length);
+                }
+                ranges
+            };
+            let (a, b) = (set(&a), set(&b));
+            let left = a.without(&b);
+            for n in 0..80 {
+                prop_assert_eq!(left.contains(n), a.contains(n) && !b.contains(n));
+            }
+            let mut less = a.clone();
+            less.remove_all(&b);
+            prop_assert_eq!(&less, &left);
+            let mut again = Ranges::new();
+            for piece in left.pieces(3) {
+                prop_assert!(piece.ranges() <= 3);
+                again.union(&piece);
+            }
+            prop_assert_eq!(again, left);
         }
 
         #[test]

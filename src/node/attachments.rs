@@ -233,7 +233,10 @@ pub(super) async fn make_room(shared: &Arc<Shared>, size: u64) {
                 .is_ok_and(|age| age >= NAMED_WITHIN)
     });
     for idle in idle {
-        if sweep(shared, vec![idle.digest]).await.is_none() || shared.blobs.has_room(size).is_ok() {
+        // Whoever wants the room may go away meanwhile, and what was forgotten must be removed all the same.
+        let (shared_too, digest) = (shared.clone(), idle.digest);
+        let swept = tokio::spawn(async move { sweep(&shared_too, vec![digest]).await }).await;
+        if !matches!(swept, Ok(Some(()))) || shared.blobs.has_room(size).is_ok() {
             return;
         }
     }

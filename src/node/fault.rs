@@ -38,6 +38,8 @@ pub(super) enum Fault {
     Trust,
     #[error("the certificates of signers did not come in time")]
     Certificates,
+    #[error("the peer asks for more than it reads")]
+    Overrun,
     #[error("no hello came first, or in time")]
     Hello,
     #[error("the peer's certificate has expired")]
@@ -53,9 +55,11 @@ impl Fault {
     pub(super) fn code(&self) -> CloseCode {
         match self {
             Fault::Owner(_) | Fault::LinkGone => CloseCode::Done,
-            Fault::Worker(_) | Fault::Pack(_) | Fault::Attachment(_) | Fault::Trust => {
-                CloseCode::Busy
-            }
+            Fault::Worker(_)
+            | Fault::Pack(_)
+            | Fault::Attachment(_)
+            | Fault::Trust
+            | Fault::Overrun => CloseCode::Busy,
             Fault::Frame(_)
             | Fault::Batch(_)
             | Fault::Dictionary(_)

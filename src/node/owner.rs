@@ -252,7 +252,7 @@ impl Owner {
                 let _ = reply.send(all);
             }
             // Of two backups at a time the later one counts.
-            Command::Backup(reply) => self.backup = Some(reply),
+            Command::Backup(reply) => self.backup = Some(reply).filter(|_| !self.failed),
             Command::Look(look) => look(&self.machine),
             Command::Stop(told) => {
                 self.stopping = Some(Stopping {
@@ -417,6 +417,7 @@ impl Owner {
         self.failed = true;
         self.shared.status.tell(Status::StorageFailed(why.into()));
         self.awaited.clear();
+        self.backup = None;
         self.end_sessions(&End::StorageFailed);
     }
 

@@ -27,7 +27,7 @@ use crate::{
     world::{PATIENCE, Running, World, now},
 };
 
-const HUB: &str = "hebi.hub";
+pub(crate) const HUB: &str = "hebi.hub";
 const MANY: usize = 500;
 /// Memory that a hub may take beyond what it took before, for each session of a unit, and in all, KiB.
 const SESSION_KIB_MAX: u64 = 100;
@@ -43,7 +43,7 @@ fn raise_descriptors(least: usize) {
 }
 
 /// A message passes from A to B.
-fn passes(town: &Connected, id: &str) -> Duration {
+pub(crate) fn passes(town: &Connected, id: &str) -> Duration {
     let started = Instant::now();
     let event = json!({
         "specversion": "1.0", "id": id, "source": "/unit/hebi.a", "type": "notice", "to": "hebi.b", "data": id,
@@ -64,7 +64,7 @@ fn passes(town: &Connected, id: &str) -> Duration {
 }
 
 /// What a hub has taken since, and that it is not too much.
-fn assert_memory(what: &str, hub: &Node, before_kib: u64, more_kib_max: u64) {
+pub(crate) fn assert_memory(what: &str, hub: &Node, before_kib: u64, more_kib_max: u64) {
     let more = hub.peak_kib().saturating_sub(before_kib);
     eprintln!("{what}: {before_kib} KiB before, {more} KiB more at most");
     assert!(more < more_kib_max, "{more} KiB more than before");

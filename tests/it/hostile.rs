@@ -47,6 +47,8 @@ pub(crate) struct Hostile {
     control: Option<(quinn::SendStream, quinn::RecvStream)>,
     frames: FrameDecoder,
     unread: Vec<u8>,
+    /// The hub's epoch, once the session is open.
+    pub(crate) hub_epoch: u64,
     _endpoint: quinn::Endpoint,
 }
 
@@ -89,6 +91,7 @@ impl Hostile {
             control,
             frames: FrameDecoder::new(),
             unread: Vec::new(),
+            hub_epoch: 0,
             _endpoint: endpoint.clone(),
         })
     }
@@ -177,6 +180,7 @@ impl Hostile {
         self.say(&Frame::Hello(hello.clone())).await;
         loop {
             if let Frame::Hello(theirs) = self.hear().await {
+                self.hub_epoch = theirs.epoch;
                 if theirs.peer_epoch == hello.epoch && theirs.epoch == hello.peer_epoch {
                     return;
                 }

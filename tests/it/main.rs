@@ -20,6 +20,7 @@ mod house;
 mod index;
 mod links;
 mod monitoring;
+mod numbers;
 mod odd_links;
 mod operators;
 mod power;

@@ -99,8 +99,7 @@ impl Delivery {
             }
             Record::Acked { neighbour, seqs } => self.apply_acked(&neighbour, &seqs),
             Record::GoneIn { neighbour, seqs } => {
-                for seq in seqs.iter().flat_map(|(start, end)| start..=end) {
-                    self.hop(&neighbour).inbound.note_gone(seq, lsn);
+                for seq in self.hop(&neighbour).inbound.note_gone(&seqs, lsn) {
                     self.release_after(&neighbour, seq);
                 }
             }

@@ -13,6 +13,8 @@ use crate::model::{BlobDigest, CHUNK_BYTES, Millis, Ranges, UnitId};
 const WANTED_AT_ONCE_MAX: usize = 2 * super::fetch::ASKED_MAX;
 /// Wants of one neighbour that are remembered, with those for which there is nothing now.
 const WANTS_MAX: usize = 1024;
+/// Ranges of chunks that are remembered of what a neighbour has of one attachment: more than what is under way can leave.
+const HAVE_RANGES_MAX: usize = 512;
 /// How long a want is remembered that is not said again.
 const WANT_LIVES_MS: Millis = 24 * 3_600_000;
 /// How long it is remembered when a session has come or gone: whoever wants it still says so again.
@@ -173,6 +175,8 @@ impl Delivery {
             self.close(session, Close::Protocol("it has chunks past the end"));
             return;
         }
+        // What it has beyond those comes again.
+        let have = want.have.pieces(HAVE_RANGES_MAX).next().unwrap_or_default();
         let until = self.now.mono + WANT_LIVES_MS;
         let served = self.blobs.served.entry(neighbour.clone()).or_default();
         let is_active = served.active.contains(&digest);
@@ -205,8 +209,8 @@ impl Delivery {
         } else if serving.described == Described::Yes {
             serving.described = Described::No;
         }
-        serving.given = want.have.clone();
-        serving.theirs = want.have;
+        serving.given = have.clone();
+        serving.theirs = have;
         for lease in &mut serving.leases {
             serving.given.insert_range(lease.first, lease.last);
             lease.is_doubted = true;
@@ -253,6 +257,10 @@ impl Delivery {
         serving.described = Described::Yes;
         serving.theirs.union(&have.chunks);
         serving.given.union(&have.chunks);
+        if serving.theirs.ranges() > HAVE_RANGES_MAX {
+            self.close(session, Close::Protocol("its chunks have too many gaps"));
+            return;
+        }
         let theirs = &serving.theirs;
         serving
             .leases

@@ -1,6 +1,6 @@
 //! What came from one neighbour: which numbers, what waits for a predecessor, what is still to be acked.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bincode::{Decode, Encode};
 
@@ -22,6 +22,19 @@ pub(in crate::delivery) struct Waiting {
     pub(in crate::delivery) routes: Vec<Route>,
 }
 
+/// Most gaps in the numbers that have come, and most that came and were not stored: an honest neighbour makes one where it sends what is
+/// urgent past something that waits.
+const GAPS_MAX: usize = 256 * 1024;
+
+/// Numbers of one record that is not synced yet, first and last.
+#[derive(Clone, Copy, Debug)]
+struct Unsynced {
+    lsn: Lsn,
+    seqs: (Seq, Seq),
+    /// Whether the neighbour's work waits for the ack.
+    is_awaited: bool,
+}
+
 /// The receiving side of a hop.
 #[derive(Debug, Default)]
 pub(in crate::delivery) struct Inbound {
@@ -37,10 +50,9 @@ pub(in crate::delivery) struct Inbound {
     orphans: Vec<Waiting>,
     // What follows is as short-lived as the node's run.
     settles_at: Option<Seq>,
-    waiters: HashMap<Seq, Vec<Seq>>,
+    waiters: BTreeMap<Seq, Vec<Seq>>,
     durable: Ranges,
-    /// And whether the neighbour's work waits for the ack.
-    unsynced: VecDeque<(Lsn, Seq, bool)>,
+    unsynced: VecDeque<Unsynced>,
     is_awaited: bool,
     fresh: Ranges,
     /// Numbers that came, were not stored and have not come again; and those that the neighbour is yet to be told of.
@@ -121,10 +133,21 @@ impl Inbound {
     /// Notes a number as stored or gone; acked once `lsn` is synced, and soon when it `is_awaited`: nobody waits for the ack of a receipt.
     pub(in crate::delivery) fn note(&mut self, seq: Seq, lsn: Lsn, is_awaited: bool) {
         if self.got.insert(seq) {
-            self.unsynced.push_back((lsn, seq, is_awaited));
+            self.unsynced.push_back(Unsynced {
+                lsn,
+                seqs: (seq, seq),
+                is_awaited,
+            });
             self.parked.remove(seq);
             self.parked_fresh.remove(seq);
         }
+    }
+
+    /// Whether a number can be noted: there may not be too many gaps.
+    pub(in crate::delivery) fn takes(&self, seq: Seq) -> bool {
+        self.got.ranges() < GAPS_MAX
+            || self.got.contains(seq.saturating_sub(1))
+            || self.got.contains(seq.saturating_add(1))
     }
 
     /// Notes what a number was given to.
@@ -144,18 +167,40 @@ impl Inbound {
         durable.map(|(seq, mark)| (*seq, *mark)).collect()
     }
 
-    /// Notes a number as gone; false when its parcel had come.
-    pub(in crate::delivery) fn note_gone(&mut self, seq: Seq, lsn: Lsn) -> bool {
-        if self.got.contains(seq) {
-            return self.gone.contains(seq);
-        }
-        self.gone.insert(seq);
-        self.note(seq, lsn, true);
-        true
+    /// Of numbers that the neighbour says are gone: those whose parcels have come, and those that were not known before.
+    pub(in crate::delivery) fn split_gone(&self, seqs: &Ranges) -> (Ranges, Ranges) {
+        let unknown = seqs.without(&self.got);
+        let had = seqs.without(&unknown).without(&self.gone);
+        (had, unknown)
     }
 
-    pub(in crate::delivery) fn is_gone(&self, seq: Seq) -> bool {
-        self.gone.contains(seq)
+    /// Whether such numbers, not known before, can be noted.
+    pub(in crate::delivery) fn takes_gone(&self, unknown: &Ranges) -> bool {
+        let joined = |(first, last): (Seq, Seq)| {
+            let sides = [first.checked_sub(1), last.checked_add(1)];
+            let known = sides.into_iter().flatten();
+            known.filter(|seq| self.got.contains(*seq)).count()
+        };
+        let joined: usize = unknown.iter().map(joined).sum();
+        self.got.ranges() + unknown.ranges() <= GAPS_MAX + joined
+    }
+
+    /// Notes numbers as gone, but for those whose parcels have come. Says for which of all of them something waits, lowest first.
+    pub(in crate::delivery) fn note_gone(&mut self, seqs: &Ranges, lsn: Lsn) -> Vec<Seq> {
+        let unknown = seqs.without(&self.got);
+        for seqs in unknown.iter() {
+            self.unsynced.push_back(Unsynced {
+                lsn,
+                seqs,
+                is_awaited: true,
+            });
+        }
+        self.got.union(&unknown);
+        self.gone.union(&unknown);
+        self.parked.remove_all(&unknown);
+        self.parked_fresh.remove_all(&unknown);
+        let awaited = |(first, last)| self.waiters.range(first..=last).map(|(seq, _)| *seq);
+        seqs.iter().flat_map(awaited).collect()
     }
 
     /// The neighbour will not speak of numbers below `base` again.
@@ -189,6 +234,11 @@ impl Inbound {
     pub(in crate::delivery) fn park(&mut self, seq: Seq) {
         self.parked.insert(seq);
         self.parked_fresh.insert(seq);
+    }
+
+    /// Whether more came and was not stored than can be remembered.
+    pub(in crate::delivery) fn is_overrun(&self) -> bool {
+        self.parked.ranges() > GAPS_MAX
     }
 
     /// There is no room for a parcel that came.
@@ -226,15 +276,17 @@ impl Inbound {
 
     /// Records up to `lsn` are synced. Says whether there is something to ack.
     pub(in crate::delivery) fn synced(&mut self, lsn: Lsn) -> bool {
-        while let Some((at, seq, is_awaited)) = self.unsynced.front().copied() {
-            if at > lsn {
+        while let Some(noted) = self.unsynced.front().copied() {
+            if noted.lsn > lsn {
                 break;
             }
             self.unsynced.pop_front();
-            self.is_awaited |= is_awaited;
-            self.durable.insert(seq);
-            if !self.gone.contains(seq) {
-                self.fresh.insert(seq);
+            let (first, last) = noted.seqs;
+            self.is_awaited |= noted.is_awaited;
+            self.durable.insert_range(first, last);
+            // Of one that is gone all are.
+            if !self.gone.contains(first) {
+                self.fresh.insert_range(first, last);
             }
         }
         !self.fresh.is_empty()
@@ -393,7 +445,7 @@ impl Inbound {
     /// Whether everything that the neighbour had is here, so that the orphans can go.
     pub(in crate::delivery) fn has_settled(&self) -> bool {
         self.settles_at
-            .is_some_and(|next| self.durable.watermark() + 1 >= next)
+            .is_some_and(|next| self.durable.gap(1) >= next)
     }
 
     pub(in crate::delivery) fn take_orphans(&mut self) -> Vec<Waiting> {

@@ -36,8 +36,9 @@ pub(super) struct Hop {
     pub(super) sessions: BTreeSet<SessionId>,
     /// The record that numbered the hop afresh; nothing is said of the new numbers before it is synced.
     pub(super) numbered_at: Lsn,
-    /// Whether the offers were told in a live session.
+    /// Whether offers were told in a live session, and the last of them.
     pub(super) offered: bool,
+    pub(super) offered_through: Option<Digest>,
     /// What the neighbour has said so far that it lacks.
     pub(super) lacked: Vec<Digest>,
 }

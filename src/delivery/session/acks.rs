@@ -2,6 +2,7 @@
 
 use crate::delivery::{
     Close, Delivery, Output, SessionId, Step,
+    arrive::TOO_MANY_GAPS,
     hop::{Ack, CREDIT_UNIT_BYTES, Frame, GoneAnswer},
     record::Record,
 };
@@ -16,6 +17,8 @@ const ACK_DELAY_MS: Millis = 25;
 const ACK_OF_RECEIPTS_DELAY_MS: Millis = 20_000;
 /// So many numbers are acked at once.
 const ACK_AT_ONCE: u64 = 64;
+/// Most ranges of numbers in one record.
+const GONE_RANGES_MAX: usize = 16 * 1024;
 /// Bytes that a neighbour may have under way in one lane.
 const CREDIT_MAX: u64 = 8 * 1024 * 1024;
 
@@ -81,22 +84,16 @@ impl Delivery {
         seqs: Ranges,
         log: &mut dyn Log,
     ) {
-        if seqs.count() > 1_000_000 {
-            self.close(session, Close::Protocol("too many numbers are gone"));
+        let inbound = &self.hop(neighbour).inbound;
+        let (had, unknown) = inbound.split_gone(&seqs);
+        if !inbound.takes_gone(&unknown) {
+            self.close(session, Close::Protocol(TOO_MANY_GAPS));
             return;
         }
-        let hop = self.hop(neighbour);
-        let (mut had, mut gone) = (Ranges::new(), Ranges::new());
-        for seq in seqs.iter().flat_map(|(start, end)| start..=end) {
-            let came = hop.inbound.has(seq) && !hop.inbound.is_gone(seq);
-            if came { &mut had } else { &mut gone }.insert(seq);
-        }
-        if !gone.is_empty() {
-            let record = Record::GoneIn {
-                neighbour: neighbour.clone(),
-                seqs: gone.clone(),
-            };
-            self.commit(record, log);
+        let gone = seqs.without(&had);
+        for seqs in unknown.pieces(GONE_RANGES_MAX) {
+            let neighbour = neighbour.clone();
+            self.commit(Record::GoneIn { neighbour, seqs }, log);
         }
         let frame = Frame::GoneAnswer(GoneAnswer { had, gone });
         let session = self.session_to_answer(session);

@@ -9,6 +9,10 @@ use crate::model::{Digest, Log, UnitId};
 
 /// Offers in one frame.
 const OFFERS_MAX: usize = 1024;
+/// Offers that are not answered, at most: a session holds no more frames than so many offers make.
+const OFFERED_MAX: usize = 64 * OFFERS_MAX;
+/// Parcels in one record.
+const REQUEUED_MAX: usize = 64 * 1024;
 
 impl Delivery {
     pub(super) fn offer(&mut self, neighbour: &UnitId) {
@@ -16,15 +20,21 @@ impl Delivery {
         if hop.offers.is_empty() || hop.offered {
             return;
         }
-        let offers: Vec<Digest> = hop.offers.iter().copied().collect();
-        let Some(session) = self
-            .hops
-            .get(neighbour)
-            .and_then(|hop| self.open_session(hop))
-        else {
+        self.offer_first(neighbour);
+    }
+
+    /// Makes the first of the offers that are not answered.
+    fn offer_first(&mut self, neighbour: &UnitId) {
+        let Some(hop) = self.hops.get(neighbour) else {
             return;
         };
-        self.hop(neighbour).offered = true;
+        let Some(session) = self.open_session(hop) else {
+            return;
+        };
+        let offers: Vec<Digest> = hop.offers.iter().take(OFFERED_MAX).copied().collect();
+        let hop = self.hop(neighbour);
+        hop.offered = true;
+        hop.offered_through = offers.last().copied();
         for chunk in offers.chunks(OFFERS_MAX) {
             let frame = Frame::Offer(chunk.to_vec());
             self.outputs.push_back(Output::Send { session, frame });
@@ -72,16 +82,30 @@ impl Delivery {
         for digest in lacked {
             hop.offers.remove(&digest);
         }
-        if !hop.offers.is_empty() || !hop.offered {
+        if !hop.offered {
             return;
         }
-        let lacked = std::mem::take(&mut hop.lacked);
+        if let Some(first) = hop.offers.first() {
+            // Once all that was offered is answered, the next are.
+            if hop.offered_through.is_none_or(|last| last < *first) {
+                self.offer_first(neighbour);
+            }
+            return;
+        }
+        let mut lacked = std::mem::take(&mut hop.lacked);
         hop.offered = false;
-        let record = Record::Requeued {
-            neighbour: neighbour.clone(),
-            lacked,
-        };
-        self.commit(record, log);
+        loop {
+            let rest = lacked.split_off(lacked.len().min(REQUEUED_MAX));
+            let record = Record::Requeued {
+                neighbour: neighbour.clone(),
+                lacked,
+            };
+            self.commit(record, log);
+            lacked = rest;
+            if lacked.is_empty() {
+                break;
+            }
+        }
         self.tell_numbered(neighbour);
         self.tell_gone(neighbour);
     }

@@ -11,6 +11,10 @@ use super::{Session, Stage};
 
 /// How long a hub that lost its memory waits for units that it does not know to come back.
 const AMNESIA_MS: Millis = 15 * 60 * 1000;
+/// How long a node that took a new epoch at a neighbour's word takes no other one so; twice as long after each, up to
+/// [`SET_BACK_DOUBLED_MAX`] times.
+const SET_BACK_AGAIN_MS: Millis = 60_000;
+const SET_BACK_DOUBLED_MAX: u32 = 11;
 /// A difference between two clocks that people should know of.
 const SKEW_TOLD_MS: u64 = 60_000;
 
@@ -30,12 +34,20 @@ impl Delivery {
             Some(Close::Protocol("a hello without an epoch"))
         } else if self.sessions.get(&session).is_some_and(Session::is_open) {
             Some(Close::Protocol("a hello in an open session"))
+        } else if self.sessions.get(&session).is_some_and(|live| {
+            // Who takes a new epoch ends all sessions.
+            live.epoch != 0 && live.epoch != hello.epoch
+        }) {
+            Some(Close::Protocol("a hello of another epoch"))
         } else {
             None
         };
         if let Some(why) = refused {
             self.close(session, why);
             return;
+        }
+        if let Some(live) = self.sessions.get_mut(&session) {
+            live.epoch = hello.epoch;
         }
         let millis = hello.wall as i64 - self.now.wall as i64;
         if millis.unsigned_abs() > SKEW_TOLD_MS {
@@ -56,7 +68,7 @@ impl Delivery {
         #[cfg(any(test, feature = "sim"))]
         let was_forgotten = was_forgotten && !self.has(crate::delivery::Bug::SequenceReuse);
         if was_forgotten {
-            self.take_fresh_epoch(log);
+            self.take_fresh_epoch(session, log);
             return;
         }
         if is_new {
@@ -85,13 +97,13 @@ impl Delivery {
                 let queued = hop.outbox.get(*seq);
                 queued.is_some_and(|queued| parcels.get(queued.slot).digest.mark() != *mark)
             });
-        let lost_theirs = hello.base > hop.inbound.durable().watermark() + 1;
+        let lost_theirs = hello.base > hop.inbound.durable().gap(1);
         #[cfg(any(test, feature = "sim"))]
         let lost_own = lost_own && !self.has(crate::delivery::Bug::SequenceReuse);
         #[cfg(any(test, feature = "sim"))]
         let lost_theirs = lost_theirs && !self.has(crate::delivery::Bug::SequenceReuse);
         if lost_own || lost_theirs {
-            self.take_fresh_epoch(log);
+            self.take_fresh_epoch(session, log);
             return;
         }
         let acked = Record::Acked {
@@ -173,8 +185,16 @@ impl Delivery {
         }
     }
 
-    /// This folder is older than what a neighbour remembers: it was copied or rolled back.
-    fn take_fresh_epoch(&mut self, log: &mut dyn Log) {
+    /// This folder is older than what a neighbour remembers: it was copied or rolled back, or so the neighbour says. It costs all neighbours
+    /// their sessions, so that one of them may bring it about now and then, and no more.
+    fn take_fresh_epoch(&mut self, session: SessionId, log: &mut dyn Log) {
+        let (count, at) = self.set_back;
+        let patience = SET_BACK_AGAIN_MS << count.min(SET_BACK_DOUBLED_MAX);
+        if count > 0 && self.now.mono < at + patience {
+            self.close(session, Close::Protocol("it remembers what never was"));
+            return;
+        }
+        self.set_back = (count + 1, self.now.mono);
         let fresh = self.epoch ^ self.now.wall.rotate_left(20) ^ self.lsn.rotate_left(48);
         self.take_epoch(fresh.max(1), log);
     }

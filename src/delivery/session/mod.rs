@@ -11,7 +11,7 @@ pub use self::choice::Trust;
 use self::links::Line;
 use super::{
     Close, Delivery, LinkInfo, Output, SessionId, Step,
-    hop::{BATCH_BYTES_FULL, Frame, Hello, LinkTerms, PROTOCOL_VERSION, Seq},
+    hop::{BATCH_BYTES_FULL, Epoch, Frame, Hello, LinkTerms, PROTOCOL_VERSION, Seq},
     input::Path,
     record::Record,
 };
@@ -26,6 +26,8 @@ pub(super) struct Session {
     pub(super) link: LinkInfo,
     line: Line,
     stage: Stage,
+    /// The neighbour's epoch as it has said it here; 0 before.
+    epoch: Epoch,
     /// Batches that it may still be given: express, bulk.
     express: u16,
     bulk: u16,
@@ -126,6 +128,7 @@ impl Delivery {
                 link,
                 line: Line::default(),
                 stage: Stage::ExpectHello { early: Vec::new() },
+                epoch: 0,
                 express: 0,
                 bulk: 0,
                 leases: Vec::new(),

@@ -179,8 +179,11 @@ impl Keeper {
                     self.begin_anew(digest, &mut news);
                     return Ok(news);
                 }
-                // It was removed a moment ago.
-                Err(PutError::Unknown(_)) if self.blobs.have(&digest).is_none() => break,
+                // It was removed, and whoever was to tell that may not have.
+                Err(PutError::Unknown(_)) if self.blobs.have(&digest).is_none() => {
+                    news.push((digest, BlobNews::Lost));
+                    return Ok(news);
+                }
                 Err(fault) => return Err(ChunksFault::Chunk(fault)),
             }
         }
@@ -263,7 +266,12 @@ impl Keeper {
                     tracing::warn!(%digest, chunks = missing.count(), "chunks of an attachment were damaged on the disk, and are fetched again");
                     self.tell_part(digest, news);
                 }
-                Err(FinishError::Store(error)) => self.failed(digest, error, news),
+                Err(FinishError::Store(error)) => {
+                    if self.blobs.have(&digest).is_none() {
+                        news.push((digest, BlobNews::Lost));
+                    }
+                    self.failed(digest, error, news);
+                }
                 Err(FinishError::Unknown(_)) => news.push((digest, BlobNews::Lost)),
             }
             return;

@@ -15,6 +15,8 @@ use crate::{
 
 /// How long a batch may wait for its signers' certificates.
 const CERTIFICATES_WITHIN: Duration = Duration::from_secs(60);
+/// Certificates that a neighbour may ask for at once.
+const ASKED_MAX: usize = 4096;
 /// Certificates that were judged not to count, of one session.
 const UNTRUSTED_MAX: usize = 1024;
 
@@ -88,7 +90,16 @@ impl Pump {
         Ok(())
     }
 
-    pub(super) fn find_certificates(&self, wanted: Vec<Fingerprint>) {
+    /// Has those looked for that the neighbour asks for: one lookup at a time, each certificate once in it.
+    pub(super) fn find_certificates(&mut self) -> Result<(), Fault> {
+        if self.asked.len() > ASKED_MAX {
+            return Err(Fault::Overrun);
+        }
+        if self.is_finding || self.asked.is_empty() {
+            return Ok(());
+        }
+        self.is_finding = true;
+        let wanted = std::mem::take(&mut self.asked);
         let live = self.shared.live();
         let neighbour = self.neighbour.clone();
         self.work(Urgency::Express, move || {
@@ -101,5 +112,6 @@ impl Pump {
             };
             Done::Found(wanted.into_iter().filter_map(find).collect())
         });
+        Ok(())
     }
 }

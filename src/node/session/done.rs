@@ -53,7 +53,11 @@ impl Pump {
     /// A worker has done something.
     pub(super) async fn done(&mut self, done: Done) -> Result<(), Fault> {
         if self.ending.is_some() {
-            return Ok(());
+            return match done {
+                // What is here of attachments is so for whoever else sends them.
+                Done::Chunks(Ok(news)) => self.chunks_came(news).await,
+                _ => Ok(()),
+            };
         }
         match done {
             Done::Judged(Judged::Arrivals(_), _)
@@ -88,7 +92,8 @@ impl Pump {
                 for frame in frames {
                     self.send(&frame);
                 }
-                Ok(())
+                self.is_finding = false;
+                self.find_certificates()
             }
             Done::Looked(number, is_here) => {
                 let answer = self.talk.looked(number, is_here);

@@ -51,6 +51,10 @@ use crate::{
 const CONTROL_BYTES: usize = 64 * 1024;
 /// Frames and batches that wait for the link before more is taken from the owner.
 const PENDING_MAX: usize = 32;
+/// Bytes of frames that may wait for the link, and what workers may have to do for the session: of a neighbour that asks and does not
+/// read, the session is ended.
+const CONTROL_WAITS_MAX: usize = 8 * 1024 * 1024;
+const JOBS_MAX: usize = 4096;
 /// How long the end of a session may take.
 const END_WITHIN: Duration = Duration::from_secs(2);
 
@@ -124,11 +128,14 @@ pub(super) async fn carry(
         look_again: look_again(shared, peer.not_after),
         frames: FrameDecoder::new(),
         pending: VecDeque::new(),
+        control_waits: 0,
         desk: shared.workers.desk(),
         judging: [(); 2].map(|()| Arc::new(Semaphore::new(JUDGED_AT_ONCE))),
         under_way: FuturesUnordered::new(),
         held: Vec::new(),
         wanted: BTreeSet::new(),
+        asked: BTreeSet::new(),
+        is_finding: false,
         is_introduced: false,
         untrusted: Arc::default(),
         talk: Talk::new(live.settings.unit.clone()),
@@ -184,6 +191,8 @@ struct Pump {
     frames: FrameDecoder,
     /// What the link is to take next.
     pending: VecDeque<link::Command>,
+    /// Bytes of frames among it.
+    control_waits: usize,
     /// Where it has its work done.
     desk: Desk,
     /// One permit for every batch that is judged or waits for the owner, by the urgency with which it is judged.
@@ -193,6 +202,9 @@ struct Pump {
     held: Vec<Held>,
     /// Certificates that the neighbour was asked for.
     wanted: BTreeSet<Fingerprint>,
+    /// Those that it asks for; a worker looks for some already.
+    asked: BTreeSet<Fingerprint>,
+    is_finding: bool,
     /// Whether the neighbour's own certificate came unasked.
     is_introduced: bool,
     /// Certificates that came and do not count.
@@ -281,6 +293,9 @@ impl Pump {
                 },
                 permit = commands.reserve(), if !self.pending.is_empty() => {
                     if let (Ok(permit), Some(command)) = (permit, self.pending.pop_front()) {
+                        if let link::Command::Control(bytes) = &command {
+                            self.control_waits -= bytes.len();
+                        }
                         permit.send(command);
                     }
                     Ok(())
@@ -300,9 +315,17 @@ impl Pump {
                 () = path::changed(&mut terms), if !ending => Box::pin(self.tell_terms()).await,
                 () = sleep_until(deadline) => self.overdue(),
             };
-            if let Err(fault) = step {
+            if let Err(fault) = step.and_then(|()| self.keeps_up()) {
                 self.fault(&fault);
             }
+        }
+    }
+
+    /// Whether what the neighbour asks for goes as it comes.
+    fn keeps_up(&self) -> Result<(), Fault> {
+        match self.control_waits > CONTROL_WAITS_MAX || self.under_way.len() > JOBS_MAX {
+            true => Err(Fault::Overrun),
+            false => Ok(()),
         }
     }
 
@@ -467,8 +490,8 @@ impl Pump {
         }
         match frame {
             Frame::WantCertificates(wanted) => {
-                self.find_certificates(wanted);
-                return Ok(());
+                self.asked.extend(wanted);
+                return self.find_certificates();
             }
             Frame::Certificate(der) => {
                 self.certificate(der);
@@ -554,6 +577,7 @@ impl Pump {
         let mut bytes = Bytes::from(bytes);
         while !bytes.is_empty() {
             let message = bytes.split_to(CONTROL_BYTES.min(bytes.len()));
+            self.control_waits += message.len();
             self.pending.push_back(link::Command::Control(message));
         }
     }

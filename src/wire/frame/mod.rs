@@ -33,8 +33,11 @@ pub const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
 /// Longest kind and name of a link in [`Hello`], in bytes.
 pub const LINK_TEXT_BYTES_MAX: usize = 128;
 
-/// A set of [`Ranges::COUNT_MAX`] ranges with nothing but 9-byte numbers, and its count.
-const RANGES_BYTES_MAX: usize = Ranges::COUNT_MAX as usize * 18 + 9;
+/// Most ranges of each set of numbers.
+const RANGES_MAX: usize = 16 * 1024;
+
+/// A set of [`RANGES_MAX`] ranges with nothing but 9-byte numbers, and its count.
+const RANGES_BYTES_MAX: usize = RANGES_MAX * 18 + 9;
 
 const UNIT_BYTES_MAX: usize = crate::model::UnitId::BYTES_MAX + 9;
 
@@ -242,6 +245,9 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
             })
         }
     };
+    for set in sets(frame) {
+        within("a set of numbers", set.ranges(), RANGES_MAX)?;
+    }
     match frame {
         Frame::Hello(hello) => {
             within("hello.marks", hello.marks.len(), MARKS_MAX)?;
@@ -290,8 +296,7 @@ fn check_lists(frame: &Frame) -> Result<(), FrameError> {
 /// The frame as it is when it says no more than it may, else several that say the same.
 fn cut(frame: &Frame) -> Vec<std::borrow::Cow<'_, Frame>> {
     use std::borrow::Cow::{Borrowed, Owned};
-    let whole = check_lists(frame).is_ok() && sets(frame).all(|set| set.ranges() <= RANGES_MAX);
-    if whole {
+    if check_lists(frame).is_ok() {
         return vec![Borrowed(frame)];
     }
     let pieces: Vec<Frame> = match frame {
@@ -344,8 +349,6 @@ fn cut(frame: &Frame) -> Vec<std::borrow::Cow<'_, Frame>> {
     pieces.into_iter().map(Owned).collect()
 }
 
-const RANGES_MAX: usize = Ranges::COUNT_MAX as usize;
-
 fn sets(frame: &Frame) -> impl Iterator<Item = &Ranges> {
     let (first, second) = match frame {
         Frame::Hello(hello) => (Some(&hello.received), None),
@@ -397,17 +400,7 @@ fn cut_ack(ack: &Ack) -> Vec<Frame> {
 }
 
 fn pieces_of(set: &Ranges) -> Vec<Ranges> {
-    let ranges: Vec<(u64, u64)> = set.iter().collect();
-    chunks(&ranges, RANGES_MAX)
-        .into_iter()
-        .map(|ranges| {
-            let mut piece = Ranges::new();
-            for (start, end) in ranges {
-                piece.insert_range(start, end);
-            }
-            piece
-        })
-        .collect()
+    set.pieces(RANGES_MAX).collect()
 }
 
 fn chunks<T: Clone>(list: &[T], most: usize) -> Vec<Vec<T>> {

@@ -130,8 +130,8 @@ fn frames_of_kinds_that_are_not_known_are_passed_over_however_the_stream_is_cut(
 #[test]
 fn a_hello_with_every_range_that_may_be_fits_with_the_largest_numbers() {
     let most = hello(scattered(
-        Ranges::COUNT_MAX,
-        u64::MAX / Ranges::COUNT_MAX - 1,
+        RANGES_MAX as u64,
+        u64::MAX / RANGES_MAX as u64 - 1,
     ));
     let bytes = encode_frame(&most);
     assert!(bytes.len() > 160_000);
@@ -152,10 +152,10 @@ fn a_hello_from_a_link_with_a_long_name_tells_the_start_of_it() {
 #[test]
 fn a_hello_with_more_ranges_keeps_the_lowest() {
     let frames = read_all(
-        &encode_frame(&hello(scattered(Ranges::COUNT_MAX + 9, 2))),
+        &encode_frame(&hello(scattered(RANGES_MAX as u64 + 9, 2))),
         9999,
     );
-    assert_eq!(frames, [hello(scattered(Ranges::COUNT_MAX, 2))]);
+    assert_eq!(frames, [hello(scattered(RANGES_MAX as u64, 2))]);
 }
 
 #[test]
@@ -172,7 +172,7 @@ fn what_does_not_fit_one_frame_is_said_in_several() {
     }
     assert_eq!(together, digests);
 
-    let received = scattered(Ranges::COUNT_MAX * 2 + 5, 3);
+    let received = scattered(RANGES_MAX as u64 * 2 + 5, 3);
     let unit: crate::model::UnitId = "hebi.police".parse().expect("a unit");
     let ack = Ack {
         received: received.clone(),
@@ -255,5 +255,22 @@ proptest! {
         let mut decoder = FrameDecoder::new();
         decoder.push(&bytes);
         while let Ok(Some(_)) = decoder.next() {}
+    }
+}
+
+#[test]
+fn a_set_of_more_ranges_than_a_frame_may_have_is_refused() {
+    for (count, is_good) in [(RANGES_MAX, true), (RANGES_MAX + 1, false)] {
+        let body = codec::encode(&Frame::Gone(scattered(count as u64, 2)));
+        let mut bytes = Vec::new();
+        varint::put(&mut bytes, body.len() as u64);
+        bytes.extend(body);
+        let mut decoder = FrameDecoder::new();
+        decoder.push(&bytes);
+        match decoder.next() {
+            Ok(Some(Frame::Gone(_))) => assert!(is_good),
+            Err(FrameError::TooMany { .. }) => assert!(!is_good),
+            other => panic!("{other:?}"),
+        }
     }
 }

@@ -50,15 +50,7 @@ impl Outbox {
 
     /// The neighbour has answered, or has shown that it knows.
     pub(in crate::delivery) fn gone_known(&mut self, seqs: &Ranges) {
-        if self.gone.is_empty() {
-            return;
-        }
-        self.gone = self
-            .gone
-            .iter()
-            .flat_map(|(start, end)| start..=end)
-            .filter(|seq| !seqs.contains(*seq))
-            .collect();
+        self.gone.remove_all(seqs);
     }
 
     /// Numbers that the neighbour is to be told of now, each once in a session: those that ended, and those that are to end.

@@ -11,6 +11,8 @@ use crate::{
 
 /// A batch takes no further parcel once it has so many bytes.
 pub(in crate::delivery) const BATCH_BYTES_FULL: u64 = 64 * 1024;
+/// Receivers without room that are remembered.
+const CLOSED_MAX: usize = 16 * 1024;
 /// Every so many turns the lower lane of a class goes first, so that it is never starved.
 const SHARE_TURNS: u32 = 4;
 
@@ -45,8 +47,11 @@ impl Outbox {
         self.credit = credit;
     }
 
+    /// A receiver has no room. Of more than are remembered each is told with the parcel that comes back.
     pub(in crate::delivery) fn close(&mut self, unit: UnitId) {
-        self.closed.insert(unit);
+        if self.closed.len() < CLOSED_MAX {
+            self.closed.insert(unit);
+        }
     }
 
     pub(in crate::delivery) fn open(&mut self, unit: &UnitId) {
