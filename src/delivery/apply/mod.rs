@@ -70,7 +70,13 @@ impl Delivery {
         payload: Payload<'_>,
         log: &mut dyn Log,
     ) {
-        let (lsn, at) = log.append(&codec::encode(&record), payload);
+        let encoded = codec::encode(&record);
+        #[cfg(any(test, feature = "sim"))]
+        assert!(
+            encoded.len() < 1024 || codec::decode::<Record, RECORD_BYTES_MAX>(&encoded).is_ok(),
+            "what is written must read back"
+        );
+        let (lsn, at) = log.append(&encoded, payload);
         self.apply(record, carried, lsn, at);
     }
 

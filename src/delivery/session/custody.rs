@@ -10,9 +10,11 @@ use crate::model::{Digest, Log, UnitId};
 /// Offers in one frame.
 const OFFERS_MAX: usize = 1024;
 /// Offers that are not answered, at most: a session holds no more frames than so many offers make.
-const OFFERED_MAX: usize = 64 * OFFERS_MAX;
+const OFFERED_MAX: usize = if SMALL { 3 } else { 64 * OFFERS_MAX };
 /// Parcels in one record.
-const REQUEUED_MAX: usize = 64 * 1024;
+const REQUEUED_MAX: usize = if SMALL { 2 } else { 64 * 1024 };
+/// Simulated worlds have few messages, and are to meet these bounds.
+const SMALL: bool = cfg!(any(test, feature = "sim"));
 
 impl Delivery {
     pub(super) fn offer(&mut self, neighbour: &UnitId) {

@@ -53,6 +53,8 @@ pub(super) struct Keeper {
 #[derive(Debug)]
 struct Taking {
     from: UnitId,
+    /// Whether its description is here, or was.
+    was_described: bool,
     unsynced: u32,
     synced: Instant,
 }
@@ -98,6 +100,7 @@ impl Keeper {
     pub(super) fn take_from(&self, digest: BlobDigest, from: UnitId) {
         let taking = Taking {
             from,
+            was_described: self.blobs.have(&digest).is_some(),
             unsynced: 0,
             synced: Instant::now(),
         };
@@ -179,9 +182,11 @@ impl Keeper {
                     self.begin_anew(digest, &mut news);
                     return Ok(news);
                 }
-                // It was removed, and whoever was to tell that may not have.
                 Err(PutError::Unknown(_)) if self.blobs.have(&digest).is_none() => {
-                    news.push((digest, BlobNews::Lost));
+                    // It was removed, and whoever was to tell that may not have; or it overtakes its description.
+                    if self.was_described(&digest, false) {
+                        news.push((digest, BlobNews::Lost));
+                    }
                     return Ok(news);
                 }
                 Err(fault) => return Err(ChunksFault::Chunk(fault)),
@@ -238,8 +243,16 @@ impl Keeper {
             }
             Err(fault @ BeginError::WrongList(_)) => return Err(ChunksFault::List(fault)),
         };
+        self.was_described(&digest, true);
         news.push((digest, BlobNews::Part { size, have }));
         Ok(true)
+    }
+
+    /// Notes whether the description of what is being received is here, and tells whether it was.
+    fn was_described(&self, digest: &BlobDigest, is_now: bool) -> bool {
+        let mut taken = self.taken();
+        let taking = taken.get_mut(digest);
+        taking.is_some_and(|taking| std::mem::replace(&mut taking.was_described, is_now))
     }
 
     /// Nothing of one that is being received is of any use.

@@ -114,6 +114,18 @@ fn wrong_bytes_a_wrong_list_and_chunks_past_the_end_are_a_fault_and_leave_nothin
 }
 
 #[test]
+fn what_was_removed_while_it_came_is_told_as_lost_once() {
+    let two = two(64);
+    two.came(two.run(true, 0, 1)).expect("it counts");
+    let removed = two.receiver.blobs.remove(&two.digest);
+    removed.expect("it can be removed");
+    let came = two.came(two.run(false, 1, 1)).expect("no fault");
+    assert_eq!(came, [BlobNews::Lost]);
+    let came = two.came(two.run(false, 2, 1)).expect("no fault");
+    assert_eq!(came, []);
+}
+
+#[test]
 fn a_list_that_has_rotted_at_either_end_is_nobodys_fault_and_costs_no_session() {
     let two = two(64);
     let rot = |end: usize| {
