@@ -583,8 +583,11 @@ fn terms(data: &mut Unstructured<'_>) -> Result<LinkTerms> {
 fn ranges(data: &mut Unstructured<'_>) -> Result<Ranges> {
     let mut ranges = Ranges::default();
     for _ in 0..data.int_in_range(0..=2)? {
-        let start = data.int_in_range(1..=20)?;
-        ranges.insert_range(start, start + data.int_in_range(0..=6)?);
+        let (start, more): (u64, u64) = match data.ratio(1, 8)? {
+            true => (u64::arbitrary(data)?, u64::arbitrary(data)?),
+            false => (data.int_in_range(1..=20)?, data.int_in_range(0..=6)?),
+        };
+        ranges.insert_range(start, start.saturating_add(more));
     }
     Ok(ranges)
 }
