@@ -49,7 +49,7 @@ impl Delivery {
         if let Some(live) = self.sessions.get_mut(&session) {
             live.epoch = hello.epoch;
         }
-        let millis = hello.wall as i64 - self.now.wall as i64;
+        let millis = hello.wall.wrapping_sub(self.now.wall) as i64;
         if millis.unsigned_abs() > SKEW_TOLD_MS {
             self.event(Event::ClockSkew {
                 neighbour: neighbour.clone(),
