@@ -14,6 +14,7 @@
 mod fetch;
 mod needs;
 mod serve;
+mod served;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -21,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 pub use self::view::{BlobOnItsWay, BlobView};
 use self::{
     fetch::{Fetch, Source},
-    serve::Served,
+    served::Served,
 };
 use super::parcels::Slot;
 use crate::model::{BlobDigest, Lsn, Millis, Ranges, UnitId, chunk_count};

@@ -1,8 +1,11 @@
 //! What neighbours want: runs of chunks, leased to their sessions.
 
-use std::collections::{BTreeMap, VecDeque};
-
-use super::{Alarm, Here, fetch::Fetch, take_out};
+use super::{
+    Alarm, Here,
+    fetch::Fetch,
+    served::{Described, Lease, Serving},
+    take_out,
+};
 use crate::delivery::{
     Close, Delivery, Output, SessionId,
     hop::{Absent, Frame, Have, Want},
@@ -30,135 +33,6 @@ const LEASE_MS: Millis = 30_000;
 const SHARE_TURNS: u32 = 4;
 /// Beyond every chunk of every attachment.
 const CHUNKS_MAX: u64 = 1 << 32;
-
-/// What one neighbour wants.
-#[derive(Debug, Default)]
-pub(super) struct Served {
-    wants: BTreeMap<BlobDigest, Serving>,
-    /// Those that it waits for now, in the order of its asking.
-    active: VecDeque<BlobDigest>,
-    turns: u32,
-}
-
-#[derive(Debug)]
-struct Serving {
-    /// Who named it.
-    senders: Vec<UnitId>,
-    described: Described,
-    /// What the neighbour has.
-    theirs: Ranges,
-    /// That, and what is under way.
-    given: Ranges,
-    leases: Vec<Lease>,
-    /// Whether it was told that there is something again, and has not asked since.
-    is_called: bool,
-    until: Millis,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Described {
-    No,
-    UnderWay(SessionId),
-    Yes,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Lease {
-    first: u64,
-    last: u64,
-    session: SessionId,
-    until: Millis,
-    /// The neighbour has asked again since. That it wanted the attachment no longer, and let go of what came, may have been said over a
-    /// session that died.
-    is_doubted: bool,
-}
-
-/// What is sent next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Run {
-    describe: bool,
-    first: u64,
-    count: u64,
-}
-
-impl Served {
-    pub(super) fn is_active(&self) -> bool {
-        !self.active.is_empty()
-    }
-
-    pub(super) fn senders_of(&self, digest: &BlobDigest) -> &[UnitId] {
-        self.wants.get(digest).map_or(&[], |want| &want.senders)
-    }
-
-    /// What it waits for now, and the chunks that it has of each.
-    pub(super) fn under_way(&self) -> impl Iterator<Item = (&BlobDigest, &Ranges)> {
-        let wants = self.active.iter();
-        wants.filter_map(|digest| Some((digest, &self.wants.get(digest)?.theirs)))
-    }
-
-    fn unacked(&self) -> u64 {
-        let wants = self.active.iter().filter_map(|d| self.wants.get(d));
-        let leases = wants.flat_map(|serving| &serving.leases);
-        leases.map(|lease| lease.last - lease.first + 1).sum()
-    }
-}
-
-impl Serving {
-    /// The next run, of at most so many chunks.
-    fn next(&self, here: &Here, chunks_max: u64) -> Option<Run> {
-        if matches!(self.described, Described::UnderWay(_)) {
-            return None;
-        }
-        let describe = self.described == Described::No;
-        let mut at = self.given.gap(0);
-        while let Some((first, last)) = here.run(at) {
-            if first > at {
-                at = self.given.gap(first);
-                if at > first {
-                    continue;
-                }
-            }
-            let free = self
-                .given
-                .run(at)
-                .map_or(last, |(next, _)| last.min(next - 1));
-            let count = (free - at + 1).min(chunks_max);
-            return Some(Run {
-                describe,
-                first: at,
-                count,
-            });
-        }
-        describe.then_some(Run {
-            describe,
-            first: 0,
-            count: 0,
-        })
-    }
-
-    /// Gives up leases; what was under way by them goes again.
-    fn give_back(&mut self, is_lost: impl Fn(&Lease) -> bool) {
-        let lost: Vec<Lease> = self.leases.extract_if(.., |lease| is_lost(lease)).collect();
-        for lease in lost {
-            for chunk in lease.first..=lease.last {
-                let elsewhere = self
-                    .leases
-                    .iter()
-                    .any(|l| (l.first..=l.last).contains(&chunk));
-                if !elsewhere && !self.theirs.contains(chunk) {
-                    self.given.remove(chunk);
-                }
-            }
-            if self.described == Described::UnderWay(lease.session) {
-                self.described = Described::No;
-            }
-        }
-    }
-
-    fn is_complete(&self, here: &Here) -> bool {
-        self.described == Described::Yes && self.theirs.gap(0) >= here.count()
-    }
-}
 
 impl Delivery {
     // ---- what the neighbour says
