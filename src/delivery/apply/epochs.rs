@@ -1,17 +1,44 @@
 //! New epochs: every number afresh, and what a neighbour lost is queued again.
 
-use crate::delivery::{Delivery, Event, hop::Queued, record::Route};
+use std::collections::BTreeSet;
+
+use crate::delivery::{Delivery, Event, hop::Queued, parcels::Slot, record::Route};
 use crate::model::{Digest, UnitId};
 
 impl Delivery {
     pub(super) fn apply_epoch(&mut self, epoch: u64) {
         self.epoch = epoch;
         let neighbours: Vec<UnitId> = self.hops.keys().cloned().collect();
+        let custody = self.custody();
         for neighbour in neighbours {
             self.hop(&neighbour).inbound.renumber();
             self.renumber(&neighbour, Vec::new());
+            // Numbers would have told what the neighbour has lost since: it may have been set back as well.
+            if self.hop(&neighbour).peer_epoch != 0 {
+                self.hop(&neighbour).offers = self.offers_to(&neighbour, &custody);
+            }
         }
         self.event(Event::Epoch(epoch));
+    }
+
+    /// Parcels that this node answers for.
+    fn custody(&self) -> Vec<Slot> {
+        let all = self.parcels.iter().map(|(slot, _)| slot);
+        all.filter(|slot| self.parcels.in_custody(*slot)).collect()
+    }
+
+    /// Those of them that went to a neighbour: it may have lost them.
+    fn offers_to(&self, neighbour: &UnitId, custody: &[Slot]) -> BTreeSet<Digest> {
+        #[cfg(any(test, feature = "sim"))]
+        if self.has(crate::delivery::Bug::ForgottenCustody) {
+            return BTreeSet::new();
+        }
+        custody
+            .iter()
+            .filter(|slot| !self.parcels.has_copy_for(**slot, neighbour))
+            .filter(|slot| !self.targets_via(**slot, neighbour).is_empty())
+            .map(|slot| self.parcels.get(*slot).digest)
+            .collect()
     }
 
     pub(super) fn apply_reset(
@@ -44,21 +71,9 @@ impl Delivery {
         }
         self.renumber(neighbour, Vec::new());
         if had_met {
-            let offers: Vec<Digest> = self
-                .parcels
-                .iter()
-                .filter(|(slot, _)| self.parcels.in_custody(*slot))
-                .filter(|(slot, _)| !self.parcels.has_copy_for(*slot, neighbour))
-                .filter(|(slot, _)| !self.targets_via(*slot, neighbour).is_empty())
-                .map(|(_, kept)| kept.digest)
-                .collect();
-            #[cfg(any(test, feature = "sim"))]
-            let offers = match self.has(crate::delivery::Bug::ForgottenCustody) {
-                true => Vec::new(),
-                false => offers,
-            };
+            let offers = self.offers_to(neighbour, &self.custody());
             let offered = offers.len() as u64;
-            self.hop(neighbour).offers = offers.into_iter().collect();
+            self.hop(neighbour).offers = offers;
             self.event(Event::Reset {
                 neighbour: neighbour.clone(),
                 offered,
