@@ -1,6 +1,6 @@
 //! What is needed and not here: asked for, and taken as it comes.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::{Alarm, Here, take_out};
 use crate::delivery::{
@@ -39,11 +39,11 @@ pub(super) enum Fetch {
         moves: bool,
         /// Who named it, as far as the neighbour was told.
         senders: Vec<UnitId>,
+        /// Those of them that it was told of each time: what it answers holds for these, whichever time it answers.
+        meant: Vec<UnitId>,
     },
     /// There was no room for it.
     Parked,
-    /// It is larger than this node, or one on the way, takes: whatever names it ends.
-    Refused,
 }
 
 /// What is fetched from one neighbour.
@@ -55,8 +55,9 @@ pub(super) struct Source {
     absent: BTreeSet<BlobDigest>,
     /// What it had nothing of once and has not been asked for since: it may call, or have called, and is told when nothing more is wanted.
     remembered: BTreeSet<BlobDigest>,
-    /// What will never come from it, for it is too large.
-    refused: BTreeSet<BlobDigest>,
+    /// What will never come from it, for it is too large, and the senders for whom it was asked. Whoever says so may lie, or be told lies:
+    /// what others named by the same digest is not touched.
+    refused: BTreeMap<BlobDigest, BTreeSet<UnitId>>,
 }
 
 impl Source {
@@ -65,13 +66,21 @@ impl Source {
         self.absent.remove(digest);
     }
 
-    /// Whether an attachment will never come from it.
-    pub(super) fn refuses(&self, digest: &BlobDigest) -> bool {
-        self.refused.contains(digest)
+    /// Whether what a sender named will never come from it.
+    fn refuses(&self, digest: &BlobDigest, sender: &UnitId) -> bool {
+        let senders = self.refused.get(digest);
+        senders.is_some_and(|senders| senders.contains(sender))
     }
 }
 
 impl Delivery {
+    /// Whether an attachment that a sender named is too large for a node on its way here, or for this one.
+    pub(super) fn is_refused(&self, digest: &BlobDigest, sender: &UnitId) -> bool {
+        let way = self.next_hop(&Pattern::from(sender));
+        let source = way.and_then(|way| self.blobs.sources.get(&way));
+        source.is_some_and(|source| source.refuses(digest, sender))
+    }
+
     /// The neighbours on the way to those who named an attachment, each with the first of them.
     fn sources_of(&self, digest: &BlobDigest) -> Vec<(UnitId, Vec<UnitId>)> {
         let mut found: Vec<(UnitId, Vec<UnitId>)> = Vec::new();
@@ -98,6 +107,10 @@ impl Delivery {
             let Some(next) = next.filter(|next| wanter != Some(next)) else {
                 continue;
             };
+            let source = self.blobs.sources.get(&next);
+            if source.is_some_and(|source| source.refuses(digest, sender)) {
+                continue;
+            }
             match found.iter_mut().find(|(known, _)| *known == next) {
                 Some((_, named)) if named.len() >= WANT_SENDERS_MAX || named.contains(sender) => {}
                 Some((_, named)) => named.push(sender.clone()),
@@ -177,6 +190,7 @@ impl Delivery {
                 ack_due: None,
                 moves: false,
                 senders: Vec::new(),
+                meant: Vec::new(),
             };
             source.asked.push_back(digest);
             source.remembered.remove(&digest);
@@ -213,11 +227,16 @@ impl Delivery {
             news,
             ack_due,
             senders,
+            meant,
             ..
         }) = self.blobs.fetches.get_mut(&digest)
         {
             news.clear();
             *ack_due = None;
+            match senders.is_empty() {
+                true => meant.clone_from(&named),
+                false => meant.retain(|sender| named.contains(sender)),
+            }
             senders.clone_from(&named);
         }
         let (described, have) = match self.blobs.here.get(&digest) {
@@ -330,22 +349,15 @@ impl Delivery {
             // A want that came late, over another session, is still on record there.
             None => return self.say_enough(neighbour, digest),
         }
-        self.unask(digest, Fetch::Idle);
-        if let Some(source) = self.blobs.sources.get_mut(neighbour) {
-            match absent.too_large {
-                true => source.refused.insert(digest),
-                false => {
-                    source.remembered.insert(digest);
-                    source.absent.insert(digest)
-                }
-            };
-        }
         if absent.too_large {
-            // What others named goes on: they may bring it another way.
-            self.blobs.touched.insert(digest);
-            self.refuse_wanters(digest, |sender, this| {
-                this.next_hop(&Pattern::from(sender)).as_ref() == Some(neighbour)
-            });
+            self.refuse(digest);
+        }
+        self.unask(digest, Fetch::Idle);
+        if !absent.too_large
+            && let Some(source) = self.blobs.sources.get_mut(neighbour)
+        {
+            source.remembered.insert(digest);
+            source.absent.insert(digest);
         }
         let again = self.now.mono + SEEK_AGAIN_MS;
         self.blobs.wake(again, Alarm::Seek(digest));
@@ -433,17 +445,27 @@ impl Delivery {
         self.answer_wanters(digest);
     }
 
-    /// It is too large for this node, or for one on the way: what names it ends, and whoever wants it is told.
+    /// By the word of the neighbour that is asked, it is too large for this node.
     pub(super) fn blob_refused(&mut self, digest: BlobDigest) {
-        if !self.blobs.fetches.contains_key(&digest) {
-            return;
-        }
-        if let Some(from) = self.unask(digest, Fetch::Refused) {
+        self.refuse(digest);
+        if let Some(from) = self.unask_if_fetched(digest) {
             self.say_enough(&from, digest);
             self.ask_more(&from);
         }
+        self.answer_wanters(digest);
+    }
+
+    /// The neighbour that is asked for an attachment says that it is too large: that of those for whom it was asked ends, and whoever wants
+    /// it of them is told.
+    fn refuse(&mut self, digest: BlobDigest) {
+        let Some(Fetch::Asked { from, meant, .. }) = self.blobs.fetches.get(&digest) else {
+            return;
+        };
+        if let Some(source) = self.blobs.sources.get_mut(from) {
+            let refused = source.refused.entry(digest).or_default();
+            refused.extend(meant.iter().cloned());
+        }
         self.blobs.touched.insert(digest);
-        self.refuse_wanters(digest, |_, _| true);
     }
 
     /// There was no room for what came.
@@ -574,13 +596,13 @@ impl Delivery {
                 }
                 self.seek(digest);
             }
-            Some(Fetch::Queued { .. } | Fetch::Refused) | None => {}
+            Some(Fetch::Queued { .. }) | None => {}
         }
     }
 
     /// Whether a neighbour has not said that it has nothing of an attachment.
     fn may_have(&self, neighbour: &UnitId, digest: &BlobDigest) -> bool {
         let source = self.blobs.sources.get(neighbour);
-        source.is_none_or(|s| !s.absent.contains(digest) && !s.refuses(digest))
+        source.is_none_or(|source| !source.absent.contains(digest))
     }
 }

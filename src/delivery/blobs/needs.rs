@@ -2,7 +2,7 @@
 
 use super::{Alarm, Blobs, fetch::Fetch};
 use crate::delivery::{BlobNews, Delivery, NotAccepted, Output, parcels::Slot, record::Record};
-use crate::model::{BlobDigest, Log, Millis, Pattern, Reason, State};
+use crate::model::{BlobDigest, Log, Millis, Reason, State};
 use crate::parcel::Header;
 
 /// How long the fetching of an attachment goes on that nobody needs any more. Its message may just have gone on to a neighbour that will
@@ -142,6 +142,7 @@ impl Delivery {
                 source.may_have(&digest);
             }
         }
+        self.refuse_wanters(digest);
         self.seek(digest);
         self.tell_senders(digest);
     }
@@ -158,13 +159,8 @@ impl Delivery {
         let Some(digests) = self.blobs.named.get(&slot) else {
             return;
         };
-        let way = self.next_hop(&Pattern::from(self.parcels.sender(slot)));
-        let source = way.and_then(|way| self.blobs.sources.get(&way));
-        let is_refused = digests.iter().any(|digest| {
-            let fetch = self.blobs.fetches.get(digest);
-            fetch == Some(&Fetch::Refused)
-                || fetch.is_some() && source.is_some_and(|source| source.refuses(digest))
-        });
+        let sender = self.parcels.sender(slot);
+        let is_refused = digests.iter().any(|d| self.is_refused(d, sender));
         let is_whole = digests.iter().all(|d| self.blobs.is_whole(d));
         let parcel = self.parcels.get(slot).digest;
         let wall = self.now.wall;

@@ -173,12 +173,8 @@ impl Delivery {
         }
     }
 
-    /// An attachment is too large: whoever wants it, for one that named it, is told.
-    pub(super) fn refuse_wanters(
-        &mut self,
-        digest: BlobDigest,
-        is_refused: impl Fn(&UnitId, &Self) -> bool,
-    ) {
+    /// Whoever wants an attachment of senders for whom it is too large is told, once that holds for all of them.
+    pub(super) fn refuse_wanters(&mut self, digest: BlobDigest) {
         let wanted = self
             .blobs
             .needs
@@ -187,7 +183,8 @@ impl Delivery {
         for neighbour in wanted.unwrap_or_default() {
             let served = self.blobs.served.get(&neighbour);
             let senders = served.map_or(&[][..], |served| served.senders_of(&digest));
-            if senders.iter().all(|sender| is_refused(sender, self)) {
+            let mut refused = senders.iter().map(|s| self.is_refused(&digest, s));
+            if !senders.is_empty() && refused.all(|is_refused| is_refused) {
                 let absent = Absent {
                     digest,
                     too_large: true,
