@@ -86,10 +86,12 @@ impl<D: Disk> Journal<D> {
         let current = match self.current.take() {
             Some(current) => {
                 let end = u64::from(current.end);
-                // While there is no next segment, this one is used to its end.
-                let least = if self.short { 0 } else { segment_bytes / 8 };
-                let wanted = self.expected.max(len.into()).max(least);
-                let goes_on = match current.small {
+                let wanted = match self.lacks_next() {
+                    // This one is used to its end.
+                    true => len.into(),
+                    false => self.expected.max(len.into()).max(segment_bytes / 8),
+                };
+                let goes_on = match current.allocated < segment_bytes {
                     true => self.spare != Spare::Ready,
                     false => end + wanted <= segment_bytes,
                 };
@@ -107,10 +109,10 @@ impl<D: Disk> Journal<D> {
             offset: current.end,
         };
         let end = current.end + len;
-        self.current = Some(Current { end, ..current });
         let account = self.accounts.0.entry(place.segment).or_default();
-        account.bytes = segment_bytes.max(end.into());
+        account.bytes = current.allocated.max(end.into());
         account.last = self.last + 1;
+        self.current = Some(Current { end, ..current });
         place
     }
 
@@ -118,7 +120,10 @@ impl<D: Disk> Journal<D> {
         let header = self.next_header();
         let (number, salt) = self.next;
         // Until the write has told.
-        let small = self.short && self.spare != Spare::Ready;
+        let allocated = match self.lacks_next() {
+            true => segment::START,
+            false => self.settings.segment_bytes,
+        };
         if let Some(ended) = &ended
             && let Some(account) = self.accounts.0.get_mut(&ended.number)
         {
@@ -136,7 +141,7 @@ impl<D: Disk> Journal<D> {
         Current {
             number,
             end: segment::START,
-            small,
+            allocated: allocated.into(),
         }
     }
 

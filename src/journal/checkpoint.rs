@@ -320,10 +320,12 @@ impl<D: Disk> WrittenCheckpoint<D> {
             let _ = draft::set_aside(disk, self.draft_bytes);
             return Err(CheckpointError::TooEarly { lsn, synced });
         }
-        let synced = match planted(Flaw::CheckpointNotSynced) {
+        // What was set aside and not needed is given back as late as can be: it is set aside again below.
+        let cut = self.file.set_len(self.bytes);
+        let synced = cut.and_then(|()| match planted(Flaw::CheckpointNotSynced) {
             true => Ok(()),
             false => self.file.sync_data(),
-        };
+        });
         let settled = synced
             .and_then(|()| disk.rename(draft::NAME, &name(lsn)))
             .and_then(|()| disk.sync());
@@ -400,9 +402,14 @@ impl<D: Disk> WrittenCheckpoint<D> {
 }
 
 fn failed<D: Disk>(disk: &D, draft_bytes: u64, error: io::Error) -> CheckpointError {
+    let is_full = is_full(&error);
+    if !is_full {
+        // It may be the very file that fails. Best effort, as below.
+        let _ = disk.remove(draft::NAME);
+    }
     // Best effort: the next checkpoint begins anew whatever is there.
     let _ = draft::set_aside(disk, draft_bytes);
-    match is_full(&error) {
+    match is_full {
         true => CheckpointError::Full,
         false => CheckpointError::Io(error),
     }
@@ -457,7 +464,6 @@ fn write<D: Disk>(
     let hash = out.hasher.finalize();
     out.write_all(hash.as_bytes())?;
     let bytes = out.at;
-    file.set_len(bytes)?;
     Ok((file, state_bytes, bytes))
 }
 

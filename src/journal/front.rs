@@ -79,8 +79,8 @@ pub(super) struct Current {
     pub(super) number: u32,
     /// Where the next frame goes.
     pub(super) end: u32,
-    /// Not all of its room could be set aside: it takes what there is room for.
-    pub(super) small: bool,
+    /// Bytes that are set aside for it. When that is not a whole segment, it takes what there is room for.
+    pub(super) allocated: u64,
 }
 
 /// Frames that wait, in one piece of a segment.
@@ -234,16 +234,23 @@ impl<D: Disk> Journal<D> {
         }
         match result {
             Ok(written) => {
-                if let Some((number, Ok(()))) = written.spare
-                    && number == self.next.0
-                {
-                    self.spare = Spare::Ready;
-                    self.short = false;
+                match written.spare {
+                    Some((number, Ok(()))) if number == self.next.0 => {
+                        self.spare = Spare::Ready;
+                        self.short = false;
+                    }
+                    // Though another may be the next by now.
+                    Some((_, Err(_))) => self.short = true,
+                    _ => {}
                 }
-                if let (Some(current), Some((number, small))) = (&mut self.current, written.segment)
+                if let (Some(current), Some((number, allocated))) =
+                    (&mut self.current, written.segment)
                     && current.number == number
                 {
-                    current.small = small;
+                    current.allocated = allocated;
+                    if let Some(account) = self.accounts.0.get_mut(&number) {
+                        account.bytes = allocated.max(current.end.into());
+                    }
                 }
                 self.short |= self.spare == Spare::Missing;
                 self.landed();
@@ -309,6 +316,11 @@ impl<D: Disk> Journal<D> {
             && self.room().bytes_left < u64::from(self.settings.segment_bytes / 2)
     }
 
+    /// Whether there is no next segment, and none could be made when it was tried last.
+    pub(super) fn lacks_next(&self) -> bool {
+        self.short && self.spare != Spare::Ready
+    }
+
     /// How much room there is.
     pub fn room(&self) -> Room {
         let spare = match self.spare {
@@ -317,10 +329,7 @@ impl<D: Disk> Journal<D> {
         };
         let pending: usize = self.pending.iter().map(|part| part.bytes.len()).sum();
         let bytes_left = match &self.current {
-            Some(Current { small: true, .. }) => 0,
-            Some(current) => {
-                u64::from(self.settings.segment_bytes).saturating_sub(current.end.into())
-            }
+            Some(current) => current.allocated.saturating_sub(current.end.into()),
             None => spare,
         };
         let checkpoint = &self.checkpoint;
@@ -352,10 +361,11 @@ impl<D: Disk> Journal<D> {
             self.settings.victim_live_percent,
             self.settings.slack_percent,
         )?;
-        // To make room may take half of what is kept for what makes room.
+        // When there is no next segment, it may take most of what is kept for what makes room: with the checkpoint after it a whole
+        // segment is free. The rest is for acks until then.
         let room = self.room();
-        let fits = self.live_bytes(victim) + room.bytes_left_reserve / 2 <= room.bytes_left;
-        (fits || !self.short).then_some(victim)
+        let fits = self.live_bytes(victim) + room.bytes_left_reserve / 8 <= room.bytes_left;
+        (fits || self.spare == Spare::Ready).then_some(victim)
     }
 
     /// The bytes of live payloads in a segment, their frames included.

@@ -82,6 +82,7 @@ impl<D: Disk> Journal<D> {
             next_number = next_number.max(last + 1);
         }
         recoverer.finish();
+        recoverer.remove_superseded(&names);
         let draft_bytes = draft::bytes(settings.segment_bytes);
         let draft = draft::set_aside(&disk, draft_bytes);
         let spare = recoverer.reuse_spare(&empty, next_number, settings.segment_bytes);
@@ -208,6 +209,20 @@ impl<D: Disk, R: Replay> Recoverer<'_, D, R> {
             });
         }
         Ok(None)
+    }
+
+    /// A crash between a checkpoint and the removal of those before it leaves these: they take room that nobody counts.
+    fn remove_superseded(&self, names: &[String]) {
+        let newest = self.report.checkpoint.filter(|_| !self.report.from_copy);
+        let is_older = |name: &&String| checkpoint::lsn(name).is_some_and(|lsn| Some(lsn) < newest);
+        let mut older = names.iter().filter(is_older).peekable();
+        // That the newest one has its name is durable before.
+        if older.peek().is_some() && self.disk.sync().is_ok() {
+            for name in older {
+                // Best effort: the next checkpoint tries again.
+                let _ = self.disk.remove(name);
+            }
+        }
     }
 
     /// What the checkpoint in a file says, if it is whole and `replay` takes it, with the size of the file and its state's.

@@ -50,8 +50,8 @@ pub struct Written {
     pub synced: Lsn,
     /// The segment that was to be made ahead of need, and how it went; `None` when none was wanted.
     pub spare: Option<(u32, io::Result<()>)>,
-    /// The segment that is written to, and whether there was not room for all of it.
-    pub(super) segment: Option<(u32, bool)>,
+    /// The segment that is written to, and how many bytes are set aside for it.
+    pub(super) segment: Option<(u32, u64)>,
     /// The bytes of the last part that was written.
     pub(super) spent: Option<Bytes>,
 }
@@ -151,7 +151,7 @@ impl<D: Disk> Write<D> {
             .spare
             .map(|header| (header.number, self.make_spare(&mut tail, header)));
         let current = tail.current.as_ref();
-        let segment = current.map(|c| (c.number, c.allocated < self.segment_bytes.into()));
+        let segment = current.map(|c| (c.number, c.allocated));
         Ok(Written {
             synced: shared.synced(),
             spare,
@@ -204,11 +204,15 @@ impl<D: Disk> Write<D> {
         let next = match tail.spare.take() {
             Some(spare) if spare.number == number => spare,
             _ => {
-                let made = |bytes| make(&self.shared.disk, &start.header, bytes);
-                match made(self.segment_bytes) {
-                    // What frees room may be small enough.
-                    Err(error) if is_full(&error) => made(segment::START)?,
-                    made => made?,
+                // What frees room may be small enough.
+                let bytes = self.segment_bytes;
+                let mut sizes = [bytes, bytes / 2, bytes / 4, segment::START].into_iter();
+                loop {
+                    let size = sizes.next().unwrap_or_default();
+                    match make(&self.shared.disk, &start.header, size) {
+                        Err(error) if is_full(&error) && sizes.len() > 0 => {}
+                        made => break made?,
+                    }
                 }
             }
         };

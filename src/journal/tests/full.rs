@@ -1,7 +1,10 @@
 //! Disks that are full, and disks that fail.
 
 use super::*;
-use crate::sim::disk::{Operation, SimDisk};
+use crate::{
+    journal::disk::read_whole,
+    sim::disk::{Operation, SimDisk},
+};
 
 const LARGE: Settings = Settings {
     segment_bytes: 256 * 1024,
@@ -226,6 +229,9 @@ fn no_new_work_is_taken_for_room_that_was_freed_and_is_not_there() {
 fn a_full_disk_with_something_alive_in_every_segment_is_made_room_on() {
     for n in 0..20 {
         let (disk, mut world) = full(n, usize::MAX);
+        if n % 2 == 0 {
+            take_reserve(&mut world);
+        }
         drop_but(&mut world, |id| id % 30 == 0, keep_house);
         let room = world.journal.room();
         assert!(room.admits(100, false), "seed {n}: {room:?}");
@@ -270,6 +276,95 @@ fn after_a_start_on_a_full_disk_acks_take_what_room_there_is() {
         disk.crash(n);
         world.reopen(&disk, n);
     }
+}
+
+#[test]
+fn after_a_start_on_a_full_disk_with_something_alive_in_every_segment_room_is_made() {
+    for n in 0..20 {
+        let (disk, mut world) = full(n, usize::MAX);
+        take_reserve(&mut world);
+        let used = disk.used();
+        disk.crash(n);
+        // What was set aside and not used comes back at the start: there is room for a quarter of a segment.
+        disk.set_capacity(Some(used + 2000));
+        world.reopen(&disk, n);
+        assert!(!world.journal.room().admits(1, true), "seed {n}");
+        drop_but(&mut world, |id| id % 30 == 0, keep_house);
+        let room = world.journal.room();
+        assert!(room.admits(100, false), "seed {n}: {room:?}");
+        assert_eq!(room.bytes_used, disk.used(), "seed {n}");
+        assert!(!world.state.alive.is_empty());
+        world.assert_payloads_read(n);
+        disk.crash(n);
+        world.reopen(&disk, n);
+    }
+}
+
+#[test]
+fn what_may_be_large_goes_into_the_last_segment_as_long_as_it_fits() {
+    let (_disk, mut world) = full(1, usize::MAX);
+    let left = world.journal.room().bytes_left;
+    world.journal.expect(left + 1);
+    world.append(&Record::Note(vec![1; 400]));
+    world.end_group();
+    assert!(world.write());
+    let room = world.journal.room();
+    assert!(!room.full, "{room:?}");
+    assert!(
+        (left - 600..left - 400).contains(&room.bytes_left),
+        "{left}: {room:?}"
+    );
+}
+
+#[test]
+fn nothing_is_copied_for_which_no_room_is_known_to_be_there() {
+    let mut world = World::new(&SimDisk::new(), MEDIUM, 1);
+    while world.journal.victim().is_none() {
+        world.history.clear();
+        world.group(100);
+        assert!(world.write());
+    }
+    let live = |world: &World<SimDisk>, victim| world.journal.live_bytes(victim);
+    let victim = world.journal.victim().expect("one is worth it");
+    // The next segment is still to be made, and the one before it fills up.
+    let number = world.state.alive.values().map(|l| l.segment).max();
+    loop {
+        world.append(&Record::Note(vec![1; 400]));
+        world.end_group();
+        let room = world.journal.room();
+        let has_rolled = world.journal.current.as_ref().map(|c| c.number) > number;
+        if has_rolled && room.bytes_left < live(&world, victim) {
+            break;
+        }
+    }
+    assert_eq!(world.journal.victim(), None);
+    assert!(world.write());
+    assert_eq!(world.journal.victim(), Some(victim));
+}
+
+#[test]
+fn a_checkpoint_that_another_has_replaced_goes_at_the_start() {
+    let disk = SimDisk::new();
+    let mut world = World::new(&disk, MEDIUM, 1);
+    let again = |world: &mut World<SimDisk>| {
+        world.group(100);
+        assert!(world.write() && world.checkpoint());
+        checkpoint::name(world.state.last)
+    };
+    let older = again(&mut world);
+    let bytes = disk.open(&older).and_then(|file| read_whole(&file, MIB));
+    let newer = again(&mut world);
+    let file = disk.create(&older).expect("made");
+    file.write_at(&bytes.expect("read"), 0).expect("written");
+    file.sync_data().and_then(|()| disk.sync()).expect("synced");
+    disk.crash(1);
+    world.reopen(&disk, 1);
+    let names = disk.list().expect("names");
+    assert!(
+        names.contains(&newer) && !names.contains(&older),
+        "{names:?}"
+    );
+    assert_eq!(world.journal.room().bytes_used, disk.used());
 }
 
 #[test]
