@@ -429,7 +429,7 @@ impl World {
         let orders = vec![order.clone()];
         match &order {
             Order::Hold(_) => {
-                self.holds.insert((node, id));
+                self.holds.insert((node, id), ticket);
             }
             Order::Drop(..) | Order::Expire(..) => {
                 if let Some(index) = self.ledger.find(id) {

@@ -98,7 +98,7 @@ impl World {
                 let [outcome] = outcome[..] else {
                     return Err(broken("G7", format!("{order:?} has {outcome:?} outcomes")));
                 };
-                self.ordered(node, &order, outcome);
+                self.ordered(node, ticket, &order, outcome);
                 Ok(())
             }
             (Asked::Pause { neighbour, paused }, Answer::Ordered(_)) => {
@@ -341,7 +341,13 @@ impl World {
         Ok(())
     }
 
-    fn ordered(&mut self, node: NodeIndex, order: &Order, outcome: Result<(), OrderRefused>) {
+    fn ordered(
+        &mut self,
+        node: NodeIndex,
+        ticket: u64,
+        order: &Order,
+        outcome: Result<(), OrderRefused>,
+    ) {
         let id = order.message();
         match order {
             Order::Drop(..) | Order::Expire(..) if outcome.is_err() => {
@@ -349,9 +355,10 @@ impl World {
                     self.ledger.get_mut(index).drops -= 1;
                 }
             }
-            Order::Release(_) => {
-                self.holds.remove(&(node, id));
-            }
+            // Unless it was held again since.
+            Order::Release(_) => self
+                .holds
+                .retain(|held, last| *held != (node, id) || *last > ticket),
             _ => {}
         }
     }
@@ -542,7 +549,7 @@ impl World {
         for node in 0..self.nodes.len() {
             self.check_expiring(node)?;
         }
-        let holds: Vec<(NodeIndex, MessageId)> = self.holds.iter().copied().collect();
+        let holds: Vec<(NodeIndex, MessageId)> = self.holds.keys().copied().collect();
         for (node, message) in holds {
             self.order(node, Order::Release(message))?;
         }

@@ -83,8 +83,8 @@ pub(super) struct World {
     pub(super) clock_ahead: i64,
     /// The most that any clock is too fast, thousandths.
     drift_ahead: i64,
-    /// What operators hold, or may hold.
-    pub(super) holds: BTreeSet<(NodeIndex, MessageId)>,
+    /// What operators hold, or may hold, and the ticket of the last hold.
+    pub(super) holds: BTreeMap<(NodeIndex, MessageId), u64>,
     /// What operators have stopped, or may have: by whom, towards whom.
     pub(super) pauses: BTreeSet<(NodeIndex, NodeIndex)>,
     /// Draws what was added later, so that worlds without it are as they would be if there were no such thing.
@@ -117,7 +117,7 @@ impl World {
             is_recovering: false,
             clock_ahead: plan.nodes.iter().map(|n| n.clock_off).max().unwrap_or(0),
             drift_ahead: plan.nodes.iter().map(|n| n.drift.max(0)).max().unwrap_or(0),
-            holds: BTreeSet::new(),
+            holds: BTreeMap::new(),
             pauses: BTreeSet::new(),
             own: Rng::new(seed ^ 0x9a05_e5ed),
             credits: BTreeMap::new(),

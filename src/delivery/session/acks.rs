@@ -96,8 +96,7 @@ impl Delivery {
             self.commit(Record::GoneIn { neighbour, seqs }, log);
         }
         let frame = Frame::GoneAnswer(GoneAnswer { had, gone });
-        let session = self.session_to_answer(session);
-        self.after_sync(Output::Send { session, frame });
+        self.answer(session, frame);
         self.settle_orphans(neighbour, log);
         self.pump_all();
     }

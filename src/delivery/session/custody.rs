@@ -60,9 +60,7 @@ impl Delivery {
             .into_iter()
             .partition(|digest| self.parcels.of_digest(*digest).is_some());
         let frame = Frame::OfferAnswer(OfferAnswer { lacked, had });
-        let session = self.session_to_answer(session);
-        // What is here may not be synced yet.
-        self.after_sync(Output::Send { session, frame });
+        self.answer(session, frame);
     }
 
     pub(super) fn on_offer_answer(

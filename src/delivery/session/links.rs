@@ -138,14 +138,20 @@ impl Delivery {
             .map(|(session, _)| session)
     }
 
-    /// The session for an answer to what came over `session`: the same, unless another one is better relied on.
-    pub(super) fn session_to_answer(&self, session: SessionId) -> SessionId {
+    /// Answers what came over `session`, once all is synced: over the same, for whoever asked asks again when that one is gone, and over
+    /// another that is better relied on. The other end of the other one may be gone already, which asks nobody again.
+    pub(super) fn answer(&mut self, session: SessionId, frame: Frame) {
         let live = self.sessions.get(&session);
         let silent = live.filter(|live| live.line.trust() == Trust::Silent);
-        silent
+        let other = silent
             .and_then(|live| self.hops.get(&live.neighbour))
             .and_then(|hop| self.open_session(hop))
-            .unwrap_or(session)
+            .filter(|other| *other != session);
+        if let Some(session) = other {
+            let frame = frame.clone();
+            self.after_sync(Output::Send { session, frame });
+        }
+        self.after_sync(Output::Send { session, frame });
     }
 
     /// The sessions with a neighbour over which parcels flow, the newest first.
