@@ -383,7 +383,12 @@ impl<D: Disk> Journal<D> {
             return false;
         }
         let room = self.room();
-        let short = room.disk_full() || room.bytes_used + 2 * room.bytes_reserve > room.bytes_max;
+        // Before new work is refused, however large it is and however small the reserve.
+        let kept = room
+            .bytes_reserve
+            .max(2 * u64::from(self.settings.segment_bytes));
+        let short =
+            room.disk_full() || room.bytes_used + room.bytes_reserve + kept > room.bytes_max;
         let enough = self.settings.checkpoint_bytes_min.max(state.state_bytes);
         state.forced
             || (state.since > enough && !room.disk_full())

@@ -145,7 +145,10 @@ impl World {
             self.net.links.insert(index, node.links());
             self.nodes.push(Node {
                 settings: node.settings.clone(),
-                journal_settings,
+                journal_settings: journal::Settings {
+                    reserve_percent: node.settings.limits.reserve_percent,
+                    ..journal_settings
+                },
                 parent: node.parent,
                 is_hub: node.settings.listens,
                 disk: super::disk::SimDisk::new(),
