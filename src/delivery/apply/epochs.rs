@@ -101,7 +101,10 @@ impl Delivery {
                 for_whom,
             });
         }
-        if !again.is_empty() {
+        if again.is_empty() {
+            let lsn = self.lsn;
+            self.hop(neighbour).outbox.stay_until(lsn);
+        } else {
             self.renumber(neighbour, again);
         }
     }

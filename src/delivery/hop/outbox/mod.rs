@@ -410,6 +410,14 @@ impl Outbox {
         }
     }
 
+    /// The numbers hold from record `lsn` on, whenever they were given: none leaves before it is synced. Without it all may be numbered
+    /// afresh.
+    pub(in crate::delivery) fn stay_until(&mut self, lsn: Lsn) {
+        self.durable = 1;
+        self.marks.clear();
+        self.marks.push_back((lsn, self.next));
+    }
+
     /// Every number afresh from 1, in the order of `order`. They may leave once `lsn` is synced.
     pub(in crate::delivery) fn renumber(&mut self, order: Vec<Moved>, lsn: Lsn, parcels: &Parcels) {
         for moved in order {
